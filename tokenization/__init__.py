@@ -1,0 +1,5 @@
+"""Texts to token ids and back: the 44-character tokenizer and its vectorised twin."""
+
+
+class VocabularyError(ValueError):
+    """A text holds a character that the vocabulary does not have."""

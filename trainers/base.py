@@ -1,0 +1,113 @@
+"""The one Trainer under every task: its batches come finished, and evaluation includes what the task measures.
+
+A task's trainer says how rows become tensors (`rows`), what is saved beside the model (`make_processor`) and how the
+model's behaviour is scored (`assess`). Everything else is `transformers.Trainer`.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import EvalLoopOutput
+
+from trainers.contract import Assessment, StoredDataset, SummarySpec, Task
+from trainers.muon import MuonWithRest, split_parameters
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class WorldTrainer(Trainer):
+    """`transformers.Trainer` over finished batches, with a task's assessment inside every evaluation."""
+
+    summary: ClassVar[SummarySpec]
+    """How summary.png shows the task's primary metric."""
+
+    def __init__(self, task: Task, data: StoredDataset, model: PreTrainedModel, args: TrainingArguments,
+                 muon: bool = False, callbacks: list[TrainerCallback] | None = None) -> None:
+        self.task, self.data, self.muon = task, data, muon
+        self.metric = task.load("metric")()
+        self.assessments: dict[str, Assessment] = {}  # split -> the newest assessment
+        self._start_s: float | None = None
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=_finished,
+            train_dataset=self.rows("train"),
+            eval_dataset={name: self.rows(name) for name in data.splits if name not in ("train", "test")} or None,
+            processing_class=self.make_processor(),
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)
+
+    def rows(self, split: str) -> Dataset:
+        """The split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
+
+        It must carry the split's name as `split`.
+        """
+        raise NotImplementedError
+
+    def make_processor(self) -> "PreTrainedTokenizerBase | None":
+        """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
+        raise NotImplementedError
+
+    def assess(self, rows: Any) -> Assessment:
+        """Score the model's behaviour on a split, on every process alike."""
+        raise NotImplementedError
+
+    def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
+                        ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval") -> EvalLoopOutput:
+        """The loss, then the task's assessment: inside this loop its metrics reach tracking and best-model choice."""
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        rows: Any = dataloader.dataset
+        assessment = self.assess(rows)  # the model is still in evaluation mode
+        self.assessments[rows.split] = assessment
+        metrics = output.metrics or {}
+        metrics |= {f"{metric_key_prefix}_{name}": float(value) for name, value in assessment.metrics.items()}
+        if self._start_s is not None:
+            metrics[f"{metric_key_prefix}_elapsed_s"] = time.perf_counter() - self._start_s
+        return output._replace(metrics=metrics)
+
+    def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate during training; at step 0 save checkpoint-0 too, the starting point of every curve."""
+        metrics = super()._evaluate(*args, **kwargs)
+        if self.state.global_step == 0:
+            self._save_checkpoint(self.model, trial=None)
+        return metrics
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; evaluations report the seconds since this call as `elapsed_s`."""
+        self._start_s = time.perf_counter()
+        return super().train(*args, **kwargs)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """With `--muon`: Muon on the hidden matrices, `--optim` on the rest; else what `--optim` says."""
+        if self.muon and self.optimizer is None:
+            target = self.model if model is None else model
+            hidden, rest = split_parameters(target)
+            decays = set(self.get_decay_parameter_names(target))
+            groups = [
+                {"params": [p for n, p in rest if n in decays], "weight_decay": self.args.weight_decay},
+                {"params": [p for n, p in rest if n not in decays], "weight_decay": 0.0},
+            ]
+            optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, target)
+            self.optimizer = MuonWithRest(
+                torch.optim.Muon(hidden, lr=self.args.learning_rate, weight_decay=self.args.weight_decay,
+                                 adjust_lr_fn="match_rms_adamw"),
+                optimizer_class([g for g in groups if g["params"]], **kwargs),
+            )
+        return super().create_optimizer(model)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
+        if not hasattr(self, "_parameter_count"):
+            self._parameter_count = sum(p.numel() for p in self.model.parameters())
+        return 6 * self._parameter_count * inputs[self.model.main_input_name].numel()
+
+
+def _finished(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The collator: the dataset's `__getitems__` has already made the batch."""
+    return batch

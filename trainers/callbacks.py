@@ -1,0 +1,129 @@
+"""Small callbacks, one purpose each: progress, examples, pictures, and a stop when the loss is no number."""
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers import figures
+from trainers.base import WorldTrainer
+from trainers.errors import UserError
+from trainers.tracking import Tracker
+
+_LINE_EVERY_S = 10.0  # without a terminal: at most one progress line in this time
+
+
+class StopOnBadLoss(TrainerCallback):
+    """Ends the run when the training loss is not finite: what follows could not be saved by waiting."""
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        """Check every logged training loss."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise UserError(f"the training loss is {loss} at step {state.global_step}; lower --learning_rate or"
+                            " --init_scale. The last checkpoint is kept")
+
+
+class Progress(TrainerCallback):
+    """A bar with loss, metric and time left on a terminal; plain lines elsewhere. Main process only."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.bar: tqdm | None = None
+        self.newest: dict[str, float] = {}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+                       ) -> None:
+        """Open the bar where a resumed run stopped."""
+        self.start_s, self.start_step, self.line_s = time.monotonic(), state.global_step, 0.0
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        """Show the newest loss and metric."""
+        for name, value in (logs or {}).items():
+            if name == "loss" or name.endswith(self.metric):
+                self.newest["loss" if name == "loss" else self.metric] = value
+        if self.bar is not None:
+            self.bar.set_postfix({name: f"{value:.4g}" for name, value in self.newest.items()})
+        elif "loss" in (logs or {}) and time.monotonic() - self.line_s > _LINE_EVERY_S:
+            self.line_s = time.monotonic()
+            print(self._line(state), flush=True)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+                     ) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _line(self, state: TrainerState) -> str:
+        done = state.global_step - self.start_step
+        left_s = (time.monotonic() - self.start_s) / max(done, 1) * (state.max_steps - state.global_step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in self.newest.items())
+        share = state.global_step / max(state.max_steps, 1)
+        return f"step {state.global_step}/{state.max_steps} ({share:.0%})  {shown}  {left_s / 60:.1f} min left"
+
+
+class ShowExamples(TrainerCallback):
+    """Prints an evaluation's metrics and first examples, and tracks the examples as a table."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
+        self.trainer, self.tracker = trainer, tracker
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+                    metrics: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        """Show the split whose metrics came last."""
+        prefix, split = evaluated_split(metrics or {}, self.trainer)
+        assessment = self.trainer.assessments[split]
+        loss = (metrics or {}).get(f"{prefix}loss", math.nan)
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in assessment.metrics.items())
+        tqdm.write(f"\n[{prefix.rstrip('_')}] step {state.global_step}  loss {loss:.4g}  {numbers}")
+        for example in zip(*assessment.samples.values(), strict=True):
+            shown = "  ".join(f"{n} {_short(v)}" for n, v in zip(assessment.samples, example, strict=True))
+            tqdm.write(f"    {shown}")
+        sys.stdout.flush()
+        self.tracker.table(assessment.samples, f"samples/{prefix}step_{state.global_step:07d}.json")
+
+
+class DrawFigures(TrainerCallback):
+    """Redraws summary.png and the task's own figures in the output folder, and tracks them."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
+        self.trainer, self.tracker = trainer, tracker
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+                    metrics: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        """Draw for the split whose metrics came last."""
+        _, split = evaluated_split(metrics or {}, self.trainer)
+        task, assessment = self.trainer.task, self.trainer.assessments[split]
+        folder = Path(args.output_dir or ".")
+        baseline = assessment.metrics.get(f"baseline_{task.primary_metric}")
+        drawn = {"summary.png": lambda: figures.summary_figure(
+            state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline)}
+        for name, draw in {**drawn, **assessment.figures}.items():
+            figures.save(draw(), folder / name)
+            self.tracker.file(folder / name, "figures")
+
+
+def evaluated_split(metrics: Mapping[str, float], trainer: WorldTrainer) -> tuple[str, str]:
+    """The prefix (`eval_memorisation_`) and split (`memorisation`) that an evaluation's metrics belong to."""
+    prefix = next(name.removesuffix("loss") for name in metrics if name.endswith("_loss"))
+    split = next(split for split in trainer.assessments if prefix.endswith(f"_{split}_"))
+    return prefix, split
+
+
+def _short(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

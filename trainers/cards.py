@@ -1,0 +1,88 @@
+"""The README.md of a dataset folder and of a trained model: what it is, from what, with which numbers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.contract import StoredDataset, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
+    """Markdown with Hugging Face front matter for a dataset folder.
+
+    Arguments:
+        metadata: what `metadata.json` holds. text: the task's own paragraphs.
+    """
+    splits = "\n".join(f"| {name} | {facts['rows']:,} | `{facts['sha256'][:12]}` |"
+                       for name, facts in metadata["splits"].items())
+    return f"""{_front_matter({'pretty_name': task.name, 'tags': ['world-models', task.name]})}
+# Dataset `{task.name}`
+
+{task.summary}
+
+{text.strip()}
+
+## Splits
+
+| split | rows | SHA-256 of its columns |
+|---|---|---|
+{splits}
+
+## How it was made
+
+```json
+{json.dumps(metadata["options"], indent=2)}
+```
+
+Builder version {metadata["version"]}, {metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same options
+give the same rows. `metadata.json` has all of this for programs.
+"""
+
+
+def model_card(task: Task, model: "PreTrainedModel", data: StoredDataset, results: Mapping[str, float],
+               facts: Mapping[str, Any]) -> str:
+    """Markdown with Hugging Face front matter for a trained model's folder.
+
+    Arguments:
+        results: final metrics by name. facts: run id, git commit, command and the like, shown as a list.
+    """
+    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(results.items()))
+    listed = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
+    return f"""{_front_matter({'library_name': 'transformers', 'tags': ['world-models', task.name]})}
+# A model of the task `{task.name}`
+
+{task.summary} A {model.config.model_type} with {sum(p.numel() for p in model.parameters()):,} parameters, trained from
+the dataset `{data.path.name}` ({_pairs({n: f"{s['rows']:,} rows" for n, s in data.metadata["splits"].items()})}).
+
+## Results
+
+| metric | value |
+|---|---|
+{rows}
+
+A split called `memorisation` lies inside the training rows: its numbers measure recall, not generalisation. Answers
+that cannot be parsed count with the task's worst value.
+
+## Origin
+
+{listed}
+"""
+
+
+def write(text: str, path: Path) -> None:
+    """Write a card."""
+    path.write_text(text, encoding="utf-8")
+
+
+def _front_matter(fields: Mapping[str, Any]) -> str:
+    import yaml
+
+    return f"---\n{yaml.safe_dump(dict(fields), sort_keys=False)}---\n"
+
+
+def _pairs(content: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in content.items())

@@ -1,0 +1,114 @@
+"""What a task is: one declared object in `tasks/<name>/__init__.py`, and what its parts hand to each other.
+
+Imports nothing heavy, so that `--help` and a mistyped name are answered at once: a task names its parts as
+`"module:attribute"` and they are imported when they are used.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task. Its folder's name is its name; every field of `options` and `model_options` is a command-line flag.
+
+    An options class is a dataclass of plain values; its `RANGES` (a ClassVar) may give `name: (least, most)`.
+    """
+
+    summary: str
+    """One line for `--help` and the cards."""
+    options: type
+    """Dataclass of what the dataset builder can be asked for."""
+    model_options: type
+    """Dataclass of the architecture's sizes."""
+    build_dataset: str
+    """`module:function`, options -> BuiltDataset. Deterministic: equal options give equal rows."""
+    build_model: str
+    """`module:function`, (model options, StoredDataset) -> an untrained PreTrainedModel."""
+    metric: str
+    """`module:class`, an `evaluate.Metric`."""
+    trainer: str
+    """`module:class`, a subclass of `trainers.base.WorldTrainer`."""
+    primary_metric: str
+    """The metric (as the trainer reports it, without prefix) that chooses the best checkpoint."""
+    greater_is_better: bool
+    version: int = 1
+    """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
+    name: str = ""
+    package: str = ""
+
+    def load(self, part: str) -> Any:
+        """Import and return the object that the field `part` names, e.g. `task.load("trainer")`."""
+        module, _, attribute = getattr(self, part).partition(":")
+        absolute = module if "." in module else f"{self.package}.{module}"
+        return getattr(importlib.import_module(absolute), attribute)
+
+
+@dataclass(frozen=True)
+class BuiltDataset:
+    """What a builder returns; `trainers.storage` writes it.
+
+    Attributes:
+        splits: `train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (seen once, at
+            the end).
+        facts: JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split.
+        files: name -> function that writes that file (the realised world, for example).
+        card: Markdown paragraphs for the dataset card.
+    """
+
+    splits: "Mapping[str, Dataset]"
+    facts: Mapping[str, Any]
+    files: Mapping[str, Callable[[Path], None]]
+    card: str
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A dataset folder as loaded: its path, splits and `metadata.json`."""
+
+    path: Path
+    splits: "Mapping[str, Dataset]"
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What one evaluation by generation (or by rollouts) found.
+
+    Attributes:
+        metrics: name -> value, without prefix; failures count in them.
+        samples: column -> list: the table of the first examples that is shown and tracked.
+        values: one value of the primary quantity per row, for the histogram.
+        figures: file name -> function that draws it; drawn once per evaluation on the main process.
+    """
+
+    metrics: Mapping[str, float]
+    samples: Mapping[str, list[Any]]
+    values: Any
+    figures: "Mapping[str, Callable[[], Figure]]"
+
+
+@dataclass(frozen=True)
+class SummarySpec:
+    """How `summary.png` shows a task's primary metric.
+
+    Attributes:
+        label: axis label with the unit.
+        lines: value -> text of a dashed reference line.
+        limits: least and greatest value of the axis; a logarithmic axis starts above 0.
+        log: whether the axis is logarithmic.
+    """
+
+    label: str
+    lines: Mapping[float, str]
+    limits: tuple[float, float]
+    log: bool

@@ -1,0 +1,32 @@
+"""Errors that are the user's to mend: shown as one sentence, without a traceback, with exit code 2."""
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used; the text says what was got, what was expected, what to do."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean ...?` with the names in `known` that are nearest to `name`, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def exit_code_of(main: Callable[[], None]) -> int:
+    """Run `main`; print a `UserError` as one line on stderr and return 2, or return 0."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # A full disk, a folder without permission: the operating system's sentence and the path say it all.
+        print(f"error: {error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
+              " (EXP_DIR_PREFIX, --output_dir), then start again", file=sys.stderr, flush=True)
+        return 2
+    return 0

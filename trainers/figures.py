@@ -1,0 +1,85 @@
+"""`summary.png`: the loss, the task's metric and the newest distribution of values, redrawn after every evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trainers.contract import SummarySpec
+
+_BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
+
+
+def summary_figure(history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec,
+                   values: Any, baseline: float | None) -> Figure:
+    """Three panels: losses by step, the primary metric by step, histogram of the newest values.
+
+    Arguments:
+        history: `trainer.state.log_history`.
+        split: evaluation split whose metrics are drawn.
+        metric: the primary metric's name, without prefix.
+        spec: axis label, reference lines and limits.
+        values: the primary quantity of every row at the newest evaluation.
+        baseline: the metric of the trivial baseline, drawn as a line.
+    """
+    figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
+    loss_axes, metric_axes, histogram_axes = figure.subplots(1, 3)
+    _draw_losses(loss_axes, history, split)
+    _draw_metric(metric_axes, history, split, metric, spec, baseline)
+    _draw_histogram(histogram_axes, np.asarray(values, dtype=float), spec)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write beside and rename, so that a viewer never opens half a picture."""
+    partial = path.with_name(f".{path.name}")
+    figure.savefig(partial, format="png")
+    partial.replace(path)
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    points = [(entry["step"], entry[key]) for entry in history if key in entry]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -> None:
+    axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
+    axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
+    axes.set(yscale="log", xlabel="step", ylabel="loss on the answer (nats per token)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+
+
+def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec,
+                 baseline: float | None) -> None:
+    steps, values = _series(history, f"eval_{split}_{metric}")
+    low, high = spec.limits
+    axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=split)
+    for value, text in spec.lines.items():
+        axes.axhline(value, color=_GREY, ls="--", lw=0.8)
+        axes.annotate(text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
+                      color=_GREY)
+    if baseline is not None:
+        axes.axhline(baseline, color=_BLUE, ls=":", lw=1.2, label="trivial baseline")
+    axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))
+    if spec.log:
+        axes.set_yscale("log")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, loc="lower left")
+
+
+def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
+    low, high = spec.limits
+    bins = np.geomspace(low, high * 1.0001, 41) if spec.log else np.linspace(low, high, 41)
+    axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
+    axes.set(xlabel=spec.label, ylabel="rows", title=f"newest evaluation, {len(values):,} rows")
+    if spec.log:
+        axes.set(xscale="log", yscale="log")
+        share = float(np.mean(values <= low)) if len(values) else 0.0
+        axes.set_xlabel(f"{spec.label} (first bar: at most {low:g}, {share:.1%} of rows)")
+    for value in spec.lines:
+        axes.axvline(value, color=_GREY, ls="--", lw=0.8)
+    axes.grid(alpha=0.25)

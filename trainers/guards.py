@@ -1,0 +1,175 @@
+"""The output folder: created, resumed or overwritten, never by accident.
+
+`plan` decides and changes nothing, so that a refusal costs nothing; `claim` acts, after everything else was validated.
+All decisions are made on resolved paths: symbolic links are followed and `..` is gone before a path is compared.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from trainers.errors import UserError
+
+MARKER = "run.json"
+"""The file that says that a folder is a run's: only such a folder is ever overwritten or resumed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a run will write. `mode` says what happens to the folder when it is claimed."""
+
+    folder: Path
+    mode: Literal["create", "number", "resume", "overwrite"]
+    checkpoint: Path | None = None
+
+
+def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resume: str | None) -> Plan:
+    """Decide where to write; touches nothing.
+
+    Arguments:
+        prefix: the resolved folder that holds everything generated.
+        name: names the folder when no output_dir is given: `<prefix>/runs/<name>-001`, -002, …
+        output_dir: the folder asked for; a relative path counts from the working directory.
+        overwrite: an earlier run's folder may be replaced.
+        resume: a checkpoint folder, or `last` for the newest one in output_dir.
+
+    Raises:
+        UserError: the folder is outside the prefix, is the prefix, holds something else than a run, or is in use.
+    """
+    if resume is not None:
+        return _plan_resume(prefix, output_dir, overwrite, resume)
+    if output_dir is None:
+        if overwrite:
+            raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
+        return Plan(prefix / "runs" / name, "number")
+    folder = _inside(prefix, Path(output_dir))
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return Plan(folder, "create")
+    if not folder.is_dir():
+        raise UserError(f"--output_dir {folder} is a file; give a folder")
+    if not overwrite:
+        raise UserError(f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
+                        " or --resume_from_checkpoint last to go on with it")
+    read_marker(folder)
+    return Plan(folder, "overwrite")
+
+
+def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
+    """Make the planned folder this run's own; return it with the lock that keeps other runs out.
+
+    Raises:
+        UserError: another run is writing the folder.
+    """
+    folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another run is writing {folder}; wait for it or choose another --output_dir") from None
+    if plan.mode == "overwrite":
+        _replace(folder)
+    folder.mkdir(exist_ok=True)
+    if plan.mode != "resume":
+        write_json(folder / MARKER, marker)
+    return folder, lock
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """The content of a run's marker file.
+
+    Raises:
+        UserError: the folder is no run's.
+    """
+    try:
+        content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or "task" not in content:
+        raise UserError(f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone;"
+                        " choose another --output_dir")
+    return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write beside and rename, so that a reader never sees half a file."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _inside(prefix: Path, path: Path) -> Path:
+    folder = path.expanduser().resolve()
+    if folder == prefix:
+        raise UserError(f"--output_dir {path} is EXP_DIR_PREFIX itself ({prefix}); give a folder inside it")
+    if not folder.is_relative_to(prefix):
+        raise UserError(f"--output_dir {path} resolves to {folder}, outside EXP_DIR_PREFIX ({prefix}); give a folder"
+                        " inside it, or set EXP_DIR_PREFIX")
+    parent = next(p for p in folder.parents if p.exists())
+    if not parent.is_dir():
+        raise UserError(f"--output_dir {path} lies below the file {parent}; give a folder")
+    if not os.access(folder if folder.is_dir() else parent, os.W_OK):
+        raise UserError(f"--output_dir {path} cannot be written: no permission in {parent}; choose another folder")
+    return folder
+
+
+def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: str) -> Plan:
+    if overwrite:
+        raise UserError("--overwrite and --resume_from_checkpoint are both given; use one of the two")
+    if resume in ("last", "true", "True"):
+        if output_dir is None:
+            raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
+        folder = _inside(prefix, Path(output_dir))
+        checkpoint = last_checkpoint(folder)
+    else:
+        checkpoint = Path(resume).expanduser().resolve()
+        folder = _inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
+    if checkpoint is None or not (checkpoint / "trainer_state.json").is_file():
+        raise UserError(f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
+                        f" trainer_state.json); {folder} has: {_listed(folder)}")
+    if checkpoint.parent != folder:
+        raise UserError(f"the checkpoint {checkpoint} is not in --output_dir {folder}; a run is resumed in its own"
+                        " folder (to start a new run from it, use --init_from)")
+    read_marker(folder)
+    return Plan(folder, "resume", checkpoint)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint with the greatest step in a run's folder."""
+    complete = [p.parent for p in folder.glob("checkpoint-*/trainer_state.json")]
+    return max(complete, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+
+
+def _listed(folder: Path) -> str:
+    return ", ".join(sorted(p.name for p in folder.glob("checkpoint-*"))) or "none"
+
+
+def _numbered(stem: Path) -> Path:
+    """Create and return the first free `<stem>-001`, `-002`, …; `mkdir` makes sure that only one run gets it."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = stem.with_name(f"{stem.name}-{number:03d}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _replace(folder: Path) -> None:
+    """Move the old run aside, make sure once more that it is one, then delete it."""
+    aside = folder.with_name(f".{folder.name}.replaced-{secrets.token_hex(4)}")
+    folder.rename(aside)
+    try:
+        read_marker(aside)
+    except UserError:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)

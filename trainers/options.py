@@ -1,0 +1,107 @@
+"""The run's own options, the stack's training defaults, and the range of values each number may have."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from trainers.errors import UserError
+
+Range = tuple[float | None, float | None]  # least and most, both allowed; None is no limit
+
+
+def option(default: Any, help_text: str) -> Any:
+    """A dataclass field with a help text (the form `HfArgumentParser` reads)."""
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass
+class RunOptions:
+    """What a run is asked for besides its data, its model and `transformers.TrainingArguments`."""
+
+    task: str = option("", "task to train: a folder below tasks/, or a package of your own (my.package)")
+    config: str | None = option(None, "YAML file of flags, or its name below configs/; default: configs/<task>.yaml")
+    dataset: str | None = option(None, "dataset folder to use as it is, instead of building one from the options")
+    init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
+    overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
+    dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
+    evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 10 or 0.2; instead of --eval_steps")
+    saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
+    early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
+    muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
+    threads: int | None = option(None, "CPU threads of one process; default: the machine's cores shared by the processes")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "evals_per_epoch": (1e-6, None),
+        "saves_per_epoch": (1e-6, None),
+        "early_stopping_patience": (1, None),
+        "threads": (1, 1024),
+    }
+
+
+STACK_DEFAULTS: Mapping[str, Any] = {
+    "eval_strategy": "steps",
+    "save_strategy": "steps",
+    "eval_on_start": True,
+    "load_best_model_at_end": True,
+    "logging_steps": 10,
+    "per_device_eval_batch_size": 512,
+    "remove_unused_columns": False,  # batches come finished from the dataset
+    "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
+    "dataloader_pin_memory": False,
+    "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking.py)
+    "disable_tqdm": True,  # trainers/callbacks.py shows the progress
+}
+"""Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
+
+TRAINING_RANGES: Mapping[str, Range] = {
+    "per_device_train_batch_size": (1, None),
+    "per_device_eval_batch_size": (1, None),
+    "gradient_accumulation_steps": (1, None),
+    "num_train_epochs": (1e-9, None),
+    "learning_rate": (0, None),
+    "weight_decay": (0, None),
+    "adam_beta1": (0, 0.9999999),
+    "adam_beta2": (0, 0.9999999),
+    "adam_epsilon": (0, None),
+    "max_grad_norm": (0, None),
+    "label_smoothing_factor": (0, 1),
+    "warmup_steps": (0, None),
+    "logging_steps": (1e-9, None),
+    "eval_steps": (1e-9, None),
+    "save_steps": (1e-9, None),
+    "eval_delay": (0, None),
+    "save_total_limit": (1, None),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+    "dataloader_num_workers": (0, None),
+}
+
+REFUSED: Mapping[str, str] = {
+    "do_train": "run.py always trains",
+    "do_eval": "run.py always evaluates",
+    "do_predict": "run.py evaluates by generation already",
+    "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
+    "push_to_hub": "runs stay on this machine; upload the finished folder with the hf command",
+}
+"""Fields of `TrainingArguments` that would be accepted and then do nothing here."""
+
+
+def check_ranges(options: Any, ranges: Mapping[str, Range]) -> None:
+    """Raise a `UserError` if a number among the dataclass's fields is not finite or out of its range."""
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if not math.isfinite(value):
+            raise UserError(f"--{item.name} is {value}; it must be a finite number")
+        least, most = ranges.get(item.name, (None, None))
+        if least is not None and value < least:
+            raise UserError(f"--{item.name} is {value}; it must be {_least_text(least)}")
+        if most is not None and value > most:
+            raise UserError(f"--{item.name} is {value}; it must be at most {most:g}")
+
+
+def _least_text(least: float) -> str:
+    return "greater than 0" if 0 < least < 1 else f"at least {least:g}"

@@ -1,0 +1,43 @@
+"""Train one task: `accelerate launch trainers/run.py --task location`.
+
+Parse, validate, then train. Heavy libraries are imported only after every name on the command line is known.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:1] = [str(Path(__file__).resolve().parent.parent)]  # launched as a script, Python put trainers/ there
+
+from trainers import environment  # noqa: E402
+from trainers.errors import exit_code_of  # noqa: E402
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code: 0 done, 2 something for the user to mend."""
+    argv = sys.argv[1:] if argv is None else argv
+    return exit_code_of(lambda: _run(argv))
+
+
+def _run(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers import arguments, usage
+
+    if {"-h", "--help"} & set(argv):
+        print(usage.text(arguments.task_named_in(argv)))
+        return
+    request = arguments.read(argv)
+    prefix = environment.resolved_prefix()
+
+    from trainers import session
+
+    settings = arguments.resolve(request)
+    prepared = session.prepare(settings, prefix)
+    if settings.run.dry_run:
+        print(session.describe(prepared))
+        return
+    folder = session.train(prepared)
+    print(f"done: {folder}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""One run from settings to finished folder: prepare everything, then claim the folder, then train and track."""
+
+import json
+import math
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from transformers import EarlyStoppingCallback, set_seed
+
+from trainers import cards, guards, storage
+from trainers.arguments import Settings
+from trainers.base import WorldTrainer
+from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLoss
+from trainers.contract import StoredDataset
+from trainers.errors import UserError
+from trainers.modeling import load_model, size_mismatches
+from trainers.tracking import Tracker, TrackMetrics, environment_text, git_state, tracked_run
+
+PARAMS = ("learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+          "max_steps", "optim", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "lr_scheduler_type",
+          "lr_scheduler_kwargs", "warmup_steps", "seed", "eval_steps", "save_steps", "bf16", "torch_compile")
+"""The training arguments worth a column in MLflow; the complete set is in config.json of the run's artifacts."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to start; nothing has been written to its output folder yet."""
+
+    settings: Settings
+    plan: guards.Plan
+    data: StoredDataset
+    trainer: WorldTrainer
+
+
+def prepare(settings: Settings, prefix: Path) -> Prepared:
+    """Validate everything and build data, model and trainer.
+
+    Raises:
+        UserError: anything that would make the run fail or write where it must not.
+    """
+    task, run, training = settings.task, settings.run, settings.training
+    name = training.run_name or Path(run.config or task.name).stem
+    plan = guards.plan(prefix, name, _given(settings, "output_dir"), run.overwrite, training.resume_from_checkpoint)
+    torch.set_num_threads(run.threads or _threads())
+    data = _dataset(settings, prefix)
+    set_seed(training.seed)
+    model = task.load("build_model")(settings.model, data)
+    if run.init_from:
+        model = load_model(run.init_from, model)
+        typed = {name for name, (_, source) in settings.request.sources().items() if source == "command line"}
+        if wrong := size_mismatches(model, settings.model, typed):
+            raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
+    evaluated = [split for split in data.splits if split not in ("train", "test")]
+    set_cadence(settings, len(data.splits["train"]))
+    _choose_best_metric(settings, evaluated)
+    training.output_dir = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
+    if plan.checkpoint is not None:
+        _check_resumable(plan, settings)
+    trainer = task.load("trainer")(task, data, model, training, run.muon)
+    return Prepared(settings, plan, data, trainer)
+
+
+def train(prepared: Prepared) -> Path:
+    """Claim the folder, train, evaluate the best model, save it with its card; return the folder."""
+    settings, trainer, data = prepared.settings, prepared.trainer, prepared.data
+    task, run = settings.task, settings.run
+    is_main = PartialState().is_main_process
+    folder, lock = _claim(prepared.plan, settings)
+    trainer.args.output_dir = str(folder)
+    marker = guards.read_marker(folder)
+    try:
+        with tracked_run(task.name, folder.name, marker.get("mlflow_run_id"), is_main) as tracker:
+            if is_main:
+                guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
+                _describe(tracker, prepared, folder)
+            _add_callbacks(trainer, tracker, run.early_stopping_patience, list(data.splits))
+            checkpoint = prepared.plan.checkpoint
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            results = _final_evaluation(trainer)
+            _save(prepared, folder, results, tracker)
+    finally:
+        if lock is not None:
+            lock.release()
+    return folder
+
+
+def describe(prepared: Prepared) -> str:
+    """What `--dry_run` shows: settings with their origin, data, model size, one example with its mask."""
+    settings, data, model = prepared.settings, prepared.data, prepared.trainer.model
+    lines = [f"task        {settings.task.name}: {settings.task.summary}",
+             f"output      {prepared.plan.folder} ({prepared.plan.mode})",
+             f"dataset     {data.path} ({', '.join(f'{n} {len(s):,} rows' for n, s in data.splits.items())})",
+             f"model       {model.config.model_type}, {sum(p.numel() for p in model.parameters()):,} parameters",
+             f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every"
+             f" {settings.training.save_steps:g}", "", "settings (others have transformers' defaults):"]
+    lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources().items()]
+    batch = prepared.trainer.train_dataset.__getitems__([0])  # pyright: ignore
+    lines += ["", "first training row, one line per token that the loss sees or not:"]
+    labels = batch["labels"][0].tolist()
+    lines += [f"  {token!s:<6} {'loss' if label != -100 else '-'}" for token, label in
+              zip(_tokens(prepared.trainer, batch), labels, strict=True)]
+    return "\n".join(lines)
+
+
+def set_cadence(settings: Settings, n_rows: int) -> None:
+    """Turn evaluations and checkpoints per epoch into whole steps (at least 1; checkpoints fall on evaluations)."""
+    run, training = settings.run, settings.training
+    batch = training.per_device_train_batch_size * training.world_size * training.gradient_accumulation_steps
+    steps_per_epoch = math.ceil(n_rows / batch)
+    if run.evals_per_epoch:
+        training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
+        training.save_steps = training.eval_steps
+    if run.saves_per_epoch:
+        wanted = max(1, round(steps_per_epoch / run.saves_per_epoch))
+        training.save_steps = -(-wanted // int(training.eval_steps or 1)) * int(training.eval_steps or 1)
+
+
+def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
+    """The folder given by --dataset, or the one for the builder's options."""
+    if not settings.run.dataset:
+        return storage.build_or_load(settings.task, settings.dataset, prefix)
+    sources = settings.request.sources()
+    idle = [name for name in asdict(settings.dataset) if sources.get(name, ("", ""))[1] == "command line"]
+    if idle:
+        raise UserError(f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out")
+    return storage.load(Path(settings.run.dataset).expanduser(), settings.task)
+
+
+def _given(settings: Settings, name: str) -> str | None:
+    found = settings.request.sources().get(name)
+    return found[0] if found else None
+
+
+def _threads() -> int:
+    """This process's share of the cores it may use; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
+    """Best checkpoint: the task's primary metric on the first evaluated split, unless the user chose another."""
+    training, task = settings.training, settings.task
+    if not evaluated:
+        training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
+        if settings.run.early_stopping_patience:
+            raise UserError("--early_stopping_patience needs an evaluated split, and this dataset has none; ask the"
+                            " builder for validation rows")
+    elif _given(settings, "metric_for_best_model") is None:
+        training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
+        training.greater_is_better = task.greater_is_better
+
+
+def _check_resumable(plan: guards.Plan, settings: Settings) -> None:
+    state = json.loads((Path(str(plan.checkpoint)) / "trainer_state.json").read_text(encoding="utf-8"))
+    marker = guards.read_marker(plan.folder)
+    if marker["task"] != settings.task.name:
+        raise UserError(f"{plan.folder} is a run of the task {marker['task']}, not of {settings.task.name}")
+    if 0 < settings.training.max_steps <= state.get("global_step", 0):
+        raise UserError(f"{plan.checkpoint} is at step {state['global_step']} already; --max_steps"
+                        f" {settings.training.max_steps} leaves nothing to do")
+
+
+def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
+    """The main process claims the folder; the others learn its name."""
+    state = PartialState()
+    folder, lock = plan.folder, None
+    if state.is_main_process:
+        folder, lock = guards.claim(plan, {"task": settings.task.name, "command": shlex.join(sys.argv)})
+    names = [str(folder)]
+    if state.num_processes > 1:
+        broadcast_object_list(names)
+    return Path(names[0]), lock
+
+
+def _describe(tracker: Tracker, prepared: Prepared, folder: Path) -> None:
+    """Everything about the run that is known before it starts."""
+    settings, data = prepared.settings, prepared.data
+    training = settings.training.to_dict()
+    model = prepared.trainer.model
+    tracker.params({
+        **asdict(settings.dataset), **asdict(settings.model), "muon": settings.run.muon,
+        **{name: training[name] for name in PARAMS},
+        "parameters": sum(p.numel() for p in model.parameters()), "world_size": settings.training.world_size,
+    })
+    tracker.tags({
+        "task": settings.task.name, "model_type": model.config.model_type, "output_dir": folder,
+        "dataset.folder": data.path.name, "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
+        "init_from": settings.run.init_from, **git_state(),
+    })
+    tracker.dataset(data)
+    sources = settings.request.sources()
+    config = {"given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()}, "run": asdict(settings.run),
+              "dataset": asdict(settings.dataset), "model": asdict(settings.model), "training": training}
+    guards.write_json(folder / "settings.json", config)
+    tracker.file(folder / "settings.json", "config")
+    tracker.text(environment_text(), "config/environment.txt")
+
+
+def _add_callbacks(trainer: WorldTrainer, tracker: Tracker, patience: int | None, splits: list[str]) -> None:
+    trainer.add_callback(StopOnBadLoss())
+    if patience:
+        trainer.add_callback(EarlyStoppingCallback(patience))
+    if PartialState().is_main_process:
+        trainer.add_callback(TrackMetrics(tracker, splits))
+        trainer.add_callback(ShowExamples(trainer, tracker))
+        trainer.add_callback(DrawFigures(trainer, tracker))
+        trainer.add_callback(Progress(trainer.task.primary_metric))
+
+
+def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
+    """Evaluate the model that is kept (the best one) on every split but train; `test` is seen only here."""
+    trainer.remove_callback(EarlyStoppingCallback)
+    splits = {name: trainer.rows(name) for name in trainer.data.splits if name != "train"}
+    return trainer.evaluate(splits, metric_key_prefix="final") if splits else {}  # pyright: ignore
+
+
+def _save(prepared: Prepared, folder: Path, results: Mapping[str, float], tracker: Tracker) -> None:
+    """The run's folder becomes a model folder: weights, config, tokenizer, card, results."""
+    trainer = prepared.trainer
+    trainer.model.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
+    trainer.save_model(str(folder))
+    trainer.save_state()
+    if not PartialState().is_main_process:
+        return
+    results = {name: value for name, value in results.items() if isinstance(value, (int, float))}
+    guards.write_json(folder / "results.json", {
+        **results, "best_checkpoint": trainer.state.best_model_checkpoint, "steps": trainer.state.global_step})
+    facts = {"command": f"`{guards.read_marker(folder)['command']}`", "MLflow run": tracker.run_id,
+             "best checkpoint": Path(trainer.state.best_model_checkpoint or "last").name,
+             "started from": prepared.settings.run.init_from, "transformers": transformers.__version__, **git_state()}
+    card = cards.model_card(prepared.settings.task, trainer.model, prepared.data, results, facts)
+    cards.write(card, folder / "README.md")
+    for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                 "tokenizer_config.json", "README.md"):
+        if (folder / name).is_file():
+            tracker.file(folder / name, "model")
+    tracker.file(folder / "results.json")
+
+
+def _tokens(trainer: WorldTrainer, batch: Mapping[str, torch.Tensor]) -> list[Any]:
+    ids = batch["input_ids"][0].tolist()
+    processor: Any = trainer.processing_class
+    return processor.convert_ids_to_tokens(ids) if hasattr(processor, "convert_ids_to_tokens") else ids

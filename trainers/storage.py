@@ -1,0 +1,126 @@
+"""Dataset folders: built once per set of options, written atomically, checked when loaded."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from trainers import cards
+from trainers.contract import BuiltDataset, StoredDataset, Task
+from trainers.errors import UserError
+from trainers.guards import write_json
+
+METADATA = "metadata.json"
+
+
+def folder_of(task: Task, options: Any, prefix: Path) -> Path:
+    """The folder a dataset with these options belongs in: other options, or another task version, other folder."""
+    key = json.dumps([task.name, task.version, dataclasses.asdict(options), _input_digests(options)], default=str)
+    return prefix / "datasets" / f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
+    """Return the dataset for these options, building it if its folder does not exist yet."""
+    folder = folder_of(task, options, prefix)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):  # two runs that start at once build it once
+        if not folder.exists():
+            start_s = time.perf_counter()
+            built: BuiltDataset = task.load("build_dataset")(options)
+            _write(built, task, options, folder)
+            print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
+    return load(folder, task)
+
+
+def load(folder: Path, task: Task) -> StoredDataset:
+    """Load a dataset folder.
+
+    Raises:
+        UserError: the folder is missing, damaged, or another task's.
+    """
+    from datasets import load_from_disk
+
+    metadata = _read_metadata(folder, task)
+    try:
+        splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
+    except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
+        raise UserError(f"the dataset {folder} is damaged ({type(error).__name__}: {error}); delete it and build it"
+                        f" again with `make dataset TASK={task.name}`") from error
+    for name, split in splits.items():
+        if len(split) != metadata["splits"][name]["rows"]:  # pyright: ignore[reportArgumentType]
+            raise UserError(f"the dataset {folder} is damaged: split {name} has {len(split)} rows, metadata.json says"
+                            f" {metadata['splits'][name]['rows']}; delete it and build it again")
+    return StoredDataset(folder, splits, metadata)  # pyright: ignore[reportArgumentType]
+
+
+def digest(split: Any) -> str:
+    """SHA-256 of a `datasets.Dataset`'s columns, independent of how they are chunked or named on disk."""
+    import pyarrow as pa
+
+    table = split.with_format("arrow")[:].combine_chunks().replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
+    """Write everything into a folder beside, then rename: `folder` is complete or not there at all."""
+    partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
+    partial.mkdir()
+    try:
+        for name, split in built.splits.items():
+            split.save_to_disk(str(partial / name))
+        for name, write in built.files.items():
+            write(partial / name)
+        metadata = _metadata(built, task, options)
+        write_json(partial / METADATA, metadata)
+        (partial / "README.md").write_text(cards.dataset_card(task, metadata, built.card), encoding="utf-8")
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "version": task.version,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "options": dataclasses.asdict(options),
+        "splits": {n: {"rows": len(s), "sha256": digest(s)} for n, s in built.splits.items()},
+        "libraries": {n: importlib.metadata.version(n) for n in ("datasets", "numpy", "pyarrow")},
+        **built.facts,
+    }
+
+
+def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
+    if not folder.is_dir():
+        raise UserError(f"there is no dataset folder {folder}; build one with `make dataset TASK={task.name}`, or leave"
+                        " out --dataset to have it built")
+    try:
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        found, splits = metadata["task"], metadata["splits"]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is not a dataset made by this project (no readable {METADATA}); build one with"
+                        f" `make dataset TASK={task.name}`") from error
+    if found != task.name:
+        raise UserError(f"the dataset {folder} is one of the task {found}, not of {task.name}; use --task {found} or"
+                        " another --dataset")
+    if "train" not in splits:
+        raise UserError(f"the dataset {folder} has no split `train`, only {', '.join(splits)}; build it again")
+    return metadata
+
+
+def _input_digests(options: Any) -> dict[str, str]:
+    """Digests of the files that options point to: a changed CSV is another dataset."""
+    values = {n: v for n, v in dataclasses.asdict(options).items() if n.endswith(("_csv", "_file")) and v}
+    return {n: hashlib.sha256(Path(v).read_bytes()).hexdigest() for n, v in values.items() if Path(v).is_file()}

@@ -1,0 +1,108 @@
+"""The base of every prompt/answer task: loss on the answer only, evaluation by generating the answers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tokenization import VocabularyError
+from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer
+from trainers.base import WorldTrainer
+from trainers.contract import Assessment, StoredDataset
+from trainers.errors import UserError
+from trainers.generation import generate_answers
+from trainers.modeling import DecoderOptions, build_decoder
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+IGNORE = -100  # the label that the loss of transformers leaves out
+SHOWN = 4  # examples in the console and in the tracked table
+
+
+class TextRows(Dataset):
+    """A split as token ids in memory; batches are one gather, without any work per row.
+
+    Attributes:
+        split: the split's name. table: its `datasets.Dataset` with `prompt` and `answer`.
+        ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the whole row.
+    """
+
+    def __init__(self, split: str, table: "datasets.Dataset") -> None:
+        missing = {"prompt", "answer"} - set(table.column_names)
+        if missing:
+            raise UserError(f"split {split} has no column {' and '.join(sorted(missing))}, only"
+                            f" {', '.join(table.column_names)}; a text task needs prompt and answer")
+        columns = table.with_format("arrow")[:]
+        try:
+            encoded = ColumnEncoder().encode(columns["prompt"], columns["answer"])
+        except VocabularyError as error:
+            raise UserError(f"split {split} does not fit the tokenizer: {error}") from error
+        self.split, self.table = split, table
+        self.ids_NT = torch.from_numpy(encoded.ids_NT)
+        self.prompt_len_N = torch.from_numpy(encoded.prompt_len_N)
+        self.length_N = torch.from_numpy(encoded.length_N)
+        self._position_T = torch.arange(self.ids_NT.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.ids_NT)
+
+    def __getitems__(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
+
+        No attention mask: padding is on the right, where a causal model's real tokens cannot see it.
+        """
+        index_B = torch.tensor(rows)
+        ids_BT = self.ids_NT[index_B].long()
+        answer_BT = (self._position_T >= self.prompt_len_N[index_B, None]) & (
+            self._position_T < self.length_N[index_B, None]
+        )
+        return {"input_ids": ids_BT, "labels": ids_BT.masked_fill(~answer_BT, IGNORE)}
+
+
+class TextTrainer(WorldTrainer):
+    """Trains on prompt/answer rows. A task adds `score`."""
+
+    def rows(self, split: str) -> TextRows:
+        """The split as token ids."""
+        return TextRows(split, self.data.splits[split])  # pyright: ignore[reportArgumentType]
+
+    def make_processor(self) -> "PreTrainedTokenizerBase":
+        """The 44-token tokenizer."""
+        return build_tokenizer(self.model.config.max_position_embeddings)
+
+    def assess(self, rows: TextRows) -> Assessment:
+        """Generate the answer to every prompt and let the task score them."""
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        new_tokens = int((rows.length_N - rows.prompt_len_N).max())
+        ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens,
+                                  self.args.eval_batch_size)
+        return self.score(rows, ColumnEncoder().decode(ids_NA))
+
+    def score(self, rows: TextRows, answers: list[str]) -> Assessment:
+        """Compare generated answers with the split's own; failures to parse count in every metric."""
+        raise NotImplementedError
+
+    def samples(self, rows: TextRows, answers: list[str], **columns: np.ndarray) -> dict[str, list[Any]]:
+        """The table of the first examples: prompt, expected, generated, and the task's own columns."""
+        first = rows.table[:SHOWN]
+        return {
+            "prompt": first["prompt"],
+            "expected": first["answer"],
+            "generated": answers[:SHOWN],
+            **{name: values[:SHOWN].tolist() for name, values in columns.items()},
+        }
+
+
+def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
+    """An untrained decoder over the 44 tokens, long enough for every row of the dataset (a multiple of 32)."""
+    longest = max(_longest_row(split) for split in data.splits.values())
+    special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
+    return build_decoder(options, len(VOCABULARY), -(-longest // 32) * 32, special_ids)
+
+
+def _longest_row(table: "datasets.Dataset") -> int:
+    """Tokens of the longest row, `<bos>` and `<eos>` included."""
+    return 2 + max((len(p) + len(a) for p, a in zip(table["prompt"], table["answer"], strict=True)), default=0)

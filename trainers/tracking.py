@@ -1,0 +1,213 @@
+"""The run's MLflow record, owned by the script: one run a job, on the main process, with a true status at the end.
+
+The store is what bare `mlflow ui` in the project's root shows: `mlflow.db` there, artifacts below `mlruns/`, both by
+absolute path so that a command typed elsewhere writes to the same place. MLFLOW_TRACKING_URI points elsewhere.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers.environment import ROOT
+
+if TYPE_CHECKING:
+    from trainers.contract import StoredDataset
+
+_BATCH = 200  # metrics sent in one call: a call costs ~9 ms of CPU whether it carries one or many
+
+
+class Tracker:
+    """What a run writes to MLflow; without a run id (another process than the main one) every call does nothing."""
+
+    def __init__(self, run_id: str | None = None) -> None:
+        self.run_id = run_id
+        self._waiting: list[Any] = []
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client for the store that `tracked_run` has set."""
+        from mlflow import MlflowClient
+
+        return MlflowClient()
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; on a resumed run a changed value becomes a tag `drift.<name>`, since MLflow keeps the old."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Param, RunTag
+
+        known = self.client.get_run(self.run_id).data.params
+        texts = {name: str(value)[:500] for name, value in params.items()}
+        new = [Param(name, text) for name, text in texts.items() if name not in known]
+        drift = [RunTag(f"drift.{n}", text) for n, text in texts.items() if n in known and known[n] != text]
+        self.client.log_batch(self.run_id, params=new, tags=drift)
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags; a value that is None is left out."""
+        for name, value in tags.items():
+            if self.run_id is not None and value is not None:
+                self.client.set_tag(self.run_id, name, str(value))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Collect metrics; they are sent in batches and whenever `flush` is called."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        self._waiting += [Metric(name, float(value), now_ms, step) for name, value in values.items()]
+        if len(self._waiting) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is waiting."""
+        while self.run_id is not None and self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            self.client.log_batch(self.run_id, metrics=batch)
+
+    def table(self, columns: Mapping[str, list[Any]], name: str) -> None:
+        """Log columns as a table that MLflow's page shows."""
+        if self.run_id is not None:
+            self.client.log_table(self.run_id, data=dict(columns), artifact_file=name)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Log one file as an artifact."""
+        if self.run_id is not None:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text as an artifact."""
+        if self.run_id is not None:
+            self.client.log_text(self.run_id, text, name)
+
+    def dataset(self, data: "StoredDataset") -> None:
+        """Record every split as an input of the run, with the folder it came from and its digest as name."""
+        if self.run_id is None:
+            return
+        import mlflow.data
+        from mlflow.entities import DatasetInput, InputTag
+
+        inputs = []
+        for name, split in data.splits.items():
+            digest = data.metadata["splits"][name]["sha256"][:12]
+            source = mlflow.data.from_huggingface(  # pyright: ignore[reportPrivateImportUsage]
+                split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
+            context = "training" if name == "train" else name
+            inputs.append(DatasetInput(source._to_mlflow_entity(), [InputTag("mlflow.data.context", context)]))
+        self.client.log_inputs(self.run_id, datasets=inputs)
+
+
+class TrackMetrics(TrainerCallback):
+    """Sends every logged number: `loss` as train/loss, `eval_memorisation_x` as memorisation/x, `final_…` likewise."""
+
+    def __init__(self, tracker: Tracker, splits: list[str]) -> None:
+        self.tracker = tracker
+        self.rules = [(f"{stage}_{split}_", f"{head}{split}/") for split in splits
+                      for stage, head in (("eval", ""), ("final", "final_"))]
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        """Queue the numbers under the step they belong to."""
+        numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, (int, float))}
+        self.tracker.metrics({self._name(name): value for name, value in numbers.items()}, state.global_step)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Make an evaluation visible at once."""
+        self.tracker.flush()
+
+    def _name(self, name: str) -> str:
+        for start, replacement in self.rules:
+            if name.startswith(start):
+                return replacement + name.removeprefix(start)
+        return f"train/{name.removeprefix('train_')}"
+
+
+@contextlib.contextmanager
+def tracked_run(experiment: str, run_name: str, run_id: str | None, active: bool = True) -> Iterator[Tracker]:
+    """Start (or continue) an MLflow run and end it with the status that is true.
+
+    Arguments:
+        experiment: the experiment's name: the task's.
+        run_name: shown in MLflow's list.
+        run_id: the run to continue, or None for a new one.
+        active: False on every process but the main one: the tracker then does nothing.
+
+    The run ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM).
+    """
+    if not active:
+        yield Tracker()
+        return
+    import mlflow
+
+    experiment_id = _open_store(experiment)
+    run = mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=None if run_id else run_name)
+    tracker = Tracker(run.info.run_id)
+    status = "FAILED"
+    try:
+        with _terminate_as_exit():
+            yield tracker
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        tracker.flush()
+        mlflow.end_run(status)
+
+
+def git_state() -> dict[str, str]:
+    """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
+    def git(*args: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain")))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def environment_text() -> str:
+    """The installed packages, one `name==version` a line."""
+    found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def _open_store(experiment: str) -> str:
+    """Point MLflow at the store, create it and the experiment if need be, and return the experiment's id."""
+    import mlflow
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    (ROOT / "mlruns").mkdir(exist_ok=True)
+    # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
+    with FileLock(ROOT / "mlruns" / ".store.lock"):
+        found = mlflow.get_experiment_by_name(experiment)
+        if found is not None:
+            return found.experiment_id
+        # An explicit place: an experiment made while a server runs would otherwise only be writable through it.
+        local = re.match(r"sqlite:", uri)
+        location = (ROOT / "mlruns" / experiment).as_uri() if local else None
+        return mlflow.create_experiment(experiment, artifact_location=location)
+
+
+@contextlib.contextmanager
+def _terminate_as_exit() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that the run is ended properly."""
+    def stop(signum: int, frame: Any) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,44 @@
+"""The text of `--help`: every flag a task has, without importing anything heavy."""
+
+import dataclasses
+import textwrap
+from typing import Any
+
+import tasks
+from trainers.arguments import flag_names
+from trainers.contract import Task
+from trainers.options import RunOptions
+
+_USAGE = """\
+Train one task, tracked by MLflow.
+
+  accelerate launch trainers/run.py --task location
+  accelerate launch trainers/run.py --task location --learning_rate 1e-3 --num_train_epochs 20
+  accelerate launch trainers/run.py --config location_full --dry_run
+
+A value is looked up in this order, the last one wins: the stack's defaults, the task's, the config's (--config, else
+configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where each value came from.
+"""
+
+
+def text(task: Task | None) -> str:
+    """The help text; with a task, its dataset and model flags too."""
+    parts = [_USAGE, f"Tasks: {', '.join(tasks.names())}", "\nRun:", _table(RunOptions)]
+    if task is None:
+        parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
+    else:
+        parts += [f"\nDataset of {task.name} ({task.summary}):", _table(task.options)]
+        parts += ["\nModel:", _table(task.model_options)]
+    names = flag_names(None)["training"]
+    parts.append(f"\nTraining: every field of transformers.TrainingArguments ({len(names)}), described in its docs:")
+    parts.append(textwrap.fill(", ".join(names), 110, initial_indent="  ", subsequent_indent="  "))
+    return "\n".join(parts)
+
+
+def _table(options: type[Any]) -> str:
+    lines = []
+    for item in dataclasses.fields(options):
+        default = "" if item.default in (None, "", dataclasses.MISSING) else f" [{item.default}]"
+        help_text = item.metadata.get("help", "") + default
+        lines.append(textwrap.fill(help_text, 110, initial_indent=f"  --{item.name:<26}", subsequent_indent=" " * 30))
+    return "\n".join(lines)
