@@ -159,7 +159,9 @@ def _populous_enough(rows: list[CityRow], min_population: int, source: str) -> l
 def _most_populous(rows: list[CityRow], n_cities: int | None, source: str) -> list[CityRow]:
     """The n_cities most populous rows, by descending population; equals stay in the order given."""
     if n_cities is not None and n_cities > len(rows):
-        raise InputError(f"n_cities is {n_cities}, but {source} has {len(rows)} such cities; ask for no more")
+        raise InputError(
+            f"n_cities is {n_cities}, but {source} offers {len(rows)} after the filter by population; ask for fewer"
+        )
     if n_cities is not None and n_cities < len(rows) and not _has_populations(rows):
         raise InputError(f"{source} has no populations to choose {n_cities} cities by; leave n_cities out")
     return sorted(rows, key=lambda row: -row.population)[:n_cities]

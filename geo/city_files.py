@@ -67,11 +67,11 @@ def read_city_file(path: Path) -> tuple[list[CityRow], bool]:
 def _read_lines(path: Path) -> tuple[list[str], list[Line]]:
     """The column names, in lower case, and the lines below them, without blank ones."""
     text = _read_text(path)
-    header_text = text.partition("\n")[0]
+    header_text = text.lstrip().partition("\n")[0]
     separator = ";" if header_text.count(";") > header_text.count(",") else ","
     table = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        header = [column.strip().lower() for column in next(table)]
+        header = [column.strip().lower() for column in next(fields for fields in table if fields)]
         lines = [_line(f"{path}, line {table.line_num}", header, fields) for fields in table if fields]
     except csv.Error as error:
         raise InputError(f"{path}, line {table.line_num}: {error}; mend this line, it is not CSV") from error

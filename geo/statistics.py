@@ -50,13 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         cities = load_cities(options.cities)
         counts = {metric: neighbour_counts(cities, options.radius_km, metric) for metric in get_args(Metric)}
+        _save(neighbour_histogram(counts, options.radius_km), options.out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(neighbour_table(cities, counts, options.radius_km))
     print(f"\n{EXPLANATION}\n\nfigure: {options.out}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    neighbour_histogram(counts, options.radius_km).savefig(options.out, dpi=150)
     return 0
 
 
@@ -112,6 +111,14 @@ def neighbour_histogram(counts: dict[Metric, NDArray[np.int64]], radius_km: floa
         panel.legend(frameon=False)
     panels[0].set_ylabel("cities")
     return figure
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:  # matplotlib answers an unknown file type with a ValueError
+        raise InputError(f"--out {path} cannot be written ({error}); give the name of a .png file") from error
 
 
 def _row(label: str, cells: Sequence[str]) -> str:

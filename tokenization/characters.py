@@ -6,8 +6,10 @@ Hugging Face tokenizer that is saved beside every model; `ColumnEncoder` gives t
 hundred times faster, by one table look-up over the bytes of a whole Arrow column.
 """
 
+import json
 import string
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +54,27 @@ def build_tokenizer(max_length: int = 512) -> "PreTrainedTokenizerFast":
         padding_side="left",
         model_max_length=max_length,
     )
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write the tokenizer as a folder that `AutoTokenizer.from_pretrained` loads."""
+    build_tokenizer().save_pretrained(folder)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Make sure that the tokenizer saved in a folder gives these ids.
+
+    Raises:
+        VocabularyError: it has other tokens, or cannot be read.
+    """
+    try:
+        found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VocabularyError(f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it") from error
+    expected = {token: id_ for id_, token in enumerate(VOCABULARY)}
+    if found != expected:
+        raise VocabularyError(f"the tokenizer in {folder} has {len(found)} tokens that are not the {len(expected)} of"
+                              " this project's text tasks; use a folder made with this tokenizer")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Layer = dict[str, list[str]]  # flag name -> its values as strings
 
+EITHER_OR = (("evals_per_epoch", "eval_steps"), ("saves_per_epoch", "save_steps"), ("num_train_epochs", "max_steps"))
+"""Pairs of settings for the same thing."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -37,7 +40,9 @@ class Request:
 
     def sources(self) -> dict[str, tuple[str, str]]:
         """Flag name -> (value, the layer that won)."""
-        return {name: (" ".join(v), source) for source, layer in self.layers.items() for name, v in layer.items()}
+        merged = _merged(self.layers)
+        return {name: (" ".join(values), source) for source, layer in self.layers.items()
+                for name, values in layer.items() if name in merged}
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,7 @@ def resolve(request: Request) -> Settings:
     from transformers import TrainingArguments
 
     task = request.task
-    flags = {name: values for layer in request.layers.values() for name, values in layer.items()}
-    _settle_cadence(flags)
+    flags = _merged(request.layers)
     try:
         parsed = _parse((RunOptions, task.options, task.model_options, TrainingArguments), flags, request)
     except ValueError as error:  # TrainingArguments checks combinations of its own fields
@@ -238,13 +242,20 @@ def _tokens(name: str, values: list[str]) -> list[str]:
     return [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
 
 
-def _settle_cadence(flags: Layer) -> None:
-    """Evaluations and checkpoints: per epoch or by steps, not both; a checkpoint at every evaluation by default."""
-    for per_epoch, steps in (("evals_per_epoch", "eval_steps"), ("saves_per_epoch", "save_steps")):
-        if per_epoch in flags and steps in flags:
-            raise UserError(f"--{per_epoch} and --{steps} are both given; use one of the two")
-    if "eval_steps" in flags and "save_steps" not in flags:
-        flags["save_steps"] = flags["eval_steps"]
+def _merged(layers: Mapping[str, Layer]) -> Layer:
+    """One layer from all, the last winning; of two settings for the same thing too, e.g. epochs and steps."""
+    flags: Layer = {}
+    for source, layer in layers.items():
+        for one, other in EITHER_OR:
+            if one in layer and other in layer:
+                raise UserError(f"--{one} and --{other} are both given ({source}); use one of the two")
+            if one in layer or other in layer:
+                flags.pop(one, None)
+                flags.pop(other, None)
+        flags |= layer
+    if "eval_steps" in flags and not {"save_steps", "saves_per_epoch"} & set(flags):
+        flags["save_steps"] = flags["eval_steps"]  # a checkpoint at every evaluation, unless said otherwise
+    return flags
 
 
 def _check_training(training: "TrainingArguments") -> None:

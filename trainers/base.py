@@ -38,7 +38,7 @@ class WorldTrainer(Trainer):
             data_collator=_finished,
             train_dataset=self.rows("train"),
             eval_dataset={name: self.rows(name) for name in data.splits if name not in ("train", "test")} or None,
-            processing_class=self.make_processor(),
+            processing_class=self.make_processor(model),
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
@@ -50,7 +50,7 @@ class WorldTrainer(Trainer):
         """
         raise NotImplementedError
 
-    def make_processor(self) -> "PreTrainedTokenizerBase | None":
+    def make_processor(self, model: PreTrainedModel) -> "PreTrainedTokenizerBase | None":
         """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
         raise NotImplementedError
 

@@ -12,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainers import figures
 from trainers.base import WorldTrainer
+from trainers.contract import Assessment
 from trainers.errors import UserError
 from trainers.tracking import Tracker
 
@@ -33,8 +34,8 @@ class StopOnBadLoss(TrainerCallback):
 class Progress(TrainerCallback):
     """A bar with loss, metric and time left on a terminal; plain lines elsewhere. Main process only."""
 
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
+    def __init__(self, metric: str, label: str) -> None:
+        self.metric, self.label = metric, label  # `eval_memorisation_haversine_km_mean`, and how it is shown
         self.bar: tqdm | None = None
         self.newest: dict[str, float] = {}
 
@@ -54,10 +55,10 @@ class Progress(TrainerCallback):
                logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Show the newest loss and metric."""
         for name, value in (logs or {}).items():
-            if name == "loss" or name.endswith(self.metric):
-                self.newest["loss" if name == "loss" else self.metric] = value
+            if name == "loss" or name == self.metric:
+                self.newest["loss" if name == "loss" else self.label] = value
         if self.bar is not None:
-            self.bar.set_postfix({name: f"{value:.4g}" for name, value in self.newest.items()})
+            self.bar.set_postfix({name: plain(value) for name, value in self.newest.items()})
         elif "loss" in (logs or {}) and time.monotonic() - self.line_s > _LINE_EVERY_S:
             self.line_s = time.monotonic()
             print(self._line(state), flush=True)
@@ -72,7 +73,7 @@ class Progress(TrainerCallback):
     def _line(self, state: TrainerState) -> str:
         done = state.global_step - self.start_step
         left_s = (time.monotonic() - self.start_s) / max(done, 1) * (state.max_steps - state.global_step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in self.newest.items())
+        shown = "  ".join(f"{name} {plain(value)}" for name, value in self.newest.items())
         share = state.global_step / max(state.max_steps, 1)
         return f"step {state.global_step}/{state.max_steps} ({share:.0%})  {shown}  {left_s / 60:.1f} min left"
 
@@ -88,12 +89,7 @@ class ShowExamples(TrainerCallback):
         """Show the split whose metrics came last."""
         prefix, split = evaluated_split(metrics or {}, self.trainer)
         assessment = self.trainer.assessments[split]
-        loss = (metrics or {}).get(f"{prefix}loss", math.nan)
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in assessment.metrics.items())
-        tqdm.write(f"\n[{prefix.rstrip('_')}] step {state.global_step}  loss {loss:.4g}  {numbers}")
-        for example in zip(*assessment.samples.values(), strict=True):
-            shown = "  ".join(f"{n} {_short(v)}" for n, v in zip(assessment.samples, example, strict=True))
-            tqdm.write(f"    {shown}")
+        tqdm.write(_evaluation_text(prefix.rstrip("_"), state.global_step, metrics or {}, assessment))
         sys.stdout.flush()
         self.tracker.table(assessment.samples, f"samples/{prefix}step_{state.global_step:07d}.json")
 
@@ -125,5 +121,23 @@ def evaluated_split(metrics: Mapping[str, float], trainer: WorldTrainer) -> tupl
     return prefix, split
 
 
-def _short(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+def plain(value: Any) -> str:
+    """A number as people write it: 12,345, 123, 1.23, 0.00123; other values as they are."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _evaluation_text(title: str, step: int, metrics: Mapping[str, float], assessment: Assessment) -> str:
+    """Metrics, each with its trivial baseline beside it, and the first examples."""
+    found = assessment.metrics
+    lines = [f"\n{title} at step {step}: loss {plain(metrics[f'{title}_loss'])}"]
+    for name, value in found.items():
+        if not name.startswith("baseline_"):
+            baseline = found.get(f"baseline_{name}")
+            beside = "" if baseline is None else f"   (trivial baseline {plain(baseline)})"
+            lines.append(f"  {name:<24}{plain(float(value)):>8}{beside}")
+    for example in zip(*assessment.samples.values(), strict=True):
+        shown = "   ".join(f"{n} {plain(v)}" for n, v in zip(assessment.samples, example, strict=True))
+        lines.append(f"    {shown}")
+    return "\n".join(lines)

@@ -35,7 +35,7 @@ def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
 ## How it was made
 
 ```json
-{json.dumps(metadata["options"], indent=2)}
+{json.dumps({n: v for n, v in metadata.items() if n not in ("splits", "libraries")}, indent=2)}
 ```
 
 Builder version {metadata["version"]}, {metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same options

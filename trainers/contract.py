@@ -102,13 +102,14 @@ class SummarySpec:
     """How `summary.png` shows a task's primary metric.
 
     Attributes:
-        label: axis label with the unit.
+        label: axis label of the metric, with the unit. value_label: the same for one row's value.
         lines: value -> text of a dashed reference line.
         limits: least and greatest value of the axis; a logarithmic axis starts above 0.
         log: whether the axis is logarithmic.
     """
 
     label: str
+    value_label: str
     lines: Mapping[float, str]
     limits: tuple[float, float]
     log: bool

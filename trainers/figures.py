@@ -48,7 +48,10 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
 def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -> None:
     axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
     axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
-    axes.set(yscale="log", xlabel="step", ylabel="loss on the answer (nats per token)")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.set(xlabel="step", ylabel="loss on the answer (nats per token)")
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
 
@@ -73,13 +76,13 @@ def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], split: str, m
 
 def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
     low, high = spec.limits
-    bins = np.geomspace(low, high * 1.0001, 41) if spec.log else np.linspace(low, high, 41)
+    bins = np.geomspace(low, high, 41) if spec.log else np.linspace(low, high, 41)
     axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
-    axes.set(xlabel=spec.label, ylabel="rows", title=f"newest evaluation, {len(values):,} rows")
+    axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation: {len(values):,} rows")
     if spec.log:
         axes.set(xscale="log", yscale="log")
         share = float(np.mean(values <= low)) if len(values) else 0.0
-        axes.set_xlabel(f"{spec.label} (first bar: at most {low:g}, {share:.1%} of rows)")
+        axes.set_title(f"newest evaluation: {len(values):,} rows, {share:.1%} of them at most {low:g}")
     for value in spec.lines:
         axes.axvline(value, color=_GREY, ls="--", lw=0.8)
     axes.grid(alpha=0.25)

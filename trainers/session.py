@@ -51,6 +51,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     name = training.run_name or Path(run.config or task.name).stem
     plan = guards.plan(prefix, name, _given(settings, "output_dir"), run.overwrite, training.resume_from_checkpoint)
     torch.set_num_threads(run.threads or _threads())
+    transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
     data = _dataset(settings, prefix)
     set_seed(training.seed)
     model = task.load("build_model")(settings.model, data)
@@ -213,7 +214,7 @@ def _add_callbacks(trainer: WorldTrainer, tracker: Tracker, patience: int | None
         trainer.add_callback(TrackMetrics(tracker, splits))
         trainer.add_callback(ShowExamples(trainer, tracker))
         trainer.add_callback(DrawFigures(trainer, tracker))
-        trainer.add_callback(Progress(trainer.task.primary_metric))
+        trainer.add_callback(Progress(str(trainer.args.metric_for_best_model), trainer.task.primary_metric))
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
@@ -231,7 +232,7 @@ def _save(prepared: Prepared, folder: Path, results: Mapping[str, float], tracke
     trainer.save_state()
     if not PartialState().is_main_process:
         return
-    results = {name: value for name, value in results.items() if isinstance(value, (int, float))}
+    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
     guards.write_json(folder / "results.json", {
         **results, "best_checkpoint": trainer.state.best_model_checkpoint, "steps": trainer.state.global_step})
     facts = {"command": f"`{guards.read_marker(folder)['command']}`", "MLflow run": tracker.run_id,

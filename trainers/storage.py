@@ -74,6 +74,9 @@ def digest(split: Any) -> str:
 
 def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
     """Write everything into a folder beside, then rename: `folder` is complete or not there at all."""
+    from datasets import disable_progress_bars
+
+    disable_progress_bars()  # a bar per split says less than the one line printed at the end
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     partial.mkdir()
     try:

@@ -1,5 +1,6 @@
 """The base of every prompt/answer task: loss on the answer only, evaluation by generating the answers."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from tokenization import VocabularyError
-from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer
+from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer, check_tokenizer
 from trainers.base import WorldTrainer
 from trainers.contract import Assessment, StoredDataset
 from trainers.errors import UserError
@@ -69,9 +70,15 @@ class TextTrainer(WorldTrainer):
         """The split as token ids."""
         return TextRows(split, self.data.splits[split])  # pyright: ignore[reportArgumentType]
 
-    def make_processor(self) -> "PreTrainedTokenizerBase":
-        """The 44-token tokenizer."""
-        return build_tokenizer(self.model.config.max_position_embeddings)
+    def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
+        """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""
+        for folder in (self.data.path / "tokenizer", Path(model.name_or_path)):
+            if (folder / "tokenizer.json").is_file():
+                try:
+                    check_tokenizer(folder)
+                except VocabularyError as error:
+                    raise UserError(str(error)) from error
+        return build_tokenizer(model.config.max_position_embeddings)
 
     def assess(self, rows: TextRows) -> Assessment:
         """Generate the answer to every prompt and let the task score them."""

@@ -6,11 +6,12 @@ absolute path so that a command typed elsewhere writes to the same place. MLFLOW
 
 import contextlib
 import importlib.metadata
+import logging
 import os
-import re
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,12 @@ class Tracker:
         inputs = []
         for name, split in data.splits.items():
             digest = data.metadata["splits"][name]["sha256"][:12]
-            source = mlflow.data.from_huggingface(  # pyright: ignore[reportPrivateImportUsage]
-                split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
             context = "training" if name == "train" else name
-            inputs.append(DatasetInput(source._to_mlflow_entity(), [InputTag("mlflow.data.context", context)]))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Hint: Inferred schema")  # our integers have no missing values
+                source = mlflow.data.from_huggingface(  # pyright: ignore[reportPrivateImportUsage]
+                    split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
+                inputs.append(DatasetInput(source._to_mlflow_entity(), [InputTag("mlflow.data.context", context)]))
         self.client.log_inputs(self.run_id, datasets=inputs)
 
 
@@ -186,18 +189,20 @@ def _open_store(experiment: str) -> str:
     """Point MLflow at the store, create it and the experiment if need be, and return the experiment's id."""
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of every table it creates
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
-    (ROOT / "mlruns").mkdir(exist_ok=True)
+    if not uri.startswith("sqlite:///"):
+        return mlflow.set_experiment(experiment).experiment_id
+    artifacts = Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns"
+    artifacts.mkdir(parents=True, exist_ok=True)
     # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
-    with FileLock(ROOT / "mlruns" / ".store.lock"):
+    with FileLock(artifacts / ".store.lock"):
         found = mlflow.get_experiment_by_name(experiment)
-        if found is not None:
-            return found.experiment_id
-        # An explicit place: an experiment made while a server runs would otherwise only be writable through it.
-        local = re.match(r"sqlite:", uri)
-        location = (ROOT / "mlruns" / experiment).as_uri() if local else None
-        return mlflow.create_experiment(experiment, artifact_location=location)
+        # An explicit place: an experiment made by a running server would only be writable through that server.
+        return found.experiment_id if found is not None else mlflow.create_experiment(
+            experiment, artifact_location=(artifacts / experiment).as_uri())
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from geo.coordinates import decode, encode, format_xy
 from geo.sphere import great_circle_km, mean_centre
 from tasks.geography import as_user_error, load_world
 from tasks.location.options import LocationOptions
+from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -44,7 +45,7 @@ def build(options: LocationOptions) -> BuiltDataset:
             "world": {"cities": len(cities), "sha256": cities.digest()},
             "baselines": {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()},
         },
-        files={"cities.csv": cities.write_csv},
+        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
         card=_CARD,
     )
 

@@ -14,6 +14,7 @@ class LocationTrainer(TextTrainer):
 
     summary = SummarySpec(
         label="mean great-circle error (km)",
+        value_label="great-circle error of a city (km)",
         lines={100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
         limits=(1, 25_000),
         log=True,

@@ -1,0 +1,61 @@
+"""Every test writes below its own temporary folder and tracks into a store of the test session."""
+
+import os
+import sys
+from pathlib import Path
+
+from trainers import environment
+
+# Before anything heavy is imported: no downloads, no telemetry, one thread for each of pytest's processes.
+environment.set_up()
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ["--task", "location", "--n_cities", "40", "--hidden_size", "16", "--num_hidden_layers", "1",
+        "--intermediate_size", "16", "--num_attention_heads", "2", "--per_device_train_batch_size", "8",
+        "--max_steps", "4", "--eval_steps", "2", "--logging_steps", "1", "--threads", "1", "--use_cpu",
+        "--per_device_eval_batch_size", "64"]
+"""A run of seconds."""
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """The command line of a run of seconds."""
+    return list(TINY)
+
+
+@pytest.fixture(scope="session")
+def store_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One MLflow store for the session: creating one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def shared_prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prefix for tests that only need some dataset or some run."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh EXP_DIR_PREFIX."""
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    monkeypatch.setenv("EXP_DIR_PREFIX", str(folder))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(shared_prefix: Path, store_uri: str) -> Path:
+    """The folder of one finished tiny run, to be read only."""
+    from trainers.run import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri)
+        patch.setattr(sys, "argv", ["trainers/run.py", *TINY])
+        assert main(TINY) == 0
+    return shared_prefix / "runs" / "location-001"
