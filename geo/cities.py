@@ -43,9 +43,7 @@ class Cities:
         """
         lengths = {field: len(values) for field, values in vars(self).items()}
         if len(set(lengths.values())) != 1:
-            raise InputError(
-                f"the fields of Cities differ in length ({lengths}); give one entry per city in each"
-            )
+            raise InputError(f"the fields of Cities differ in length ({lengths}); give one entry per city in each")
 
     def __len__(self) -> int:
         """Number of cities."""
@@ -75,11 +73,14 @@ class Cities:
         ids, populations = self.city_id.tolist(), self.population.tolist()
         lats_deg, lons_deg = self.lat_deg.tolist(), self.lon_deg.tolist()
         rows = zip(ids, self.name, lats_deg, lons_deg, self.country, populations, strict=True)
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(OWN_COLUMNS)
-            writer.writerows(rows)
-        os.replace(unfinished, path)
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(OWN_COLUMNS)
+                writer.writerows(rows)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)  # it is still there only if something failed
 
 
 def load_cities(
@@ -150,9 +151,7 @@ def _populous_enough(rows: list[CityRow], min_population: int, source: str) -> l
         return rows
     kept = [row for row in rows if row.population >= min_population]
     if not kept:
-        raise InputError(
-            f"{source} has no city of {min_population} inhabitants or more; lower min_population"
-        )
+        raise InputError(f"{source} has no city of {min_population} inhabitants or more; lower min_population")
     return kept
 
 
@@ -160,7 +159,7 @@ def _most_populous(rows: list[CityRow], n_cities: int | None, source: str) -> li
     """The n_cities most populous rows, by descending population; equals stay in the order given."""
     if n_cities is not None and n_cities > len(rows):
         raise InputError(
-            f"n_cities is {n_cities}, but {source} offers {len(rows)} after the filter by population; ask for fewer"
+            f"n_cities is {n_cities}, but {source} offers only {len(rows)}, counted after min_population; ask for fewer"
         )
     if n_cities is not None and n_cities < len(rows) and not _has_populations(rows):
         raise InputError(f"{source} has no populations to choose {n_cities} cities by; leave n_cities out")

@@ -111,9 +111,7 @@ def _require_columns(path: Path, header: list[str], expected: tuple[str, ...]) -
     others = [column for column in header if column not in {name.lower() for name in OWN_COLUMNS}]
     near = difflib.get_close_matches(missing[0].lower(), others, n=1, cutoff=0.5)
     hint = f" (did you mean it by '{near[0]}'?)" if near else ""
-    raise InputError(
-        f"{path} has no column '{missing[0]}'{hint}; the columns needed are: {', '.join(expected)}"
-    )
+    raise InputError(f"{path} has no column '{missing[0]}'{hint}; the columns needed are: {', '.join(expected)}")
 
 
 def _own_row(line: Line) -> CityRow:
@@ -132,9 +130,7 @@ def _export_row(line: Line) -> CityRow:
     fields = line.fields
     lat_text, comma, lon_text = fields["coordinates"].partition(",")
     if not comma:
-        raise InputError(
-            f"{line.where}: Coordinates is '{fields['coordinates']}', expected 'lat, lon' in degrees"
-        )
+        raise InputError(f"{line.where}: Coordinates is '{fields['coordinates']}', expected 'lat, lon' in degrees")
     return CityRow(
         None,
         fields["name"],
@@ -177,7 +173,5 @@ def _check_unique(lines: list[Line], rows: list[CityRow]) -> None:
     for line, row in zip(lines, rows, strict=True):
         if row.kept_id in first_line:
             first = first_line[row.kept_id]
-            raise InputError(
-                f"{line.where}: id {row.kept_id} was used in {first} already; give each city its own"
-            )
+            raise InputError(f"{line.where}: id {row.kept_id} was used in {first} already; give each city its own")
         first_line[row.kept_id] = line.where.rpartition(", ")[2]

@@ -89,9 +89,7 @@ def encode_line(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m geo.coordinate_tool", description="Look up coordinates by hand."
-    )
+    parser = argparse.ArgumentParser(prog="python -m geo.coordinate_tool", description="Look up coordinates by hand.")
     commands = parser.add_subparsers(dest="command", required=True)
     decoding = commands.add_parser("decode", help="from the integers to latitude and longitude")
     decoding.add_argument("xy", nargs="*", metavar="X,Y", help="1379,1958 or loc(c_12)=1379,1958")

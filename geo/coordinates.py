@@ -114,9 +114,7 @@ def _within(values_deg: ArrayLike, limit_deg: float, what: str) -> NDArray[np.fl
     values = np.asarray(values_deg, dtype=np.float64)
     bad = values[~(np.abs(values) <= limit_deg)]  # negated, so that NaN is bad
     if bad.size:
-        raise InputError(
-            f"{what} {bad.flat[0]:g} is not in -{limit_deg:g}..{limit_deg:g}; give it in degrees"
-        )
+        raise InputError(f"{what} {bad.flat[0]:g} is not in -{limit_deg:g}..{limit_deg:g}; give it in degrees")
     return values
 
 

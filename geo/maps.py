@@ -99,10 +99,11 @@ def great_circle_lines(
     Returns:
         Lines of shape (k, 2), longitude and latitude in degrees; a way over the date line makes two.
     """
-    start, end = unit_vectors(lat1_deg, lon1_deg)[:, None], unit_vectors(lat2_deg, lon2_deg)[:, None]
+    start = unit_vectors(lat1_deg, lon1_deg)[:, None]
+    # The nudge of some millimetres gives a direction to a way between antipodes, where any is as short.
+    end = unit_vectors(lat2_deg, lon2_deg)[:, None] + (1e-9, 2e-9, 3e-9)
     cosine = np.sum(start * end, axis=-1, keepdims=True)
-    # The nudge gives a direction to a way between antipodes, where any is as short.
-    sideways = end - cosine * start + (1e-9, 2e-9, 3e-9)
+    sideways = end - cosine * start
     sine = np.linalg.norm(sideways, axis=-1, keepdims=True)
     angle_rad = np.arctan2(sine, cosine) * np.linspace(0, 1, 64)[:, None]
     way = np.cos(angle_rad) * start + np.sin(angle_rad) * sideways / sine
@@ -143,9 +144,7 @@ def _draw_lines(axes: "Axes", places_deg: NDArray[np.float64]) -> None:
     ends = np.cumsum([len(line) for line in lines_deg])
     lines = np.split(axes.transAxes.inverted().transform(on_page), ends[:-1])
     alpha = float(np.clip(60 / len(lines), 0.06, 0.5))  # thousands of lines must not hide the dots
-    collection = LineCollection(
-        lines, transform=axes.transAxes, colors=GREY, linewidths=0.4, alpha=alpha, zorder=2.5
-    )
+    collection = LineCollection(lines, transform=axes.transAxes, colors=GREY, linewidths=0.4, alpha=alpha, zorder=2.5)
     axes.add_collection(collection, autolim=False)
 
 

@@ -49,9 +49,7 @@ def unit_vectors(lat_deg: ArrayLike, lon_deg: ArrayLike) -> NDArray[np.float64]:
         Vectors of length 1, shape (n, 3); for two numbers, shape (3,).
     """
     lat_rad, lon_rad = np.radians(lat_deg), np.radians(lon_deg)
-    return np.stack(
-        [np.cos(lat_rad) * np.cos(lon_rad), np.cos(lat_rad) * np.sin(lon_rad), np.sin(lat_rad)], axis=-1
-    )
+    return np.stack([np.cos(lat_rad) * np.cos(lon_rad), np.cos(lat_rad) * np.sin(lon_rad), np.sin(lat_rad)], axis=-1)
 
 
 def mean_centre(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[float, float]:

@@ -37,15 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m geo.statistics", description="Neighbours of cities: a table and a figure."
     )
-    parser.add_argument(
-        "--cities", type=Path, metavar="FILE", help="CSV of cities (default: GeoNames, 5,075 cities)"
-    )
-    parser.add_argument(
-        "--radius_km", type=float, default=200.0, help="how near a neighbour is (default: 200)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("outputs/figures/neighbours.png"), help="figure to write"
-    )
+    parser.add_argument("--cities", type=Path, metavar="FILE", help="CSV of cities (default: GeoNames, 5,075 cities)")
+    parser.add_argument("--radius_km", type=float, default=200.0, help="how near a neighbour is (default: 200)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/figures/neighbours.png"), help="figure to write")
     options = parser.parse_args(argv)
     try:
         cities = load_cities(options.cities)
@@ -102,9 +96,7 @@ def neighbour_histogram(counts: dict[Metric, NDArray[np.int64]], radius_km: floa
     for panel, (metric, values) in zip(panels, counts.items(), strict=True):
         panel.hist(values, bins=edges, color="#4878a8" if metric == "great_circle" else "#a8a8a8")
         panel.axvline(values.mean(), color="#c44e52", label=f"mean {values.mean():.2f}")
-        panel.axvline(
-            np.median(values), color="#c44e52", linestyle="--", label=f"median {np.median(values):g}"
-        )
+        panel.axvline(np.median(values), color="#c44e52", linestyle="--", label=f"median {np.median(values):g}")
         panel.set_title("great circle" if metric == "great_circle" else "flat (not a distance on the sphere)")
         panel.set_xlabel(f"neighbours within {radius_km:g} km")
         panel.spines[["top", "right"]].set_visible(False)
@@ -116,7 +108,7 @@ def neighbour_histogram(counts: dict[Metric, NDArray[np.int64]], radius_km: floa
 def _save(figure: "Figure", path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150, format=path.suffix.removeprefix(".") or "png")
     except (OSError, ValueError) as error:  # matplotlib answers an unknown file type with a ValueError
         raise InputError(f"--out {path} cannot be written ({error}); give the name of a .png file") from error
 

@@ -253,7 +253,9 @@ def _merged(layers: Mapping[str, Layer]) -> Layer:
                 flags.pop(one, None)
                 flags.pop(other, None)
         flags |= layer
-    if "eval_steps" in flags and not {"save_steps", "saves_per_epoch"} & set(flags):
+    if "evals_per_epoch" in flags:
+        flags["eval_steps"] = ["1"]  # until the rows are counted (session.set_cadence)
+    if "save_steps" not in flags and "eval_steps" in flags:
         flags["save_steps"] = flags["eval_steps"]  # a checkpoint at every evaluation, unless said otherwise
     return flags
 

@@ -26,7 +26,7 @@ class RunOptions:
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
-    evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 10 or 0.2; instead of --eval_steps")
+    evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1")
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
     early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
@@ -41,6 +41,7 @@ class RunOptions:
 
 
 STACK_DEFAULTS: Mapping[str, Any] = {
+    "evals_per_epoch": 1,
     "eval_strategy": "steps",
     "save_strategy": "steps",
     "eval_on_start": True,

@@ -119,10 +119,10 @@ def set_cadence(settings: Settings, n_rows: int) -> None:
     steps_per_epoch = math.ceil(n_rows / batch)
     if run.evals_per_epoch:
         training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
-        training.save_steps = training.eval_steps
-    if run.saves_per_epoch:
-        wanted = max(1, round(steps_per_epoch / run.saves_per_epoch))
-        training.save_steps = -(-wanted // int(training.eval_steps or 1)) * int(training.eval_steps or 1)
+    eval_steps = int(training.eval_steps or 1)
+    save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
+    if training.eval_strategy == "steps" and save_steps >= 1:
+        training.save_steps = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
 
 
 def _dataset(settings: Settings, prefix: Path) -> StoredDataset:

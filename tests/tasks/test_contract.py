@@ -1,0 +1,126 @@
+"""What every task promises, for every folder below tasks/."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, TrainingArguments
+
+import tasks
+from trainers import storage
+from trainers.arguments import flag_names
+from trainers.contract import Task
+from trainers.options import RunOptions, check_ranges
+
+SMALL = {"location": {"n_cities": 32}}
+"""Options that make a task's dataset small; a new task adds a line only if its default is large."""
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py"}
+
+
+@pytest.fixture(scope="module", params=tasks.names())
+def task(request) -> Task:
+    return tasks.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def data(task, tmp_path_factory):
+    options = task.options(**SMALL.get(task.name, {}))
+    return storage.build_or_load(task, options, tmp_path_factory.mktemp("contract"))
+
+
+@pytest.fixture
+def trainer(task, data, tmp_path):
+    names = {item.name for item in dataclasses.fields(task.model_options)}
+    model = task.load("build_model")(task.model_options(**{n: v for n, v in SIZES.items() if n in names}), data)
+    arguments = TrainingArguments(str(tmp_path), remove_unused_columns=False, learning_rate=1e-2, use_cpu=True,
+                                  per_device_train_batch_size=32, report_to="none", dataloader_pin_memory=False)
+    return task.load("trainer")(task, data, model, arguments)
+
+
+def test_the_folder_has_the_same_files_as_every_other(task):
+    spec = importlib.util.find_spec(task.package)
+    assert spec is not None and spec.origin is not None
+    assert {path.name for path in Path(spec.origin).parent.glob("*.py")} >= FILES
+
+
+def test_every_option_is_a_flag_of_its_own_with_a_help_text(task):
+    groups = flag_names(task)
+    names = [name for group in groups.values() for name in group]
+    assert len(names) == len(set(names))
+    for options in (RunOptions, task.options, task.model_options):
+        assert all(item.metadata.get("help") for item in dataclasses.fields(options))
+        assert set(options.RANGES) <= {item.name for item in dataclasses.fields(options)}
+        check_ranges(options(), options.RANGES)
+
+
+def test_equal_options_give_equal_rows(task, data, tmp_path):
+    again = storage.build_or_load(task, task.options(**SMALL.get(task.name, {})), tmp_path)
+    assert again.metadata["splits"] == data.metadata["splits"] and again.path != data.path
+
+
+def test_splits_are_called_what_they_are(task, data):
+    rows = {name: {tuple(map(str, row.values())) for row in split} for name, split in data.splits.items()}
+    assert set(rows) <= {"train", "validation", "memorisation", "test"} and len(rows["train"]) > 0
+    for name in set(rows) - {"train"}:
+        assert rows[name] <= rows["train"] if name == "memorisation" else not rows[name] & rows["train"]
+
+
+def test_the_dataset_card_states_splits_seed_and_licence(data):
+    card = (data.path / "README.md").read_text(encoding="utf-8")
+    for name, facts in data.metadata["splits"].items():
+        assert f"| {name} | {facts['rows']:,} |" in card
+    assert "seed" in card and "CC BY" in card
+
+
+def test_the_loss_sees_the_answer_and_only_the_answer(trainer, data):
+    rows = trainer.rows("train")
+    batch = rows.__getitems__(list(range(len(rows))))
+    tokenizer = trainer.processing_class
+    for ids, labels, row in zip(batch["input_ids"], batch["labels"], data.splits["train"], strict=True):
+        seen = labels != -100
+        assert torch.equal(ids[seen], labels[seen])
+        assert tokenizer.decode(ids[seen]) == row["answer"] + "<eos>"
+        first = int(seen.nonzero()[0])
+        assert tokenizer.decode(ids[:first]) == "<bos>" + row["prompt"]
+        assert seen[first : int(seen.nonzero()[-1]) + 1].all()
+
+
+def test_one_step_lowers_the_loss(trainer):
+    rows = trainer.rows("train")
+    batch = rows.__getitems__(list(range(len(rows))))
+    optimizer = torch.optim.Adam(trainer.model.parameters(), lr=1e-2)
+    before = trainer.model(**batch).loss
+    before.backward()
+    optimizer.step()
+    with torch.no_grad():
+        assert trainer.model(**batch).loss < before
+
+
+def test_perfect_answers_are_perfect_and_nonsense_is_worst(task, trainer):
+    split = next(name for name in trainer.data.splits if name != "train")
+    rows = trainer.rows(split)
+    sign = 1 if task.greater_is_better else -1
+    perfect = trainer.score(rows, list(rows.table["answer"]))
+    nonsense = trainer.score(rows, ["(((" for _ in range(len(rows))])
+    assert sign * perfect.metrics[task.primary_metric] > sign * nonsense.metrics[task.primary_metric]
+    assert perfect.metrics["parse_rate"] == 1 and nonsense.metrics["parse_rate"] == 0
+    assert f"baseline_{task.primary_metric}" in perfect.metrics
+    for assessment in (perfect, nonsense):
+        assert np.isfinite(list(assessment.metrics.values())).all()
+        assert len(assessment.values) == len(rows)
+        assert {len(column) for column in assessment.samples.values()} == {min(4, len(rows))}
+        for draw in assessment.figures.values():
+            draw()
+
+
+def test_saved_and_loaded_by_transformers_alone_the_logits_are_the_same(trainer, tmp_path):
+    trainer.save_model(str(tmp_path / "model"))
+    batch = trainer.rows("train").__getitems__([0, 1])
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        expected, found = trainer.model.eval()(batch["input_ids"]).logits, loaded(batch["input_ids"]).logits
+    assert torch.equal(expected, found)

@@ -1,0 +1,27 @@
+"""Every shipped config says how to run it and what to expect, parses, and prepares a run."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainers.run import main
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_dry_runs(path, prefix, capsys):
+    assert main(["--config", path.stem, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    for name, value in yaml.safe_load(path.read_text()).items():
+        assert f"  {name:<30} {value!s:<24} configs/{path.name}" in shown
+    assert not (prefix / "runs").exists()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_opens_with_command_hardware_time_and_result(path):
+    header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert f"accelerate launch trainers/run.py --config {path.stem}" in header or "make train" in header
+    for word in ("Hardware:", "Time:", "Result:"):
+        assert word in header

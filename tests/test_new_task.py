@@ -1,0 +1,90 @@
+"""A task is a folder: one written somewhere else, by hand, trains without any table being edited."""
+
+import sys
+
+import pytest
+
+INIT = '''
+"""Echo: repeat a digit."""
+from dataclasses import dataclass
+from typing import ClassVar
+from trainers.contract import Task
+from trainers.modeling import DecoderOptions
+from trainers.options import option
+
+@dataclass
+class EchoOptions:
+    n_rows: int = option(20, "rows")
+    RANGES: ClassVar = {"n_rows": (1, None)}
+
+TASK = Task(summary="Repeat a digit.", options=EchoOptions, model_options=DecoderOptions, build_dataset="data:build",
+            build_model="trainers.text:build_text_model", metric="metric:ExactMatch", trainer="trainer:EchoTrainer",
+            primary_metric="exact_match", greater_is_better=True)
+'''
+DATA = '''
+from datasets import Dataset
+from trainers.contract import BuiltDataset
+
+def build(options):
+    digits = [str(i % 10) for i in range(options.n_rows)]
+    rows = Dataset.from_dict({"prompt": [f"{d}=" for d in digits], "answer": digits})
+    return BuiltDataset(splits={"train": rows, "memorisation": rows.select(range(10))}, facts={"seed": 0}, files={},
+                        card="Digits.")
+'''
+METRIC = '''
+import datasets
+import evaluate
+
+class ExactMatch(evaluate.Metric):
+    def _info(self):
+        text = datasets.Value("string")
+        return evaluate.MetricInfo(description="", citation="",
+                                   features=datasets.Features({"predictions": text, "references": text}))
+
+    def _compute(self, predictions, references):
+        return {"exact_match": sum(p == r for p, r in zip(predictions, references)) / len(predictions)}
+'''
+TRAINER = '''
+import numpy as np
+from trainers.contract import Assessment, SummarySpec
+from trainers.text import TextTrainer
+
+class EchoTrainer(TextTrainer):
+    summary = SummarySpec(label="exact match", value_label="exact match", lines={}, limits=(0, 1), log=False)
+
+    def score(self, rows, answers):
+        right = np.array([a == b for a, b in zip(answers, rows.table["answer"])], float)
+        return Assessment(self.metric.compute(predictions=answers, references=rows.table["answer"]),
+                          self.samples(rows, answers, right=right), right, {})
+'''
+
+
+@pytest.fixture
+def echo(tmp_path, monkeypatch):
+    folder = tmp_path / "my_lab" / "echo"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("")
+    for name, text in (("__init__", INIT), ("data", DATA), ("metric", METRIC), ("trainer", TRAINER)):
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "my_lab.echo"
+    for name in [name for name in sys.modules if name.startswith("my_lab")]:
+        del sys.modules[name]
+
+
+def test_a_task_from_elsewhere_trains(echo, prefix, capsys):
+    from trainers.run import main
+
+    argv = ["--task", echo, "--max_steps", "2", "--eval_steps", "1", "--hidden_size", "16", "--num_hidden_layers", "1",
+            "--n_rows", "30", "--use_cpu", "--threads", "1"]
+    assert main(argv) == 0
+    assert (prefix / "runs" / "echo-001" / "model.safetensors").is_file()
+    assert "exact_match" in capsys.readouterr().out
+
+
+def test_an_error_inside_a_tasks_own_code_is_not_hidden(echo, tmp_path):
+    import tasks
+
+    (tmp_path / "my_lab" / "echo" / "__init__.py").write_text("import a_module_that_is_missing")
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_missing"):
+        tasks.load(echo)

@@ -1,0 +1,187 @@
+"""Whole runs, small: what they leave behind, what they track, resuming, fine-tuning, overwriting."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainers.run import main
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def mlflow_run(folder, store_uri):
+    import mlflow
+
+    mlflow.set_tracking_uri(store_uri)
+    run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
+    return mlflow.get_run(run_id)
+
+
+def artifacts(run_id, path=None):
+    from mlflow import MlflowClient
+
+    return {item.path for item in MlflowClient().list_artifacts(run_id, path)}
+
+
+def test_a_run_leaves_a_complete_folder(finished_run):
+    names = {path.name for path in finished_run.iterdir()}
+    assert names >= {"README.md", "run.json", "settings.json", "results.json", "summary.png", "world_map.png",
+                     "model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
+                     "checkpoint-0", "checkpoint-2", "checkpoint-4"}
+    for name in ("summary.png", "world_map.png"):
+        assert (finished_run / name).read_bytes().startswith(b"\x89PNG")
+    card = (finished_run / "README.md").read_text(encoding="utf-8")
+    assert "final_memorisation_haversine_km_mean" in card and "--n_cities 40" in card
+
+
+def test_checkpoint_0_is_the_untrained_model(finished_run):
+    assert not same(weights(finished_run / "checkpoint-0"), weights(finished_run / "checkpoint-4"))
+    state = json.loads((finished_run / "checkpoint-0" / "trainer_state.json").read_text())
+    assert state["global_step"] == 0 and state["log_history"][0]["step"] == 0
+
+
+def test_the_folder_is_the_best_checkpoint(finished_run):
+    results = json.loads((finished_run / "results.json").read_text())
+    best = finished_run / results["best_checkpoint"].rpartition("/")[2]
+    assert same(weights(best), weights(finished_run))
+    history = json.loads((finished_run / "trainer_state.json").read_text())["log_history"]
+    name = "eval_memorisation_haversine_km_mean"
+    seen = {entry["step"]: entry[name] for entry in history if name in entry}
+    assert set(seen) == {0, 2, 4}
+    assert min(seen[2], seen[4]) == pytest.approx(results["final_memorisation_haversine_km_mean"])
+
+
+def test_transformers_alone_loads_the_folder_and_generates(finished_run):
+    code = """
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder = sys.argv[1]
+tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+assert len(tokenizer) == model.config.vocab_size == 44, len(tokenizer)
+inputs = tokenizer(["loc(c_1)=", "loc(c_12)="], padding=True, return_tensors="pt", return_token_type_ids=False)
+output = model.generate(**inputs, max_new_tokens=10)
+print(tokenizer.batch_decode(output, skip_special_tokens=True))
+assert not {"trainers", "tasks", "geo", "tokenization"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(finished_run)], capture_output=True, text=True,
+                          cwd=finished_run)
+    assert done.returncode == 0, done.stderr
+    assert "loc(c_1)=" in done.stdout
+
+
+def test_the_run_is_tracked(finished_run, store_uri):
+    run = mlflow_run(finished_run, store_uri)
+    assert run.info.status == "FINISHED" and run.info.run_name == "location-001"
+    assert run.data.params["hidden_size"] == "16" and run.data.params["n_cities"] == "40"
+    assert len(run.data.params) < 50
+    assert {"train/loss", "memorisation/haversine_km_mean", "memorisation/parse_rate", "memorisation/loss",
+            "final_memorisation/haversine_km_mean"} <= set(run.data.metrics)
+    assert {"task", "git.commit", "dataset.train_sha256"} <= set(run.data.tags)
+    assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
+    assert artifacts(run.info.run_id, "figures") == {"figures/summary.png", "figures/world_map.png"}
+    assert len(artifacts(run.info.run_id, "samples")) == 4  # steps 0, 2, 4 and the final evaluation
+    assert {"model/model.safetensors", "model/tokenizer.json"} <= artifacts(run.info.run_id, "model")
+    assert artifacts(run.info.run_id, "config") == {"config/settings.json", "config/environment.txt"}
+
+
+def test_metrics_stand_at_the_steps_they_belong_to(finished_run, store_uri):
+    from mlflow import MlflowClient
+
+    run = mlflow_run(finished_run, store_uri)
+    history = MlflowClient().get_metric_history(run.info.run_id, "memorisation/haversine_km_mean")
+    assert [point.step for point in history] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("muon", [[], ["--muon"]], ids=["adamw", "muon"])
+def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix, tiny, store_uri, muon):
+    whole, halves = prefix / "whole", prefix / "halves"
+    common = [*tiny, *muon, "--lr_scheduler_type", "constant", "--max_grad_norm", "1"]
+    assert main([*common, "--output_dir", str(whole)]) == 0
+    assert main([*common, "--output_dir", str(halves), "--max_steps", "2"]) == 0
+    first_id = mlflow_run(halves, store_uri).info.run_id
+    assert main([*common, "--output_dir", str(halves), "--resume_from_checkpoint", "last"]) == 0
+    assert same(weights(whole / "checkpoint-4"), weights(halves / "checkpoint-4"))
+    run = mlflow_run(halves, store_uri)
+    assert run.info.run_id == first_id and run.info.status == "FINISHED" and run.data.tags["drift.max_steps"] == "4"
+
+
+def test_fine_tuning_starts_from_the_given_weights(finished_run, prefix, tiny):
+    argv = [*tiny, "--init_from", str(finished_run), "--output_dir", str(prefix / "fine")]
+    assert main(argv) == 0
+    assert same(weights(prefix / "fine" / "checkpoint-0"), weights(finished_run))
+
+
+def test_overwriting_needs_to_be_asked_for(prefix, tiny, capsys):
+    argv = [*tiny, "--max_steps", "1", "--output_dir", str(prefix / "run")]
+    assert main(argv) == 0
+    (prefix / "run" / "old.txt").write_text("old")
+    assert main(argv) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*argv, "--overwrite", "--n_train", "999"]) == 2  # refused before anything is deleted
+    assert (prefix / "run" / "old.txt").exists()
+    assert main([*argv, "--overwrite"]) == 0
+    assert not (prefix / "run" / "old.txt").exists()
+
+
+def test_a_failing_run_is_recorded_as_failed(prefix, tiny, store_uri, monkeypatch):
+    from tasks.location.trainer import LocationTrainer
+
+    def fail(*args):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(LocationTrainer, "score", fail)
+    with pytest.raises(RuntimeError, match="broken on purpose"):
+        main([*tiny, "--output_dir", str(prefix / "run")])
+    assert mlflow_run(prefix / "run", store_uri).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143)])
+def test_a_stopped_run_is_recorded_as_killed(prefix, tiny, store_uri, monkeypatch, stop):
+    from tasks.location.trainer import LocationTrainer
+
+    def interrupt(*args):
+        raise stop
+
+    monkeypatch.setattr(LocationTrainer, "score", interrupt)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        main([*tiny, "--output_dir", str(prefix / "run")])
+    assert mlflow_run(prefix / "run", store_uri).info.status == "KILLED"
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(prefix, tiny, capsys, monkeypatch):
+    from trainers.base import WorldTrainer
+
+    compute_loss = WorldTrainer.compute_loss
+    monkeypatch.setattr(WorldTrainer, "compute_loss",
+                        lambda self, *args, **kwargs: compute_loss(self, *args, **kwargs) * float("nan"))
+    assert main([*tiny, "--no_eval_on_start", "--output_dir", str(prefix / "run")]) == 2
+    assert "the training loss is nan at step 1" in capsys.readouterr().err
+
+
+def test_early_stopping_stops(prefix, tiny, monkeypatch):
+    argv = [*tiny, "--max_steps", "40", "--eval_steps", "1", "--learning_rate", "1e-9", "--early_stopping_patience", "2"]
+    assert main([*argv, "--output_dir", str(prefix / "run")]) == 0
+    assert json.loads((prefix / "run" / "results.json").read_text())["steps"] < 10
+
+
+def test_a_dataset_is_built_once(prefix, tiny, capsys):
+    from trainers import build
+
+    argv = ["--task", "location", "--n_cities", "40"]
+    assert build.main(argv) == 0 and "dataset built" in capsys.readouterr().out
+    assert build.main(argv) == 0 and "dataset built" not in capsys.readouterr().out
+    assert len(list((prefix / "datasets").glob("location-*"))) == 1
+
+
+def test_held_out_cities_are_evaluated_as_validation(prefix, tiny):
+    assert main([*tiny, "--n_train", "30", "--output_dir", str(prefix / "run")]) == 0
+    assert "final_validation_haversine_km_mean" in json.loads((prefix / "run" / "results.json").read_text())

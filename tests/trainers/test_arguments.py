@@ -1,0 +1,77 @@
+"""Settings: precedence, types, suggestions, and the texts that go with them."""
+
+import pytest
+
+from trainers import arguments
+from trainers.arguments import read, resolve
+from trainers.errors import UserError
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "my.yaml"
+        path.write_text(text)
+        return ["--config", str(path)]
+
+    return write
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(config):
+    file = config("task: location\nlearning_rate: 1e-4\nseed: 7\nlogging_steps: 3\n")
+    settings = resolve(read([*file, "--seed", "8", "--use_cpu"]))
+    assert settings.training.learning_rate == 1e-4  # YAML alone would make this a string
+    assert settings.training.seed == 8 and settings.training.logging_steps == 3
+    assert settings.training.eval_on_start and settings.training.adam_beta1 == 0.9
+    sources = settings.request.sources()
+    assert sources["seed"] == ("8", "command line") and sources["logging_steps"][1].endswith("my.yaml")
+    assert sources["eval_on_start"] == ("True", "stack")
+
+
+def test_of_two_settings_for_the_same_thing_the_later_layer_wins(config):
+    file = config("task: location\nevals_per_epoch: 2\nnum_train_epochs: 9\n")
+    settings = resolve(read([*file, "--eval_steps", "5", "--max_steps", "20", "--use_cpu"]))
+    assert settings.run.evals_per_epoch is None and settings.training.eval_steps == 5
+    assert settings.training.save_steps == 5 and "evals_per_epoch" not in settings.request.sources()
+
+
+def test_both_in_one_place_contradict_each_other(config):
+    with pytest.raises(UserError, match="use one of the two"):
+        resolve(read([*config("task: location\nevals_per_epoch: 2\neval_steps: 5\n"), "--use_cpu"]))
+
+
+@pytest.mark.parametrize("argv", [["--n-train", "30"], ["--n_train=30"], ["--n_train", "30"]])
+def test_every_usual_way_to_write_a_flag_works(argv):
+    assert resolve(read(["--task", "location", "--use_cpu", *argv])).dataset.n_train == 30
+
+
+def test_flags_are_switched_on_and_off():
+    settings = resolve(read(["--task", "location", "--use_cpu", "--muon", "--no_eval_on_start", "--all=false"]))
+    assert settings.run.muon and not settings.training.eval_on_start and not settings.dataset.all
+
+
+def test_negative_and_odd_values_reach_the_range_check():
+    for argv, message in ((["--n_train", "-5"], "at least 1"), (["--learning_rate", "-inf"], "finite"),
+                          (["--adam_beta1", "1"], "at most")):
+        with pytest.raises(UserError, match=message):
+            resolve(read(["--task", "location", "--use_cpu", *argv]))
+
+
+def test_a_typo_is_answered_with_what_was_meant():
+    with pytest.raises(UserError, match="Did you mean learning_rate"):
+        read(["--task", "location", "--learning_rte", "1"])
+    with pytest.raises(UserError, match=r"configs/ has: .*location.* Did you mean location_full"):
+        read(["--config", "location_ful"])
+
+
+def test_the_training_flags_are_those_of_the_installed_transformers():
+    import dataclasses
+
+    from transformers import TrainingArguments
+
+    real = {item.name for item in dataclasses.fields(TrainingArguments) if item.init}
+    assert set(arguments._training_names()) == real
+
+
+def test_the_tasks_own_config_is_used_when_none_is_given():
+    assert "configs/location.yaml" in read(["--task", "location"]).layers
