@@ -89,7 +89,7 @@ def _draw_outlines(axes: "Axes", outlines_deg: list[NDArray[np.float64]], colour
         zorder=1,
     )
     coasts = LineCollection([np.radians(coast) for coast in coasts_deg], colors=COAST, linewidths=0.4, zorder=1)
-    # autolim would invert the projection, which fails at the poles; the limits are the Earth's anyway.
+    # autolim would project every point there and back, in seconds, to find that the limits are the Earth's.
     axes.add_collection(areas, autolim=False)
     axes.add_collection(coasts, autolim=False)
 

@@ -227,7 +227,7 @@ def test_population_filters_do_not_apply_to_files_without(tmp_path: Path) -> Non
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_dialects_of_our_own_layout(tmp_path: Path, separator: str, encoding: str, newline: str) -> None:
-    text = newline.join(["ID,Name,extra,Latitude,longitude,Country", "7,Zürich,?,47.4,8.5,CH", ""])
+    text = newline.join(["", "ID,Name,extra,Latitude,longitude,Country", "7,Zürich,?,47.4,8.5,CH", ""])
     cities = load_cities(written(tmp_path, text.replace(",", separator).encode(encoding)))
     assert (cities.city_id.tolist(), cities.name, cities.country) == ([7], ("Zürich",), ("CH",))
     assert (cities.lat_deg.tolist(), cities.lon_deg.tolist()) == ([47.4], [8.5])
@@ -300,7 +300,7 @@ def test_numbers_that_a_file_cannot_meet(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere.csv does not exist"):
+    with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
         load_cities(tmp_path / "nowhere.csv")
 
 

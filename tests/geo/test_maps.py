@@ -82,6 +82,18 @@ def test_world_map_has_land_sources_and_no_ticks() -> None:
     assert 0.1 < land.mean() < 0.25  # 29 % of the ellipse, which is 60 % of the picture
 
 
+def test_antarctica_has_no_coast_along_the_meridian_where_it_is_cut() -> None:
+    def edges_along_0_deg(paths_deg: list[np.ndarray]) -> int:
+        return sum(np.count_nonzero((path[1:, 0] == 0) & (path[:-1, 0] == 0)) for path in paths_deg)
+
+    _, axes = world_map()
+    coasts = [c for c in axes.collections if isinstance(c, LineCollection)]
+    drawn_deg = [np.degrees(path.vertices) for collection in coasts for path in collection.get_paths()]
+    assert edges_along_0_deg(coastlines()) > 0
+    assert edges_along_0_deg(drawn_deg) == 0
+    assert sum(map(len, drawn_deg)) == sum(map(len, coastlines() + coastlines("lake")))
+
+
 def test_without_the_package_maps_are_dots_only(no_coastlines: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     figure = city_map([10], [20], "Dots")

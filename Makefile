@@ -1,0 +1,59 @@
+# Every verb works from a fresh clone: what it needs is set up first, and set up only once.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+TASK ?= location
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+# No downloads and no telemetry at run time; trainers/environment.py says the same for commands typed by hand.
+export HF_HUB_OFFLINE ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help setup dataset train test test-slow lint check bench ui clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo '  TASK=location chooses the task, ARGS="--learning_rate 1e-3" adds settings'
+
+setup: $(READY) ## create .venv with the pinned versions
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; give one with PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[maps,dev]'
+	@touch $(READY)
+
+dataset: $(READY) ## build a task's dataset: make dataset TASK=location
+	$(BIN)/python -m trainers.build --task $(TASK) $(ARGS)
+
+train: $(READY) ## build what is missing, then train: make train TASK=location
+	$(BIN)/accelerate launch $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
+
+test: $(READY) ## the fast tests
+	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+test-slow: $(READY) ## the slow tests too
+	$(BIN)/python -m pytest -m '' -q $(ARGS)
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+check: lint test ## lint, types and fast tests
+
+bench: $(READY) ## time to quality: this stack's recipe beside the seed's
+	$(BIN)/python -m trainers.bench $(ARGS)
+
+ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
+	$(BIN)/mlflow ui $(ARGS)
+
+clean: ## delete caches and the environment; outputs and tracked runs stay
+	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Said explicitly, so that accelerate does not print that it chose them; a user's own LAUNCH wins.
+LAUNCH ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
