@@ -58,6 +58,11 @@ class WorldTrainer(Trainer):
         """Score the model's behaviour on a split, on every process alike."""
         raise NotImplementedError
 
+    def describe_row(self, split: str, row: int) -> str:
+        """What `--dry_run` shows of one row; by default its tensors."""
+        batch = self.rows(split).__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
+        return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
+
     def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
                         ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval") -> EvalLoopOutput:
         """The loss, then the task's assessment: inside this loop its metrics reach tracking and best-model choice."""

@@ -95,7 +95,7 @@ def train(prepared: Prepared) -> Path:
 
 
 def describe(prepared: Prepared) -> str:
-    """What `--dry_run` shows: settings with their origin, data, model size, one example with its mask."""
+    """What `--dry_run` shows: data, model size, settings with their origin, one row with its loss mask."""
     settings, data, model = prepared.settings, prepared.data, prepared.trainer.model
     lines = [f"task        {settings.task.name}: {settings.task.summary}",
              f"output      {prepared.plan.folder} ({prepared.plan.mode})",
@@ -104,11 +104,7 @@ def describe(prepared: Prepared) -> str:
              f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every"
              f" {settings.training.save_steps:g}", "", "settings (others have transformers' defaults):"]
     lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources().items()]
-    batch = prepared.trainer.train_dataset.__getitems__([0])  # pyright: ignore
-    lines += ["", "first training row, one line per token that the loss sees or not:"]
-    labels = batch["labels"][0].tolist()
-    lines += [f"  {token!s:<6} {'loss' if label != -100 else '-'}" for token, label in
-              zip(_tokens(prepared.trainer, batch), labels, strict=True)]
+    lines += ["", "first training row:", prepared.trainer.describe_row("train", 0)]
     return "\n".join(lines)
 
 
@@ -240,14 +236,8 @@ def _save(prepared: Prepared, folder: Path, results: Mapping[str, float], tracke
              "started from": prepared.settings.run.init_from, "transformers": transformers.__version__, **git_state()}
     card = cards.model_card(prepared.settings.task, trainer.model, prepared.data, results, facts)
     cards.write(card, folder / "README.md")
-    for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
-                 "tokenizer_config.json", "README.md"):
-        if (folder / name).is_file():
-            tracker.file(folder / name, "model")
+    own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".md") and path.name not in own:
+            tracker.file(path, "model")
     tracker.file(folder / "results.json")
-
-
-def _tokens(trainer: WorldTrainer, batch: Mapping[str, torch.Tensor]) -> list[Any]:
-    ids = batch["input_ids"][0].tolist()
-    processor: Any = trainer.processing_class
-    return processor.convert_ids_to_tokens(ids) if hasattr(processor, "convert_ids_to_tokens") else ids

@@ -80,6 +80,13 @@ class TextTrainer(WorldTrainer):
                     raise UserError(str(error)) from error
         return build_tokenizer(model.config.max_position_embeddings)
 
+    def describe_row(self, split: str, row: int) -> str:
+        """One line per token: the token, and whether the loss sees it."""
+        batch = self.rows(split).__getitems__([row])
+        tokens = build_tokenizer().convert_ids_to_tokens(batch["input_ids"][0].tolist())
+        labels = batch["labels"][0].tolist()
+        return "\n".join(f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True))
+
     def assess(self, rows: TextRows) -> Assessment:
         """Generate the answer to every prompt and let the task score them."""
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)

@@ -1,0 +1,116 @@
+"""Time to quality: the seed's recipe beside this stack's, in one run (`make bench`).
+
+    python -m trainers.bench --minutes 15 --contenders location location_seed
+
+Every contender trains at the same time, with one thread each, so that whatever else the machine does slows all of them
+alike. The table gives the wall time, evaluations included, at which an evaluation over all rows was first below each
+threshold, and the ratio to the first contender. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainers import environment
+from trainers.errors import UserError, exit_code_of
+from trainers.guards import write_json
+
+THRESHOLDS_KM = (500.0, 100.0, 50.0)
+METRIC = "haversine_km_mean"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the bench; return the exit code."""
+    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
+
+
+def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float | None:
+    """Seconds until the first evaluation below `threshold`, or None.
+
+    Arguments:
+        history: entries of a `trainer_state.json` with the metric and `elapsed_s` under any evaluation prefix.
+    """
+    for entry in history:
+        for name, value in entry.items():
+            if name.startswith("eval_") and name.endswith(f"_{METRIC}") and "_baseline_" not in name:
+                if value < threshold:
+                    return float(entry[name.removesuffix(METRIC) + "elapsed_s"])
+    return None
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line per contender: seconds to each threshold, and where it stood at the end."""
+    head = "".join(f"{f'< {km:g} km':>12}" for km in THRESHOLDS_KM)
+    lines = [f"{'contender':<20}{head}{'last mean km':>15}{'after s':>10}{'steps':>8}"]
+    for name, found in results.items():
+        times = "".join(f"{_seconds(found['seconds_to'][f'{km:g}']):>12}" for km in THRESHOLDS_KM)
+        lines.append(f"{name:<20}{times}{found['last_km']:>15,.1f}{found['last_s']:>10,.0f}{found['steps']:>8,}")
+    return "\n".join(lines)
+
+
+def _bench(argv: list[str]) -> None:
+    environment.set_up()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--contenders", nargs="+", default=["location", "location_seed"], help="configs to compare")
+    parser.add_argument("--minutes", type=float, default=12.0, help="wall time after which every contender is stopped")
+    given = parser.parse_args(argv)
+    if not given.minutes > 0:
+        raise UserError(f"--minutes is {given.minutes}; it must be greater than 0")
+    prefix = environment.resolved_prefix()
+    with tempfile.TemporaryDirectory(dir=prefix, prefix=".bench-") as scratch:
+        results = _race(given.contenders, given.minutes * 60, Path(scratch))
+    print(table(results))
+    folder = prefix / "bench"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"time_to_quality-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(path, {"minutes": given.minutes, "threads_each": 1, "results": results})
+    print(f"written: {path}")
+
+
+def _race(contenders: Sequence[str], limit_s: float, scratch: Path) -> dict[str, dict[str, Any]]:
+    """Train all contenders at once and read how far each came."""
+    runs = {name: _start(name, scratch / name) for name in contenders}
+    deadline_s = time.monotonic() + limit_s
+    try:
+        for name, process in runs.items():
+            try:
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.terminate()
+            if process.wait() == 2:
+                raise UserError(f"the contender {name} could not start: {(scratch / f'{name}.log').read_text()[-300:]}")
+    finally:
+        for process in runs.values():
+            process.kill()
+    return {name: _result(scratch / name) for name in contenders}
+
+
+def _start(config: str, folder: Path) -> "subprocess.Popen[bytes]":
+    script = environment.ROOT / "trainers" / "run.py"
+    command = [sys.executable, str(script), "--config", config, "--threads", "1", "--output_dir", str(folder)]
+    return subprocess.Popen(command, stdout=folder.with_name(f"{config}.log").open("wb"), stderr=subprocess.STDOUT)
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    states = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1]))
+    if not states:
+        raise UserError(f"{folder.name} did not reach its first evaluation; give more --minutes")
+    history = json.loads(states[-1].read_text(encoding="utf-8"))["log_history"]
+    ends = [(e["step"], value, e[name.removesuffix(METRIC) + "elapsed_s"]) for e in history for name, value in e.items()
+            if name.startswith("eval_") and name.endswith(f"_{METRIC}") and "_baseline_" not in name]
+    return {"seconds_to": {f"{km:g}": first_below(history, km) for km in THRESHOLDS_KM}, "steps": ends[-1][0],
+            "last_km": ends[-1][1], "last_s": ends[-1][2], "history": history}
+
+
+def _seconds(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:,.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
