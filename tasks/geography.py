@@ -35,7 +35,8 @@ def load_world(options: WorldOptions) -> Cities:
         UserError: the CSV or the numbers cannot be used.
     """
     return as_user_error(
-        lambda: load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed))
+        lambda: load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)
+    )
 
 
 def as_user_error(call: Callable[[], T]) -> T:

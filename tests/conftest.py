@@ -13,10 +13,33 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ["--task", "location", "--n_cities", "40", "--hidden_size", "16", "--num_hidden_layers", "1",
-        "--intermediate_size", "16", "--num_attention_heads", "2", "--per_device_train_batch_size", "8",
-        "--max_steps", "4", "--eval_steps", "2", "--logging_steps", "1", "--threads", "1", "--use_cpu",
-        "--per_device_eval_batch_size", "64"]
+TINY = [
+    "--task",
+    "location",
+    "--n_cities",
+    "40",
+    "--hidden_size",
+    "16",
+    "--num_hidden_layers",
+    "1",
+    "--intermediate_size",
+    "16",
+    "--num_attention_heads",
+    "2",
+    "--per_device_train_batch_size",
+    "8",
+    "--max_steps",
+    "4",
+    "--eval_steps",
+    "2",
+    "--logging_steps",
+    "1",
+    "--threads",
+    "1",
+    "--use_cpu",
+    "--per_device_eval_batch_size",
+    "64",
+]
 """A run of seconds."""
 
 

@@ -605,8 +605,17 @@ def resuming_with_a_damaged_optimizer(desk):
 @case("hidden_size")
 def resuming_with_another_size(desk):
     desk.run()
-    return [*desk.tiny, "--output_dir", "outputs/done", "--resume_from_checkpoint", "last", "--max_steps", "6",
-            "--hidden_size", "32"]
+    return [
+        *desk.tiny,
+        "--output_dir",
+        "outputs/done",
+        "--resume_from_checkpoint",
+        "last",
+        "--max_steps",
+        "6",
+        "--hidden_size",
+        "32",
+    ]
 
 
 # Starting from a trained model
@@ -741,8 +750,10 @@ def test_what_is_broken(prepare, fragment, desk, capsys):
     check(run.main, argv, fragment, desk, capsys)
 
 
-@pytest.mark.parametrize("command_line", ["--help", "--task location --help", "--task locaton",
-                                          "--task location --learning_rat 1", "--config locaton"])
+@pytest.mark.parametrize(
+    "command_line",
+    ["--help", "--task location --help", "--task locaton", "--task location --learning_rat 1", "--config locaton"],
+)
 def test_names_are_answered_without_heavy_imports(command_line, prefix):
     argv = [sys.executable, "-X", "importtime", str(ROOT / "trainers" / "run.py"), *command_line.split()]
     done = subprocess.run(argv, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"})

@@ -21,7 +21,7 @@ TASK = Task(summary="Repeat a digit.", options=EchoOptions, model_options=Decode
             build_model="trainers.text:build_text_model", metric="metric:ExactMatch", trainer="trainer:EchoTrainer",
             primary_metric="exact_match", greater_is_better=True)
 '''
-DATA = '''
+DATA = """
 from datasets import Dataset
 from trainers.contract import BuiltDataset
 
@@ -30,8 +30,8 @@ def build(options):
     rows = Dataset.from_dict({"prompt": [f"{d}=" for d in digits], "answer": digits})
     return BuiltDataset(splits={"train": rows, "memorisation": rows.select(range(10))}, facts={"seed": 0}, files={},
                         card="Digits.")
-'''
-METRIC = '''
+"""
+METRIC = """
 import datasets
 import evaluate
 
@@ -43,8 +43,8 @@ class ExactMatch(evaluate.Metric):
 
     def _compute(self, predictions, references):
         return {"exact_match": sum(p == r for p, r in zip(predictions, references)) / len(predictions)}
-'''
-TRAINER = '''
+"""
+TRAINER = """
 import numpy as np
 from trainers.contract import Assessment, SummarySpec
 from trainers.text import TextTrainer
@@ -56,7 +56,7 @@ class EchoTrainer(TextTrainer):
         right = np.array([a == b for a, b in zip(answers, rows.table["answer"])], float)
         return Assessment(self.metric.compute(predictions=answers, references=rows.table["answer"]),
                           self.samples(rows, answers, right=right), right, {})
-'''
+"""
 
 
 @pytest.fixture
@@ -75,8 +75,23 @@ def echo(tmp_path, monkeypatch):
 def test_a_task_from_elsewhere_trains(echo, prefix, capsys):
     from trainers.run import main
 
-    argv = ["--task", echo, "--max_steps", "2", "--eval_steps", "1", "--hidden_size", "16", "--num_hidden_layers", "1",
-            "--n_rows", "30", "--use_cpu", "--threads", "1"]
+    argv = [
+        "--task",
+        echo,
+        "--max_steps",
+        "2",
+        "--eval_steps",
+        "1",
+        "--hidden_size",
+        "16",
+        "--num_hidden_layers",
+        "1",
+        "--n_rows",
+        "30",
+        "--use_cpu",
+        "--threads",
+        "1",
+    ]
     assert main(argv) == 0
     assert (prefix / "runs" / "echo-001" / "model.safetensors").is_file()
     assert "exact_match" in capsys.readouterr().out

@@ -35,9 +35,21 @@ def artifacts(run_id, path=None):
 
 def test_a_run_leaves_a_complete_folder(finished_run):
     names = {path.name for path in finished_run.iterdir()}
-    assert names >= {"README.md", "run.json", "settings.json", "results.json", "summary.png", "world_map.png",
-                     "model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
-                     "checkpoint-0", "checkpoint-2", "checkpoint-4"}
+    assert names >= {
+        "README.md",
+        "run.json",
+        "settings.json",
+        "results.json",
+        "summary.png",
+        "world_map.png",
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "checkpoint-0",
+        "checkpoint-2",
+        "checkpoint-4",
+    }
     for name in ("summary.png", "world_map.png"):
         assert (finished_run / name).read_bytes().startswith(b"\x89PNG")
     card = (finished_run / "README.md").read_text(encoding="utf-8")
@@ -73,8 +85,9 @@ output = model.generate(**inputs, max_new_tokens=10)
 print(tokenizer.batch_decode(output, skip_special_tokens=True))
 assert not {"trainers", "tasks", "geo", "tokenization"} & set(sys.modules)
 """
-    done = subprocess.run([sys.executable, "-P", "-c", code, str(finished_run)], capture_output=True, text=True,
-                          cwd=finished_run)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(finished_run)], capture_output=True, text=True, cwd=finished_run
+    )
     assert done.returncode == 0, done.stderr
     assert "loc(c_1)=" in done.stdout
 
@@ -84,8 +97,13 @@ def test_the_run_is_tracked(finished_run, store_uri):
     assert run.info.status == "FINISHED" and run.info.run_name == "location-001"
     assert run.data.params["hidden_size"] == "16" and run.data.params["n_cities"] == "40"
     assert len(run.data.params) < 50
-    assert {"train/loss", "memorisation/haversine_km_mean", "memorisation/parse_rate", "memorisation/loss",
-            "final_memorisation/haversine_km_mean"} <= set(run.data.metrics)
+    assert {
+        "train/loss",
+        "memorisation/haversine_km_mean",
+        "memorisation/parse_rate",
+        "memorisation/loss",
+        "final_memorisation/haversine_km_mean",
+    } <= set(run.data.metrics)
     assert {"task", "git.commit", "dataset.train_sha256"} <= set(run.data.tags)
     assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
     assert artifacts(run.info.run_id, "figures") == {"figures/summary.png", "figures/world_map.png"}
@@ -161,14 +179,25 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(prefix, tiny, cap
     from trainers.base import WorldTrainer
 
     compute_loss = WorldTrainer.compute_loss
-    monkeypatch.setattr(WorldTrainer, "compute_loss",
-                        lambda self, *args, **kwargs: compute_loss(self, *args, **kwargs) * float("nan"))
+    monkeypatch.setattr(
+        WorldTrainer, "compute_loss", lambda self, *args, **kwargs: compute_loss(self, *args, **kwargs) * float("nan")
+    )
     assert main([*tiny, "--no_eval_on_start", "--output_dir", str(prefix / "run")]) == 2
     assert "the training loss is nan at step 1" in capsys.readouterr().err
 
 
 def test_early_stopping_stops(prefix, tiny, monkeypatch):
-    argv = [*tiny, "--max_steps", "40", "--eval_steps", "1", "--learning_rate", "1e-9", "--early_stopping_patience", "2"]
+    argv = [
+        *tiny,
+        "--max_steps",
+        "40",
+        "--eval_steps",
+        "1",
+        "--learning_rate",
+        "1e-9",
+        "--early_stopping_patience",
+        "2",
+    ]
     assert main([*argv, "--output_dir", str(prefix / "run")]) == 0
     assert json.loads((prefix / "run" / "results.json").read_text())["steps"] < 10
 

@@ -70,11 +70,15 @@ def check_tokenizer(folder: Path) -> None:
     try:
         found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VocabularyError(f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it") from error
+        raise VocabularyError(
+            f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it"
+        ) from error
     expected = {token: id_ for id_, token in enumerate(VOCABULARY)}
     if found != expected:
-        raise VocabularyError(f"the tokenizer in {folder} has {len(found)} tokens that are not the {len(expected)} of"
-                              " this project's text tasks; use a folder made with this tokenizer")
+        raise VocabularyError(
+            f"the tokenizer in {folder} has {len(found)} tokens that are not the {len(expected)} of"
+            " this project's text tasks; use a folder made with this tokenizer"
+        )
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,9 @@ class ColumnEncoder:
             if len(token) == 1:
                 self._byte_of_id[id_] = ord(token)
 
-    def encode(self, prompts: "Sequence[str] | pa.ChunkedArray", answers: "Sequence[str] | pa.ChunkedArray"
-               ) -> EncodedRows:
+    def encode(
+        self, prompts: "Sequence[str] | pa.ChunkedArray", answers: "Sequence[str] | pa.ChunkedArray"
+    ) -> EncodedRows:
         """Encode `<bos>prompt answer<eos>` for every row.
 
         Arguments:
@@ -155,12 +160,10 @@ def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray
     """The UTF-8 bytes of a column one after another (uint8), and the bytes in each row (int64)."""
     import pyarrow as pa
 
-    if not isinstance(column, (pa.ChunkedArray, pa.Array)):
-        column = pa.array(list(column), pa.large_string())
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # an empty column has no chunk to combine
-        array = pa.array([], pa.large_string())
-    array = array.cast(pa.large_string())
+    chunks = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column], pa.large_string())
+    array = pa.concat_arrays(
+        [chunk.cast(pa.large_string()) for chunk in chunks.chunks] or [pa.array([], pa.large_string())]
+    )
     _, offsets, data = array.buffers()
     offset_N1 = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     if data is None or len(array) == 0:

@@ -41,8 +41,12 @@ class Request:
     def sources(self) -> dict[str, tuple[str, str]]:
         """Flag name -> (value, the layer that won)."""
         merged = _merged(self.layers)
-        return {name: (" ".join(values), source) for source, layer in self.layers.items()
-                for name, values in layer.items() if name in merged}
+        return {
+            name: (" ".join(values), source)
+            for source, layer in self.layers.items()
+            for name, values in layer.items()
+            if name in merged
+        }
 
 
 @dataclass(frozen=True)

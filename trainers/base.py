@@ -5,7 +5,7 @@ model's behaviour is scored (`assess`). Everything else is `transformers.Trainer
 """
 
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -26,8 +26,15 @@ class WorldTrainer(Trainer):
     summary: ClassVar[SummarySpec]
     """How summary.png shows the task's primary metric."""
 
-    def __init__(self, task: Task, data: StoredDataset, model: PreTrainedModel, args: TrainingArguments,
-                 muon: bool = False, callbacks: list[TrainerCallback] | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        data: StoredDataset,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        muon: bool = False,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
         self.task, self.data, self.muon = task, data, muon
         self.metric = task.load("metric")()
         self.assessments: dict[str, Assessment] = {}  # split -> the newest assessment
@@ -58,13 +65,24 @@ class WorldTrainer(Trainer):
         """Score the model's behaviour on a split, on every process alike."""
         raise NotImplementedError
 
+    @property
+    def network(self) -> PreTrainedModel:
+        """The model itself, whatever a launcher or a compiler wrapped around it."""
+        return cast(PreTrainedModel, self.accelerator.unwrap_model(cast(Any, self.model), keep_torch_compile=False))
+
     def describe_row(self, split: str, row: int) -> str:
         """What `--dry_run` shows of one row; by default its tensors."""
         batch = self.rows(split).__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
 
-    def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
-                        ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval") -> EvalLoopOutput:
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
         """The loss, then the task's assessment: inside this loop its metrics reach tracking and best-model choice."""
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         rows: Any = dataloader.dataset
@@ -80,7 +98,7 @@ class WorldTrainer(Trainer):
         """Evaluate during training; at step 0 save checkpoint-0 too, the starting point of every curve."""
         metrics = super()._evaluate(*args, **kwargs)
         if self.state.global_step == 0:
-            self._save_checkpoint(self.model, trial=None)
+            self._save_checkpoint(self.network, trial=None)
         return metrics
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +109,7 @@ class WorldTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """With `--muon`: Muon on the hidden matrices, `--optim` on the rest; else what `--optim` says."""
         if self.muon and self.optimizer is None:
-            target = self.model if model is None else model
+            target = self.network if model is None else model
             hidden, rest = split_parameters(target)
             decays = set(self.get_decay_parameter_names(target))
             groups = [
@@ -100,8 +118,12 @@ class WorldTrainer(Trainer):
             ]
             optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, target)
             self.optimizer = MuonWithRest(
-                torch.optim.Muon(hidden, lr=self.args.learning_rate, weight_decay=self.args.weight_decay,
-                                 adjust_lr_fn="match_rms_adamw"),
+                torch.optim.Muon(
+                    hidden,
+                    lr=self.args.learning_rate,
+                    weight_decay=self.args.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                ),
                 optimizer_class([g for g in groups if g["params"]], **kwargs),
             )
         return super().create_optimizer(model)
@@ -109,10 +131,10 @@ class WorldTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
         if not hasattr(self, "_parameter_count"):
-            self._parameter_count = sum(p.numel() for p in self.model.parameters())
-        return 6 * self._parameter_count * inputs[self.model.main_input_name].numel()
+            self._parameter_count = self.network.num_parameters()
+        return 6 * self._parameter_count * inputs[self.network.main_input_name].numel()
 
 
-def _finished(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _finished(batch: Any) -> Any:
     """The collator: the dataset's `__getitems__` has already made the batch."""
     return batch

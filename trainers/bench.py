@@ -36,12 +36,7 @@ def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float
     Arguments:
         history: entries of a `trainer_state.json` with the metric and `elapsed_s` under any evaluation prefix.
     """
-    for entry in history:
-        for name, value in entry.items():
-            if name.startswith("eval_") and name.endswith(f"_{METRIC}") and "_baseline_" not in name:
-                if value < threshold:
-                    return float(entry[name.removesuffix(METRIC) + "elapsed_s"])
-    return None
+    return next((elapsed_s for _, km, elapsed_s in _evaluations(history) if km < threshold), None)
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -102,10 +97,26 @@ def _result(folder: Path) -> dict[str, Any]:
     if not states:
         raise UserError(f"{folder.name} did not reach its first evaluation; give more --minutes")
     history = json.loads(states[-1].read_text(encoding="utf-8"))["log_history"]
-    ends = [(e["step"], value, e[name.removesuffix(METRIC) + "elapsed_s"]) for e in history for name, value in e.items()
-            if name.startswith("eval_") and name.endswith(f"_{METRIC}") and "_baseline_" not in name]
-    return {"seconds_to": {f"{km:g}": first_below(history, km) for km in THRESHOLDS_KM}, "steps": ends[-1][0],
-            "last_km": ends[-1][1], "last_s": ends[-1][2], "history": history}
+    step, last_km, last_s = _evaluations(history)[-1]
+    return {
+        "seconds_to": {f"{km:g}": first_below(history, km) for km in THRESHOLDS_KM},
+        "steps": step,
+        "last_km": last_km,
+        "last_s": last_s,
+        "history": history,
+    }
+
+
+def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float, float]]:
+    """Step, mean km and seconds since the start of every evaluation during training."""
+    found = []
+    for entry in history:
+        name = next(
+            (n for n in entry if n.startswith("eval_") and n.endswith(f"_{METRIC}") and "baseline" not in n), None
+        )
+        if name is not None:
+            found.append((entry["step"], float(entry[name]), float(entry[name.removesuffix(METRIC) + "elapsed_s"])))
+    return found
 
 
 def _seconds(value: float | None) -> str:

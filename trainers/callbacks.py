@@ -22,13 +22,21 @@ _LINE_EVERY_S = 10.0  # without a terminal: at most one progress line in this ti
 class StopOnBadLoss(TrainerCallback):
     """Ends the run when the training loss is not finite: what follows could not be saved by waiting."""
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Check every logged training loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise UserError(f"the training loss is {loss} at step {state.global_step}; lower --learning_rate or"
-                            " --init_scale. The last checkpoint is kept")
+            raise UserError(
+                f"the training loss is {loss} at step {state.global_step}; lower --learning_rate or"
+                " --init_scale. The last checkpoint is kept"
+            )
 
 
 class Progress(TrainerCallback):
@@ -39,8 +47,9 @@ class Progress(TrainerCallback):
         self.bar: tqdm | None = None
         self.newest: dict[str, float] = {}
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-                       ) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Open the bar where a resumed run stopped."""
         self.start_s, self.start_step, self.line_s = time.monotonic(), state.global_step, 0.0
         if sys.stderr.isatty():
@@ -51,8 +60,14 @@ class Progress(TrainerCallback):
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Show the newest loss and metric."""
         for name, value in (logs or {}).items():
             if name == "loss" or name == self.metric:
@@ -63,8 +78,9 @@ class Progress(TrainerCallback):
             self.line_s = time.monotonic()
             print(self._line(state), flush=True)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-                     ) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
@@ -84,8 +100,14 @@ class ShowExamples(TrainerCallback):
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-                    metrics: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Show the split whose metrics came last."""
         prefix, split = evaluated_split(metrics or {}, self.trainer)
         assessment = self.trainer.assessments[split]
@@ -100,15 +122,24 @@ class DrawFigures(TrainerCallback):
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-                    metrics: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Draw for the split whose metrics came last."""
         _, split = evaluated_split(metrics or {}, self.trainer)
         task, assessment = self.trainer.task, self.trainer.assessments[split]
         folder = Path(args.output_dir or ".")
         baseline = assessment.metrics.get(f"baseline_{task.primary_metric}")
-        drawn = {"summary.png": lambda: figures.summary_figure(
-            state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline)}
+        drawn = {
+            "summary.png": lambda: figures.summary_figure(
+                state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline
+            )
+        }
         for name, draw in {**drawn, **assessment.figures}.items():
             figures.save(draw(), folder / name)
             self.tracker.file(folder / name, "figures")

@@ -17,9 +17,10 @@ def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
     Arguments:
         metadata: what `metadata.json` holds. text: the task's own paragraphs.
     """
-    splits = "\n".join(f"| {name} | {facts['rows']:,} | `{facts['sha256'][:12]}` |"
-                       for name, facts in metadata["splits"].items())
-    return f"""{_front_matter({'pretty_name': task.name, 'tags': ['world-models', task.name]})}
+    splits = "\n".join(
+        f"| {name} | {facts['rows']:,} | `{facts['sha256'][:12]}` |" for name, facts in metadata["splits"].items()
+    )
+    return f"""{_front_matter({"pretty_name": task.name, "tags": ["world-models", task.name]})}
 # Dataset `{task.name}`
 
 {task.summary}
@@ -38,13 +39,14 @@ def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
 {json.dumps({n: v for n, v in metadata.items() if n not in ("splits", "libraries")}, indent=2)}
 ```
 
-Builder version {metadata["version"]}, {metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same options
-give the same rows. `metadata.json` has all of this for programs.
+Builder version {metadata["version"]}, {metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same
+options give the same rows. `metadata.json` has all of this for programs.
 """
 
 
-def model_card(task: Task, model: "PreTrainedModel", data: StoredDataset, results: Mapping[str, float],
-               facts: Mapping[str, Any]) -> str:
+def model_card(
+    task: Task, model: "PreTrainedModel", data: StoredDataset, results: Mapping[str, float], facts: Mapping[str, Any]
+) -> str:
     """Markdown with Hugging Face front matter for a trained model's folder.
 
     Arguments:
@@ -52,10 +54,10 @@ def model_card(task: Task, model: "PreTrainedModel", data: StoredDataset, result
     """
     rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(results.items()))
     listed = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
-    return f"""{_front_matter({'library_name': 'transformers', 'tags': ['world-models', task.name]})}
+    return f"""{_front_matter({"library_name": "transformers", "tags": ["world-models", task.name]})}
 # A model of the task `{task.name}`
 
-{task.summary} A {model.config.model_type} with {sum(p.numel() for p in model.parameters()):,} parameters, trained from
+{task.summary} A {model.config.model_type} with {model.num_parameters():,} parameters, trained from
 the dataset `{data.path.name}` ({_pairs({n: f"{s['rows']:,} rows" for n, s in data.metadata["splits"].items()})}).
 
 ## Results

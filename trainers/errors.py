@@ -26,7 +26,11 @@ def exit_code_of(main: Callable[[], None]) -> int:
         if error.errno is None:
             raise
         # A full disk, a folder without permission: the operating system's sentence and the path say it all.
-        print(f"error: {error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
-              " (EXP_DIR_PREFIX, --output_dir), then start again", file=sys.stderr, flush=True)
+        print(
+            f"error: {error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
+            " (EXP_DIR_PREFIX, --output_dir), then start again",
+            file=sys.stderr,
+            flush=True,
+        )
         return 2
     return 0

@@ -13,8 +13,14 @@ from trainers.contract import SummarySpec
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
-def summary_figure(history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec,
-                   values: Any, baseline: float | None) -> Figure:
+def summary_figure(
+    history: Sequence[Mapping[str, Any]],
+    split: str,
+    metric: str,
+    spec: SummarySpec,
+    values: Any,
+    baseline: float | None,
+) -> Figure:
     """Three panels: losses by step, the primary metric by step, histogram of the newest values.
 
     Arguments:
@@ -56,15 +62,17 @@ def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -
     axes.legend(frameon=False)
 
 
-def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec,
-                 baseline: float | None) -> None:
+def _draw_metric(
+    axes: Axes, history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec, baseline: float | None
+) -> None:
     steps, values = _series(history, f"eval_{split}_{metric}")
     low, high = spec.limits
     axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=split)
     for value, text in spec.lines.items():
         axes.axhline(value, color=_GREY, ls="--", lw=0.8)
-        axes.annotate(text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
-                      color=_GREY)
+        axes.annotate(
+            text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=_GREY
+        )
     if baseline is not None:
         axes.axhline(baseline, color=_BLUE, ls=":", lw=1.2, label="trivial baseline")
     axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))

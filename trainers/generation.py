@@ -29,8 +29,9 @@ def left_padded(ids_NT: np.ndarray, prompt_len_N: np.ndarray, pad_id: int) -> tu
 
 
 @torch.no_grad()
-def generate_answers(model: "PreTrainedModel", ids_NT: np.ndarray, prompt_len_N: np.ndarray, max_new_tokens: int,
-                     batch_size: int) -> np.ndarray:
+def generate_answers(
+    model: "PreTrainedModel", ids_NT: np.ndarray, prompt_len_N: np.ndarray, max_new_tokens: int, batch_size: int
+) -> np.ndarray:
     """Return the tokens that follow each prompt, greedily decoded: (N, max_new_tokens) int64, padded after `<eos>`.
 
     Arguments:
@@ -56,8 +57,9 @@ def generate_answers(model: "PreTrainedModel", ids_NT: np.ndarray, prompt_len_N:
     return result_NA
 
 
-def _decode_batch(model: "PreTrainedModel", ids_BP: np.ndarray, mask_BP: np.ndarray, max_new_tokens: int, pad_id: int
-                  ) -> np.ndarray:
+def _decode_batch(
+    model: "PreTrainedModel", ids_BP: np.ndarray, mask_BP: np.ndarray, max_new_tokens: int, pad_id: int
+) -> np.ndarray:
     device = model.device
     output = model.generate(  # pyright: ignore[reportCallIssue]
         torch.from_numpy(ids_BP).to(device),

@@ -54,8 +54,10 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
     if not folder.is_dir():
         raise UserError(f"--output_dir {folder} is a file; give a folder")
     if not overwrite:
-        raise UserError(f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
-                        " or --resume_from_checkpoint last to go on with it")
+        raise UserError(
+            f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
+            " or --resume_from_checkpoint last to go on with it"
+        )
     read_marker(folder)
     return Plan(folder, "overwrite")
 
@@ -92,8 +94,10 @@ def read_marker(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict) or "task" not in content:
-        raise UserError(f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone;"
-                        " choose another --output_dir")
+        raise UserError(
+            f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone;"
+            " choose another --output_dir"
+        )
     return content
 
 
@@ -109,8 +113,10 @@ def _inside(prefix: Path, path: Path) -> Path:
     if folder == prefix:
         raise UserError(f"--output_dir {path} is EXP_DIR_PREFIX itself ({prefix}); give a folder inside it")
     if not folder.is_relative_to(prefix):
-        raise UserError(f"--output_dir {path} resolves to {folder}, outside EXP_DIR_PREFIX ({prefix}); give a folder"
-                        " inside it, or set EXP_DIR_PREFIX")
+        raise UserError(
+            f"--output_dir {path} resolves to {folder}, outside EXP_DIR_PREFIX ({prefix}); give a folder"
+            " inside it, or set EXP_DIR_PREFIX"
+        )
     parent = next(p for p in folder.parents if p.exists())
     if not parent.is_dir():
         raise UserError(f"--output_dir {path} lies below the file {parent}; give a folder")
@@ -131,11 +137,15 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
         checkpoint = Path(resume).expanduser().resolve()
         folder = _inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
     if checkpoint is None or not (checkpoint / "trainer_state.json").is_file():
-        raise UserError(f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
-                        f" trainer_state.json); {folder} has: {_listed(folder)}")
+        raise UserError(
+            f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
+            f" trainer_state.json); {folder} has: {_listed(folder)}"
+        )
     if checkpoint.parent != folder:
-        raise UserError(f"the checkpoint {checkpoint} is not in --output_dir {folder}; a run is resumed in its own"
-                        " folder (to start a new run from it, use --init_from)")
+        raise UserError(
+            f"the checkpoint {checkpoint} is not in --output_dir {folder}; a run is resumed in its own"
+            " folder (to start a new run from it, use --init_from)"
+        )
     read_marker(folder)
     return Plan(folder, "resume", checkpoint)
 

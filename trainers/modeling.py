@@ -34,8 +34,9 @@ class DecoderOptions:
     }
 
 
-def build_decoder(options: DecoderOptions, vocab_size: int, max_length: int, special_ids: Mapping[str, int]
-                  ) -> "PreTrainedModel":
+def build_decoder(
+    options: DecoderOptions, vocab_size: int, max_length: int, special_ids: Mapping[str, int]
+) -> "PreTrainedModel":
     """Return an untrained causal language model.
 
     Arguments:
@@ -51,9 +52,11 @@ def build_decoder(options: DecoderOptions, vocab_size: int, max_length: int, spe
 
     head_size, rest = divmod(options.hidden_size, options.num_attention_heads)
     if rest or head_size % 2:
-        raise UserError(f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads}"
-                        f" gives heads of size {options.hidden_size / options.num_attention_heads:g}; rotary positions"
-                        " need a whole even size")
+        raise UserError(
+            f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads}"
+            f" gives heads of size {options.hidden_size / options.num_attention_heads:g}; rotary positions"
+            " need a whole even size"
+        )
     try:
         config = AutoConfig.for_model(
             options.model_type,
@@ -70,8 +73,10 @@ def build_decoder(options: DecoderOptions, vocab_size: int, max_length: int, spe
         )
         model = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
-        raise UserError(f"--model_type {options.model_type!r} cannot be built: {str(error).splitlines()[0][:200]}"
-                        " (qwen2 and llama work)") from error
+        raise UserError(
+            f"--model_type {options.model_type!r} cannot be built: {str(error).splitlines()[0][:200]}"
+            " (qwen2 and llama work)"
+        ) from error
     initialise(model, options.init_scale)
     return model
 
@@ -99,8 +104,10 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
         wanted, found = getattr(fresh.config, name, None), config.get(name)
         too_small = name == "max_position_embeddings" and isinstance(found, int) and found >= (wanted or 0)
         if wanted is not None and found != wanted and not too_small:
-            raise UserError(f"--init_from {folder} has {name} {found}, this task needs {wanted}; start from a model"
-                            " of the same family and vocabulary")
+            raise UserError(
+                f"--init_from {folder} has {name} {found}, this task needs {wanted}; start from a model"
+                " of the same family and vocabulary"
+            )
     try:
         return type(fresh).from_pretrained(path)
     except (OSError, ValueError, RuntimeError) as error:
@@ -109,13 +116,18 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
 
 def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> list[str]:
     """Which of the model flags that were typed disagree with the loaded model's config."""
-    return [f"{name} {getattr(options, name)} (the model has {getattr(model.config, name)})" for name in sorted(given)
-            if hasattr(model.config, name) and getattr(model.config, name) != getattr(options, name)]
+    return [
+        f"{name} {getattr(options, name)} (the model has {getattr(model.config, name)})"
+        for name in sorted(given)
+        if hasattr(model.config, name) and getattr(model.config, name) != getattr(options, name)
+    ]
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
-                        " one of its checkpoints") from error
+        raise UserError(
+            f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
+            " one of its checkpoints"
+        ) from error

@@ -26,11 +26,15 @@ class RunOptions:
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
-    evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1")
+    evals_per_epoch: float | None = option(
+        None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1"
+    )
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
     early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
-    threads: int | None = option(None, "CPU threads of one process; default: the machine's cores shared by the processes")
+    threads: int | None = option(
+        None, "CPU threads of one process; default: the machine's cores shared by the processes"
+    )
 
     RANGES: ClassVar[Mapping[str, Range]] = {
         "evals_per_epoch": (1e-6, None),

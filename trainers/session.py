@@ -25,9 +25,26 @@ from trainers.errors import UserError
 from trainers.modeling import load_model, size_mismatches
 from trainers.tracking import Tracker, TrackMetrics, environment_text, git_state, tracked_run
 
-PARAMS = ("learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
-          "max_steps", "optim", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "lr_scheduler_type",
-          "lr_scheduler_kwargs", "warmup_steps", "seed", "eval_steps", "save_steps", "bf16", "torch_compile")
+PARAMS = (
+    "learning_rate",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "optim",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "max_grad_norm",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "seed",
+    "eval_steps",
+    "save_steps",
+    "bf16",
+    "torch_compile",
+)
 """The training arguments worth a column in MLflow; the complete set is in config.json of the run's artifacts."""
 
 
@@ -96,13 +113,16 @@ def train(prepared: Prepared) -> Path:
 
 def describe(prepared: Prepared) -> str:
     """What `--dry_run` shows: data, model size, settings with their origin, one row with its loss mask."""
-    settings, data, model = prepared.settings, prepared.data, prepared.trainer.model
-    lines = [f"task        {settings.task.name}: {settings.task.summary}",
-             f"output      {prepared.plan.folder} ({prepared.plan.mode})",
-             f"dataset     {data.path} ({', '.join(f'{n} {len(s):,} rows' for n, s in data.splits.items())})",
-             f"model       {model.config.model_type}, {sum(p.numel() for p in model.parameters()):,} parameters",
-             f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every"
-             f" {settings.training.save_steps:g}", "", "settings (others have transformers' defaults):"]
+    settings, data, model = prepared.settings, prepared.data, prepared.trainer.network
+    lines = [
+        f"task        {settings.task.name}: {settings.task.summary}",
+        f"output      {prepared.plan.folder} ({prepared.plan.mode})",
+        f"dataset     {data.path} ({', '.join(f'{n} {len(s):,} rows' for n, s in data.splits.items())})",
+        f"model       {model.config.model_type}, {model.num_parameters():,} parameters",
+        f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every {settings.training.save_steps:g}",
+        "",
+        "settings (others have transformers' defaults):",
+    ]
     lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources().items()]
     lines += ["", "first training row:", prepared.trainer.describe_row("train", 0)]
     return "\n".join(lines)
@@ -128,7 +148,9 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     sources = settings.request.sources()
     idle = [name for name in asdict(settings.dataset) if sources.get(name, ("", ""))[1] == "command line"]
     if idle:
-        raise UserError(f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out")
+        raise UserError(
+            f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
+        )
     return storage.load(Path(settings.run.dataset).expanduser(), settings.task)
 
 
@@ -149,8 +171,10 @@ def _choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
     if not evaluated:
         training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
         if settings.run.early_stopping_patience:
-            raise UserError("--early_stopping_patience needs an evaluated split, and this dataset has none; ask the"
-                            " builder for validation rows")
+            raise UserError(
+                "--early_stopping_patience needs an evaluated split, and this dataset has none; ask the"
+                " builder for validation rows"
+            )
     elif _given(settings, "metric_for_best_model") is None:
         training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
         training.greater_is_better = task.greater_is_better
@@ -162,8 +186,10 @@ def _check_resumable(plan: guards.Plan, settings: Settings) -> None:
     if marker["task"] != settings.task.name:
         raise UserError(f"{plan.folder} is a run of the task {marker['task']}, not of {settings.task.name}")
     if 0 < settings.training.max_steps <= state.get("global_step", 0):
-        raise UserError(f"{plan.checkpoint} is at step {state['global_step']} already; --max_steps"
-                        f" {settings.training.max_steps} leaves nothing to do")
+        raise UserError(
+            f"{plan.checkpoint} is at step {state['global_step']} already; --max_steps"
+            f" {settings.training.max_steps} leaves nothing to do"
+        )
 
 
 def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
@@ -182,21 +208,37 @@ def _describe(tracker: Tracker, prepared: Prepared, folder: Path) -> None:
     """Everything about the run that is known before it starts."""
     settings, data = prepared.settings, prepared.data
     training = settings.training.to_dict()
-    model = prepared.trainer.model
-    tracker.params({
-        **asdict(settings.dataset), **asdict(settings.model), "muon": settings.run.muon,
-        **{name: training[name] for name in PARAMS},
-        "parameters": sum(p.numel() for p in model.parameters()), "world_size": settings.training.world_size,
-    })
-    tracker.tags({
-        "task": settings.task.name, "model_type": model.config.model_type, "output_dir": folder,
-        "dataset.folder": data.path.name, "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
-        "init_from": settings.run.init_from, **git_state(),
-    })
+    model = prepared.trainer.network
+    tracker.params(
+        {
+            **asdict(settings.dataset),
+            **asdict(settings.model),
+            "muon": settings.run.muon,
+            **{name: training[name] for name in PARAMS},
+            "parameters": model.num_parameters(),
+            "world_size": settings.training.world_size,
+        }
+    )
+    tracker.tags(
+        {
+            "task": settings.task.name,
+            "model_type": model.config.model_type,
+            "output_dir": folder,
+            "dataset.folder": data.path.name,
+            "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
+            "init_from": settings.run.init_from,
+            **git_state(),
+        }
+    )
     tracker.dataset(data)
     sources = settings.request.sources()
-    config = {"given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()}, "run": asdict(settings.run),
-              "dataset": asdict(settings.dataset), "model": asdict(settings.model), "training": training}
+    config = {
+        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
+        "run": asdict(settings.run),
+        "dataset": asdict(settings.dataset),
+        "model": asdict(settings.model),
+        "training": training,
+    }
     guards.write_json(folder / "settings.json", config)
     tracker.file(folder / "settings.json", "config")
     tracker.text(environment_text(), "config/environment.txt")
@@ -223,18 +265,25 @@ def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
 def _save(prepared: Prepared, folder: Path, results: Mapping[str, float], tracker: Tracker) -> None:
     """The run's folder becomes a model folder: weights, config, tokenizer, card, results."""
     trainer = prepared.trainer
-    trainer.model.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
+    trainer.network.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
     trainer.save_model(str(folder))
     trainer.save_state()
     if not PartialState().is_main_process:
         return
     results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
-    guards.write_json(folder / "results.json", {
-        **results, "best_checkpoint": trainer.state.best_model_checkpoint, "steps": trainer.state.global_step})
-    facts = {"command": f"`{guards.read_marker(folder)['command']}`", "MLflow run": tracker.run_id,
-             "best checkpoint": Path(trainer.state.best_model_checkpoint or "last").name,
-             "started from": prepared.settings.run.init_from, "transformers": transformers.__version__, **git_state()}
-    card = cards.model_card(prepared.settings.task, trainer.model, prepared.data, results, facts)
+    guards.write_json(
+        folder / "results.json",
+        {**results, "best_checkpoint": trainer.state.best_model_checkpoint, "steps": trainer.state.global_step},
+    )
+    facts = {
+        "command": f"`{guards.read_marker(folder)['command']}`",
+        "MLflow run": tracker.run_id,
+        "best checkpoint": Path(trainer.state.best_model_checkpoint or "last").name,
+        "started from": prepared.settings.run.init_from,
+        "transformers": transformers.__version__,
+        **git_state(),
+    }
+    card = cards.model_card(prepared.settings.task, trainer.network, prepared.data, results, facts)
     cards.write(card, folder / "README.md")
     own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
     for path in sorted(folder.iterdir()):

@@ -52,12 +52,16 @@ def load(folder: Path, task: Task) -> StoredDataset:
     try:
         splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
     except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
-        raise UserError(f"the dataset {folder} is damaged ({type(error).__name__}: {error}); delete it and build it"
-                        f" again with `make dataset TASK={task.name}`") from error
+        raise UserError(
+            f"the dataset {folder} is damaged ({type(error).__name__}: {error}); delete it and build it"
+            f" again with `make dataset TASK={task.name}`"
+        ) from error
     for name, split in splits.items():
         if len(split) != metadata["splits"][name]["rows"]:  # pyright: ignore[reportArgumentType]
-            raise UserError(f"the dataset {folder} is damaged: split {name} has {len(split)} rows, metadata.json says"
-                            f" {metadata['splits'][name]['rows']}; delete it and build it again")
+            raise UserError(
+                f"the dataset {folder} is damaged: split {name} has {len(split)} rows, metadata.json says"
+                f" {metadata['splits'][name]['rows']}; delete it and build it again"
+            )
     return StoredDataset(folder, splits, metadata)  # pyright: ignore[reportArgumentType]
 
 
@@ -107,17 +111,23 @@ def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
 
 def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
     if not folder.is_dir():
-        raise UserError(f"there is no dataset folder {folder}; build one with `make dataset TASK={task.name}`, or leave"
-                        " out --dataset to have it built")
+        raise UserError(
+            f"there is no dataset folder {folder}; build one with `make dataset TASK={task.name}`, or leave"
+            " out --dataset to have it built"
+        )
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         found, splits = metadata["task"], metadata["splits"]
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is not a dataset made by this project (no readable {METADATA}); build one with"
-                        f" `make dataset TASK={task.name}`") from error
+        raise UserError(
+            f"{folder} is not a dataset made by this project (no readable {METADATA}); build one with"
+            f" `make dataset TASK={task.name}`"
+        ) from error
     if found != task.name:
-        raise UserError(f"the dataset {folder} is one of the task {found}, not of {task.name}; use --task {found} or"
-                        " another --dataset")
+        raise UserError(
+            f"the dataset {folder} is one of the task {found}, not of {task.name}; use --task {found} or"
+            " another --dataset"
+        )
     if "train" not in splits:
         raise UserError(f"the dataset {folder} has no split `train`, only {', '.join(splits)}; build it again")
     return metadata

@@ -34,8 +34,10 @@ class TextRows(Dataset):
     def __init__(self, split: str, table: "datasets.Dataset") -> None:
         missing = {"prompt", "answer"} - set(table.column_names)
         if missing:
-            raise UserError(f"split {split} has no column {' and '.join(sorted(missing))}, only"
-                            f" {', '.join(table.column_names)}; a text task needs prompt and answer")
+            raise UserError(
+                f"split {split} has no column {' and '.join(sorted(missing))}, only"
+                f" {', '.join(table.column_names)}; a text task needs prompt and answer"
+            )
         columns = table.with_format("arrow")[:]
         try:
             encoded = ColumnEncoder().encode(columns["prompt"], columns["answer"])
@@ -72,7 +74,7 @@ class TextTrainer(WorldTrainer):
 
     def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
         """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""
-        for folder in (self.data.path / "tokenizer", Path(model.name_or_path)):
+        for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
             if (folder / "tokenizer.json").is_file():
                 try:
                     check_tokenizer(folder)
@@ -85,14 +87,16 @@ class TextTrainer(WorldTrainer):
         batch = self.rows(split).__getitems__([row])
         tokens = build_tokenizer().convert_ids_to_tokens(batch["input_ids"][0].tolist())
         labels = batch["labels"][0].tolist()
-        return "\n".join(f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True))
+        return "\n".join(
+            f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True)
+        )
 
     def assess(self, rows: TextRows) -> Assessment:
         """Generate the answer to every prompt and let the task score them."""
-        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         new_tokens = int((rows.length_N - rows.prompt_len_N).max())
-        ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens,
-                                  self.args.eval_batch_size)
+        ids_NA = generate_answers(
+            self.network, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, self.args.eval_batch_size
+        )
         return self.score(rows, ColumnEncoder().decode(ids_NA))
 
     def score(self, rows: TextRows, answers: list[str]) -> Assessment:

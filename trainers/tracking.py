@@ -95,7 +95,7 @@ class Tracker:
         """Record every split as an input of the run, with the folder it came from and its digest as name."""
         if self.run_id is None:
             return
-        import mlflow.data
+        from mlflow.data.huggingface_dataset import from_huggingface
         from mlflow.entities import DatasetInput, InputTag
 
         inputs = []
@@ -104,8 +104,7 @@ class Tracker:
             context = "training" if name == "train" else name
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Hint: Inferred schema")  # our integers have no missing values
-                source = mlflow.data.from_huggingface(  # pyright: ignore[reportPrivateImportUsage]
-                    split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
+                source = from_huggingface(split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
                 inputs.append(DatasetInput(source._to_mlflow_entity(), [InputTag("mlflow.data.context", context)]))
         self.client.log_inputs(self.run_id, datasets=inputs)
 
@@ -115,11 +114,20 @@ class TrackMetrics(TrainerCallback):
 
     def __init__(self, tracker: Tracker, splits: list[str]) -> None:
         self.tracker = tracker
-        self.rules = [(f"{stage}_{split}_", f"{head}{split}/") for split in splits
-                      for stage, head in (("eval", ""), ("final", "final_"))]
+        self.rules = [
+            (f"{stage}_{split}_", f"{head}{split}/")
+            for split in splits
+            for stage, head in (("eval", ""), ("final", "final_"))
+        ]
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-               logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Queue the numbers under the step they belong to."""
         numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, (int, float))}
         self.tracker.metrics({self._name(name): value for name, value in numbers.items()}, state.global_step)
@@ -170,8 +178,11 @@ def tracked_run(experiment: str, run_name: str, run_id: str | None, active: bool
 
 def git_state() -> dict[str, str]:
     """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
+
     def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain")))}
@@ -201,13 +212,17 @@ def _open_store(experiment: str) -> str:
     with FileLock(artifacts / ".store.lock"):
         found = mlflow.get_experiment_by_name(experiment)
         # An explicit place: an experiment made by a running server would only be writable through that server.
-        return found.experiment_id if found is not None else mlflow.create_experiment(
-            experiment, artifact_location=(artifacts / experiment).as_uri())
+        return (
+            found.experiment_id
+            if found is not None
+            else mlflow.create_experiment(experiment, artifact_location=(artifacts / experiment).as_uri())
+        )
 
 
 @contextlib.contextmanager
 def _terminate_as_exit() -> Iterator[None]:
     """Turn SIGTERM into SystemExit, so that the run is ended properly."""
+
     def stop(signum: int, frame: Any) -> None:
         raise SystemExit(128 + signum)
 

@@ -71,8 +71,10 @@ def _choose(options: LocationOptions, n_cities: int) -> tuple[np.ndarray, Mappin
             raise UserError(f"--n_val is {n_val}, but the world has {n_cities} cities; ask for at most {n_cities}")
         return train, {"memorisation": np.sort(train[:n_val])}
     if n_val is not None and n_val > len(held_out):
-        raise UserError(f"--n_val is {n_val}, but --n_train {n_train} leaves only {len(held_out)} of {n_cities} cities"
-                        " to hold out; ask for fewer, or leave out --n_train to evaluate memorisation")
+        raise UserError(
+            f"--n_val is {n_val}, but --n_train {n_train} leaves only {len(held_out)} of {n_cities} cities"
+            " to hold out; ask for fewer, or leave out --n_train to evaluate memorisation"
+        )
     return train, {"validation": np.sort(held_out[:n_val])}
 
 
@@ -81,5 +83,8 @@ def _centre_baseline(cities: Cities, train: np.ndarray, evaluated: np.ndarray) -
     cell_lat_deg, cell_lon_deg = decode(*encode(cities.lat_deg, cities.lon_deg))
     centre_deg = mean_centre(cell_lat_deg[train], cell_lon_deg[train])
     dist_km = great_circle_km(*centre_deg, cell_lat_deg[evaluated], cell_lon_deg[evaluated])
-    return {"haversine_km_mean": float(dist_km.mean()), "haversine_km_median": float(np.median(dist_km)),
-            "within_100km": float((dist_km <= 100).mean())}
+    return {
+        "haversine_km_mean": float(dist_km.mean()),
+        "haversine_km_median": float(np.median(dist_km)),
+        "within_100km": float((dist_km <= 100).mean()),
+    }

@@ -21,7 +21,7 @@ _CITATION = "R. W. Sinnott (1984), Virtues of the Haversine, Sky and Telescope 6
 
 
 def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.ndarray:
-    """Distance of every row in km, (n, 2) and (n, 2) in degrees to (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
+    """Distance in km of each row of (n, 2) degrees, shape (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
     predictions_deg, references_deg = np.asarray(predictions_deg, float), np.asarray(references_deg, float)
     dist_km = great_circle_km(predictions_deg[:, 0], predictions_deg[:, 1], references_deg[:, 0], references_deg[:, 1])
     return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)

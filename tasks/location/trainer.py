@@ -31,8 +31,11 @@ class LocationTrainer(TextTrainer):
             metrics={**metrics, **{f"baseline_{name}": value for name, value in baselines.items()}},
             samples=self.samples(rows, answers, km=dist_km),
             values=dist_km,
-            figures={"world_map.png": lambda: prediction_map(
-                *expected_deg.T, *predicted_deg.T, title=f"location, {rows.split}, step {self.state.global_step:,}")},
+            figures={
+                "world_map.png": lambda: prediction_map(
+                    *expected_deg.T, *predicted_deg.T, title=f"location, {rows.split}, step {self.state.global_step:,}"
+                )
+            },
         )
 
 

@@ -36,8 +36,15 @@ def data(task, tmp_path_factory):
 def trainer(task, data, tmp_path):
     names = {item.name for item in dataclasses.fields(task.model_options)}
     model = task.load("build_model")(task.model_options(**{n: v for n, v in SIZES.items() if n in names}), data)
-    arguments = TrainingArguments(str(tmp_path), remove_unused_columns=False, learning_rate=1e-2, use_cpu=True,
-                                  per_device_train_batch_size=32, report_to="none", dataloader_pin_memory=False)
+    arguments = TrainingArguments(
+        str(tmp_path),
+        remove_unused_columns=False,
+        learning_rate=1e-2,
+        use_cpu=True,
+        per_device_train_batch_size=32,
+        report_to="none",
+        dataloader_pin_memory=False,
+    )
     return task.load("trainer")(task, data, model, arguments)
 
 

@@ -51,8 +51,26 @@ def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
         metric.compute(predictions=[], references=[])
 
 
-@pytest.mark.parametrize("answer", ["", ",", "1,", "12345,1", "6284,0", "0,3142", "1,2,3", " 1,2", "1, 2", "-1,2",
-                                    "1.5,2", "1?2,3", "a,b", "١,٢", "1,2\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        ",",
+        "1,",
+        "12345,1",
+        "6284,0",
+        "0,3142",
+        "1,2,3",
+        " 1,2",
+        "1, 2",
+        "-1,2",
+        "1.5,2",
+        "1?2,3",
+        "a,b",
+        "١,٢",
+        "1,2\n",
+    ],
+)
 def test_an_answer_that_is_not_exactly_two_numbers_in_range_is_a_failure(answer):
     assert np.isnan(_places_deg([answer])).all()
     assert not np.isnan(_places_deg(["0,0", "6283,3141"])).any()
@@ -72,12 +90,15 @@ def test_without_options_every_city_is_trained_and_every_city_is_a_memory_test()
     assert {name: len(split) for name, split in splits.items()} == {"train": 5075, "memorisation": 5075}
 
 
-@pytest.mark.parametrize(("options", "sizes"), [
-    ({"all": True, "n_val": 10}, {"train": 50, "memorisation": 10}),
-    ({"n_train": 50, "n_val": 10}, {"train": 50, "memorisation": 10}),
-    ({"n_train": 30}, {"train": 30, "validation": 20}),
-    ({"n_train": 30, "n_val": 5}, {"train": 30, "validation": 5}),
-])
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"all": True, "n_val": 10}, {"train": 50, "memorisation": 10}),
+        ({"n_train": 50, "n_val": 10}, {"train": 50, "memorisation": 10}),
+        ({"n_train": 30}, {"train": 30, "validation": 20}),
+        ({"n_train": 30, "n_val": 5}, {"train": 30, "validation": 5}),
+    ],
+)
 def test_split_sizes_and_names(options, sizes):
     splits = build(LocationOptions(n_cities=50, **options)).splits
     assert {name: len(split) for name, split in splits.items()} == sizes
@@ -86,8 +107,16 @@ def test_split_sizes_and_names(options, sizes):
     assert not ids.get("validation", set()) & ids["train"] and ids.get("memorisation", set()) <= ids["train"]
 
 
-@pytest.mark.parametrize("options", [{"n_train": 51}, {"n_train": 30, "n_val": 21}, {"all": True, "n_train": 30},
-                                     {"all": True, "n_val": 51}, {"n_cities": 10_000}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_train": 51},
+        {"n_train": 30, "n_val": 21},
+        {"all": True, "n_train": 30},
+        {"all": True, "n_val": 51},
+        {"n_cities": 10_000},
+    ],
+)
 def test_what_cannot_be_met_is_refused(options):
     with pytest.raises(UserError):
         build(LocationOptions(**{"n_cities": 50, **options}))
@@ -103,9 +132,14 @@ def test_the_seed_decides():
 def test_the_baseline_is_the_centre_of_the_training_cities():
     built = build(LocationOptions(n_cities=300))
     places_deg = _places_deg(built.splits["train"]["answer"])
-    vectors = np.stack([np.cos(np.radians(places_deg[:, 0])) * np.cos(np.radians(places_deg[:, 1])),
-                        np.cos(np.radians(places_deg[:, 0])) * np.sin(np.radians(places_deg[:, 1])),
-                        np.sin(np.radians(places_deg[:, 0]))], axis=1)
+    vectors = np.stack(
+        [
+            np.cos(np.radians(places_deg[:, 0])) * np.cos(np.radians(places_deg[:, 1])),
+            np.cos(np.radians(places_deg[:, 0])) * np.sin(np.radians(places_deg[:, 1])),
+            np.sin(np.radians(places_deg[:, 0])),
+        ],
+        axis=1,
+    )
     centre = vectors.mean(axis=0) / np.linalg.norm(vectors.mean(axis=0))
     dist_km = np.arccos(vectors @ centre) * EARTH_RADIUS_KM
     assert built.facts["baselines"]["memorisation"]["haversine_km_mean"] == pytest.approx(dist_km.mean(), rel=1e-6)

@@ -51,8 +51,11 @@ def test_flags_are_switched_on_and_off():
 
 
 def test_negative_and_odd_values_reach_the_range_check():
-    for argv, message in ((["--n_train", "-5"], "at least 1"), (["--learning_rate", "-inf"], "finite"),
-                          (["--adam_beta1", "1"], "at most")):
+    for argv, message in (
+        (["--n_train", "-5"], "at least 1"),
+        (["--learning_rate", "-inf"], "finite"),
+        (["--adam_beta1", "1"], "at most"),
+    ):
         with pytest.raises(UserError, match=message):
             resolve(read(["--task", "location", "--use_cpu", *argv]))
 

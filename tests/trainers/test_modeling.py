@@ -18,8 +18,10 @@ def decoder(**sizes):
     return build_decoder(DecoderOptions(**sizes), 44, 32, SPECIAL_IDS)
 
 
-@pytest.mark.parametrize(("width", "depth", "mlp", "parameters"), [
-    (64, 4, 256, 269_120), (128, 6, 512, 1_588_096), (128, 4, 512, 1_062_528), (64, 6, 256, 400_832)])
+@pytest.mark.parametrize(
+    ("width", "depth", "mlp", "parameters"),
+    [(64, 4, 256, 269_120), (128, 6, 512, 1_588_096), (128, 4, 512, 1_062_528), (64, 6, 256, 400_832)],
+)
 def test_the_documented_sizes_have_the_documented_parameter_counts(width, depth, mlp, parameters):
     model = decoder(hidden_size=width, num_hidden_layers=depth, intermediate_size=mlp)
     assert sum(p.numel() for p in model.parameters()) == parameters
@@ -67,8 +69,10 @@ def test_muon_leaves_tied_embeddings_alone():
 
 def optimizer_of(model, lr=0.01):
     hidden, rest = split_parameters(model)
-    return MuonWithRest(torch.optim.Muon(hidden, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-                        torch.optim.AdamW([p for _, p in rest], lr=lr, weight_decay=0.0))
+    return MuonWithRest(
+        torch.optim.Muon(hidden, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([p for _, p in rest], lr=lr, weight_decay=0.0),
+    )
 
 
 def steps(model, optimizer, n):
