@@ -10,7 +10,7 @@ import json
 import string
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -160,9 +160,10 @@ def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray
     """The UTF-8 bytes of a column one after another (uint8), and the bytes in each row (int64)."""
     import pyarrow as pa
 
-    chunks = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column], pa.large_string())
+    is_arrow = isinstance(column, pa.ChunkedArray)
+    whole: Any = column if is_arrow else pa.chunked_array([column], pa.large_string())
     array = pa.concat_arrays(
-        [chunk.cast(pa.large_string()) for chunk in chunks.chunks] or [pa.array([], pa.large_string())]
+        [chunk.cast(pa.large_string()) for chunk in whole.chunks] or [pa.array([], pa.large_string())]
     )
     _, offsets, data = array.buffers()
     offset_N1 = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
