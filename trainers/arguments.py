@@ -119,10 +119,11 @@ def resolve(request: Request) -> Settings:
 
     task = request.task
     flags = _merged(request.layers)
+    _check_json(flags)
     try:
         parsed = _parse((RunOptions, task.options, task.model_options, TrainingArguments), flags, request)
-    except ValueError as error:  # TrainingArguments checks combinations of its own fields
-        raise UserError(f"these training settings do not go together: {error}") from error
+    except (ValueError, TypeError, ImportError, OSError) as error:  # what TrainingArguments finds in its own fields
+        raise UserError(f"transformers refuses these training settings: {error}") from error
     for options in parsed[:3]:
         check_ranges(options, getattr(options, "RANGES", {}))
     check_ranges(parsed[3], TRAINING_RANGES)
@@ -145,11 +146,16 @@ def _parse(types: tuple[Any, ...], flags: Layer, request: Request) -> tuple[Any,
 
     class Parser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
-            raise UserError(f"{message.removeprefix('argument ')}{_origin(message, request)}")
+            names, _, complaint = message.removeprefix("argument --").partition(":")
+            name = names.partition("/")[0]  # without its second spelling, with hyphens
+            raise UserError(f"--{name}:{complaint}{_origin(name, request)}")
 
     argv = [token for name, values in flags.items() for token in _tokens(name, values)]
     parser = Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]
-    return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    *parsed, rest = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    if rest:
+        raise UserError(f"{' '.join(rest)!r} is left over; a setting takes one value, and --no_name takes none")
+    return tuple(parsed)
 
 
 def flag_names(task: Task | None) -> dict[str, list[str]]:
@@ -184,6 +190,9 @@ def _flags_of(argv: Sequence[str]) -> Layer:
             raise UserError(f"{token!r} stands alone; settings are given as --name value")
         else:
             values.append(token)
+    empty = next((name for name, values in layer.items() if "" in values), None)
+    if empty is not None:
+        raise UserError(f"--{empty} has an empty value; give one or leave it out")
     return layer
 
 
@@ -224,7 +233,8 @@ def _read_yaml(path: Path) -> Layer:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds {type(content).__name__}, expected lines of the form `name: value`")
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise UserError(f"{path} {found}, expected lines of the form `name: value`")
     return _strings(content, str(path))
 
 
@@ -264,6 +274,20 @@ def _merged(layers: Mapping[str, Layer]) -> Layer:
     return flags
 
 
+def _check_json(flags: Layer) -> None:
+    """Settings that hold a mapping are JSON; transformers takes other text as it is and fails when it is used."""
+    for name, values in flags.items():
+        text = " ".join(values)
+        if not name.endswith("_kwargs") and not text.startswith("{"):
+            continue
+        try:
+            is_mapping = isinstance(json.loads(text), dict)
+        except json.JSONDecodeError:
+            is_mapping = False
+        if not is_mapping:
+            raise UserError(f"--{name} is {text!r}, expected JSON such as '{{\"power\": 2}}'")
+
+
 def _check_training(training: "TrainingArguments") -> None:
     if training.learning_rate == 0:
         raise UserError("--learning_rate is 0; nothing would be learnt: it must be greater than 0")
@@ -271,11 +295,10 @@ def _check_training(training: "TrainingArguments") -> None:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")
 
 
-def _origin(message: str, request: Request) -> str:
-    """` (from configs/x.yaml)` for the flag an argparse message is about."""
-    name = message.removeprefix("argument --").partition("/")[0].partition(":")[0]
-    source = request.sources().get(name.strip(), ("", ""))[1]
-    return f" (from {source})" if source else ""
+def _origin(name: str, request: Request) -> str:
+    """` (from configs/x.yaml)` for a flag."""
+    found = [source for flag, (_, source) in request.sources().items() if flag in (name, f"no_{name}")]
+    return f" (from {found[-1]})" if found else ""
 
 
 def _shown(path: Path | None) -> str:

@@ -19,18 +19,16 @@ def exit_code_of(main: Callable[[], None]) -> int:
     """Run `main`; print a `UserError` as one line on stderr and return 2, or return 0."""
     try:
         main()
+        return 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
+        sentence = str(error)
     except OSError as error:
         if error.errno is None:
             raise
         # A full disk, a folder without permission: the operating system's sentence and the path say it all.
-        print(
-            f"error: {error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
-            " (EXP_DIR_PREFIX, --output_dir), then start again",
-            file=sys.stderr,
-            flush=True,
+        sentence = (
+            f"{error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
+            " (EXP_DIR_PREFIX, --output_dir), then start again"
         )
-        return 2
-    return 0
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)  # a library's words may be many lines
+    return 2

@@ -47,7 +47,9 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
     if output_dir is None:
         if overwrite:
             raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
-        return Plan(prefix / "runs" / name, "number")
+        if Path(name).name != name:
+            raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
+        return Plan(_inside(prefix, prefix / "runs") / name, "number")
     folder = _inside(prefix, Path(output_dir))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Plan(folder, "create")
@@ -152,8 +154,12 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The complete checkpoint with the greatest step in a run's folder."""
-    complete = [p.parent for p in folder.glob("checkpoint-*/trainer_state.json")]
-    return max(complete, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    complete = [p.parent for p in folder.glob("checkpoint-*/trainer_state.json") if _step(p.parent).isdecimal()]
+    return max(complete, key=lambda checkpoint: int(_step(checkpoint)), default=None)
+
+
+def _step(checkpoint: Path) -> str:
+    return checkpoint.name.removeprefix("checkpoint-")
 
 
 def _listed(folder: Path) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from trainers.errors import UserError
 from trainers.options import Range, option
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class DecoderOptions:
     """Sizes of a decoder-only transformer; every name is the one of the Hugging Face config."""
 
-    model_type: str = option("qwen2", "architecture: any decoder-only model type of transformers (qwen2, llama, …)")
+    model_type: Literal["qwen2", "llama"] = option("qwen2", "architecture, as transformers calls it")
     hidden_size: int = option(64, "width of the residual stream")
     num_hidden_layers: int = option(4, "number of blocks")
     num_attention_heads: int = option(4, "attention heads; must divide hidden_size into an even head size")
@@ -46,7 +46,7 @@ def build_decoder(
         special_ids: `pad_token_id`, `bos_token_id`, `eos_token_id`.
 
     Raises:
-        UserError: no such architecture, or a number of heads that does not fit the width.
+        UserError: a number of heads that does not fit the width, or a model that does not fit into memory.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -57,26 +57,23 @@ def build_decoder(
             f" gives heads of size {options.hidden_size / options.num_attention_heads:g}; rotary positions"
             " need a whole even size"
         )
+    config = AutoConfig.for_model(
+        options.model_type,
+        vocab_size=vocab_size,
+        hidden_size=options.hidden_size,
+        num_hidden_layers=options.num_hidden_layers,
+        num_attention_heads=options.num_attention_heads,
+        num_key_value_heads=options.num_attention_heads,
+        intermediate_size=options.intermediate_size,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=options.tie_word_embeddings,
+        initializer_range=options.init_scale,
+        **special_ids,
+    )
     try:
-        config = AutoConfig.for_model(
-            options.model_type,
-            vocab_size=vocab_size,
-            hidden_size=options.hidden_size,
-            num_hidden_layers=options.num_hidden_layers,
-            num_attention_heads=options.num_attention_heads,
-            num_key_value_heads=options.num_attention_heads,
-            intermediate_size=options.intermediate_size,
-            max_position_embeddings=max_length,
-            tie_word_embeddings=options.tie_word_embeddings,
-            initializer_range=options.init_scale,
-            **special_ids,
-        )
         model = AutoModelForCausalLM.from_config(config)
-    except ValueError as error:
-        raise UserError(
-            f"--model_type {options.model_type!r} cannot be built: {str(error).splitlines()[0][:200]}"
-            " (qwen2 and llama work)"
-        ) from error
+    except RuntimeError as error:  # PyTorch's kind for memory that cannot be had
+        raise UserError(f"--hidden_size {options.hidden_size} and the other sizes ask for too much: {error}") from error
     initialise(model, options.init_scale)
     return model
 
@@ -96,8 +93,10 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
     """Return the trained model in `folder`, which must have the architecture of `fresh`.
 
     Raises:
-        UserError: no model there, or one of another architecture or vocabulary.
+        UserError: no model there, a damaged one, or one of another architecture or vocabulary.
     """
+    from transformers.utils import logging
+
     path = Path(folder).expanduser()
     config = _read_config(path)
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
@@ -108,10 +107,20 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
                 f"--init_from {folder} has {name} {found}, this task needs {wanted}; start from a model"
                 " of the same family and vocabulary"
             )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # of weights that do not fit it prints a table; here they are an error
     try:
-        return type(fresh).from_pretrained(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"--init_from {folder} cannot be loaded: {str(error).splitlines()[0][:200]}") from error
+        model, report = type(fresh).from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+    except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
+        raise UserError(f"--init_from {folder} cannot be loaded: {str(error)[:200]}; give another folder") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    if unfit := len(report["missing_keys"]) + len(report["mismatched_keys"]):
+        raise UserError(
+            f"--init_from {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
+            " size); give another folder"
+        )
+    return model
 
 
 def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> list[str]:
@@ -125,8 +134,8 @@ def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        return dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise UserError(
             f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
             " one of its checkpoints"

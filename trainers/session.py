@@ -16,36 +16,14 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import EarlyStoppingCallback, set_seed
 
-from trainers import cards, guards, storage
+from trainers import guards, records, storage
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
 from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLoss
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.modeling import load_model, size_mismatches
-from trainers.tracking import Tracker, TrackMetrics, environment_text, git_state, tracked_run
-
-PARAMS = (
-    "learning_rate",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "num_train_epochs",
-    "max_steps",
-    "optim",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "max_grad_norm",
-    "lr_scheduler_type",
-    "lr_scheduler_kwargs",
-    "warmup_steps",
-    "seed",
-    "eval_steps",
-    "save_steps",
-    "bf16",
-    "torch_compile",
-)
-"""The training arguments worth a column in MLflow; the complete set is in config.json of the run's artifacts."""
+from trainers.tracking import Tracker, TrackMetrics, git_state, tracked_run
 
 
 @dataclass(frozen=True)
@@ -99,12 +77,16 @@ def train(prepared: Prepared) -> Path:
         with tracked_run(task.name, folder.name, marker.get("mlflow_run_id"), is_main) as tracker:
             if is_main:
                 guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
-                _describe(tracker, prepared, folder)
+                records.log_start(tracker, prepared, folder)
             _add_callbacks(trainer, tracker, run.early_stopping_patience, list(data.splits))
             checkpoint = prepared.plan.checkpoint
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             results = _final_evaluation(trainer)
-            _save(prepared, folder, results, tracker)
+            trainer.network.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
+            trainer.save_model(str(folder))
+            trainer.save_state()
+            if is_main:
+                records.write_results(tracker, prepared, folder, results)
     finally:
         if lock is not None:
             lock.release()
@@ -195,53 +177,15 @@ def _check_resumable(plan: guards.Plan, settings: Settings) -> None:
 def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
     """The main process claims the folder; the others learn its name."""
     state = PartialState()
+    state.wait_for_everyone()  # every process has made its plan before the folder exists
     folder, lock = plan.folder, None
     if state.is_main_process:
-        folder, lock = guards.claim(plan, {"task": settings.task.name, "command": shlex.join(sys.argv)})
+        marker = {"task": settings.task.name, "command": shlex.join(sys.argv), **git_state()}
+        folder, lock = guards.claim(plan, marker)
     names = [str(folder)]
     if state.num_processes > 1:
         broadcast_object_list(names)
     return Path(names[0]), lock
-
-
-def _describe(tracker: Tracker, prepared: Prepared, folder: Path) -> None:
-    """Everything about the run that is known before it starts."""
-    settings, data = prepared.settings, prepared.data
-    training = settings.training.to_dict()
-    model = prepared.trainer.network
-    tracker.params(
-        {
-            **asdict(settings.dataset),
-            **asdict(settings.model),
-            "muon": settings.run.muon,
-            **{name: training[name] for name in PARAMS},
-            "parameters": model.num_parameters(),
-            "world_size": settings.training.world_size,
-        }
-    )
-    tracker.tags(
-        {
-            "task": settings.task.name,
-            "model_type": model.config.model_type,
-            "output_dir": folder,
-            "dataset.folder": data.path.name,
-            "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
-            "init_from": settings.run.init_from,
-            **git_state(),
-        }
-    )
-    tracker.dataset(data)
-    sources = settings.request.sources()
-    config = {
-        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
-        "run": asdict(settings.run),
-        "dataset": asdict(settings.dataset),
-        "model": asdict(settings.model),
-        "training": training,
-    }
-    guards.write_json(folder / "settings.json", config)
-    tracker.file(folder / "settings.json", "config")
-    tracker.text(environment_text(), "config/environment.txt")
 
 
 def _add_callbacks(trainer: WorldTrainer, tracker: Tracker, patience: int | None, splits: list[str]) -> None:
@@ -260,33 +204,3 @@ def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
     trainer.remove_callback(EarlyStoppingCallback)
     splits = {name: trainer.rows(name) for name in trainer.data.splits if name != "train"}
     return trainer.evaluate(splits, metric_key_prefix="final") if splits else {}  # pyright: ignore
-
-
-def _save(prepared: Prepared, folder: Path, results: Mapping[str, float], tracker: Tracker) -> None:
-    """The run's folder becomes a model folder: weights, config, tokenizer, card, results."""
-    trainer = prepared.trainer
-    trainer.network.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
-    trainer.save_model(str(folder))
-    trainer.save_state()
-    if not PartialState().is_main_process:
-        return
-    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
-    guards.write_json(
-        folder / "results.json",
-        {**results, "best_checkpoint": trainer.state.best_model_checkpoint, "steps": trainer.state.global_step},
-    )
-    facts = {
-        "command": f"`{guards.read_marker(folder)['command']}`",
-        "MLflow run": tracker.run_id,
-        "best checkpoint": Path(trainer.state.best_model_checkpoint or "last").name,
-        "started from": prepared.settings.run.init_from,
-        "transformers": transformers.__version__,
-        **git_state(),
-    }
-    card = cards.model_card(prepared.settings.task, trainer.network, prepared.data, results, facts)
-    cards.write(card, folder / "README.md")
-    own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".md") and path.name not in own:
-            tracker.file(path, "model")
-    tracker.file(folder / "results.json")

@@ -117,11 +117,12 @@ def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
         )
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-        found, splits = metadata["task"], metadata["splits"]
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        found = metadata["task"]
+        splits = {name: (facts["rows"], facts["sha256"]) for name, facts in metadata["splits"].items()}
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{folder} is not a dataset made by this project (no readable {METADATA}); build one with"
-            f" `make dataset TASK={task.name}`"
+            f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or"
+            f" delete it and build it again with `make dataset TASK={task.name}`"
         ) from error
     if found != task.name:
         raise UserError(

@@ -17,6 +17,7 @@ from trainers.modeling import DecoderOptions, build_decoder
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORE = -100  # the label that the loss of transformers leaves out
@@ -32,15 +33,8 @@ class TextRows(Dataset):
     """
 
     def __init__(self, split: str, table: "datasets.Dataset") -> None:
-        missing = {"prompt", "answer"} - set(table.column_names)
-        if missing:
-            raise UserError(
-                f"split {split} has no column {' and '.join(sorted(missing))}, only"
-                f" {', '.join(table.column_names)}; a text task needs prompt and answer"
-            )
-        columns = table.with_format("arrow")[:]
         try:
-            encoded = ColumnEncoder().encode(columns["prompt"], columns["answer"])
+            encoded = ColumnEncoder().encode(*_text_columns(split, table))
         except VocabularyError as error:
             raise UserError(f"split {split} does not fit the tokenizer: {error}") from error
         self.split, self.table = split, table
@@ -116,11 +110,36 @@ class TextTrainer(WorldTrainer):
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
     """An untrained decoder over the 44 tokens, long enough for every row of the dataset (a multiple of 32)."""
-    longest = max(_longest_row(split) for split in data.splits.values())
+    longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
     return build_decoder(options, len(VOCABULARY), -(-longest // 32) * 32, special_ids)
 
 
-def _longest_row(table: "datasets.Dataset") -> int:
+def _text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArray, pa.ChunkedArray]":
+    """The columns `prompt` and `answer`, every value a text."""
+    from pyarrow import types
+
+    missing = {"prompt", "answer"} - set(table.column_names)
+    if missing:
+        raise UserError(
+            f"split {split} has no column {' and '.join(sorted(missing))}, only"
+            f" {', '.join(table.column_names)}; a text task needs prompt and answer"
+        )
+    if len(table) == 0:
+        raise UserError(f"split {split} has no rows; build the dataset again, or give another --dataset")
+    columns = table.with_format("arrow")[:]
+    for name in ("prompt", "answer"):
+        column = columns[name]
+        if not (types.is_string(column.type) or types.is_large_string(column.type)) or column.null_count:
+            raise UserError(
+                f"split {split} has {column.type} and {column.null_count} missing values in the column {name},"
+                " expected a text in every row; mend the dataset or give another --dataset"
+            )
+    return columns["prompt"], columns["answer"]
+
+
+def _longest_row(prompts: "pa.ChunkedArray", answers: "pa.ChunkedArray") -> int:
     """Tokens of the longest row, `<bos>` and `<eos>` included."""
-    return 2 + max((len(p) + len(a) for p, a in zip(table["prompt"], table["answer"], strict=True)), default=0)
+    import pyarrow.compute as pc
+
+    return 2 + pc.max(pc.add(pc.utf8_length(prompts), pc.utf8_length(answers))).as_py()  # pyright: ignore

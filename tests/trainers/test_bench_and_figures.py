@@ -1,0 +1,41 @@
+"""The bench's reading of a history, and figures at the edges of what they are given."""
+
+import numpy as np
+import pytest
+
+from trainers.bench import first_below, table
+from trainers.contract import SummarySpec
+from trainers.figures import save, summary_figure
+
+NAME = "eval_memorisation_haversine_km_mean"
+HISTORY = [
+    {"step": 0, NAME: 20_000.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 1.0},
+    {"step": 10, "loss": 1.0},
+    {"step": 20, NAME: 400.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 60.0},
+    {"step": 40, NAME: 90.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 99.0},
+    {"step": 60, NAME: 410.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 120.0},
+]
+
+
+@pytest.mark.parametrize(("threshold", "seconds"), [(500, 60.0), (100, 99.0), (90, None), (50, None)])
+def test_the_first_evaluation_below_a_threshold(threshold, seconds):
+    assert first_below(HISTORY, threshold) == seconds
+
+
+def test_a_threshold_that_was_not_reached_is_said_to_be_so():
+    result = {"seconds_to": {"500": 60.0, "100": 99.0, "50": None}, "last_km": 410.0, "last_s": 120.0, "steps": 60}
+    line = table({"location": result}).splitlines()[1]
+    assert line.split() == ["location", "60", "s", "99", "s", "not", "reached", "410.0", "120", "60"]
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize("values", [[], [0.0], [20_000.0] * 3, np.geomspace(0.1, 1e5, 50)], ids=len)
+def test_a_summary_is_drawn_whatever_there_is(log, values, tmp_path):
+    spec = SummarySpec("metric (km)", "value (km)", {100: "100 km"}, (1, 25_000) if log else (0, 1), log)
+    for history in ([], HISTORY[:1], HISTORY):
+        figure = summary_figure(history, "memorisation", "haversine_km_mean", spec, values, 10.0)
+        save(figure, tmp_path / "summary.png")
+    assert (tmp_path / "summary.png").stat().st_size > 10_000
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.png"]
+    points = figure.axes[1].lines[0].get_xydata()
+    assert points[:, 0].tolist() == [0, 20, 40, 60] and points[2, 1] == (90 if log else 1)

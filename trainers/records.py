@@ -1,0 +1,117 @@
+"""What a run writes about itself: parameters, tags, settings at its start; results, card, model at its end."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from trainers import cards, guards
+from trainers.tracking import Tracker, environment_text
+
+if TYPE_CHECKING:
+    from trainers.session import Prepared
+
+PARAMS = (
+    "learning_rate",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "optim",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "max_grad_norm",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "seed",
+    "eval_steps",
+    "save_steps",
+    "bf16",
+    "torch_compile",
+)
+"""The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
+
+
+def log_start(tracker: Tracker, prepared: "Prepared", folder: Path) -> None:
+    """Track everything about the run that is known before it starts; write `settings.json`."""
+    settings, data = prepared.settings, prepared.data
+    training = settings.training.to_dict()
+    model = prepared.trainer.network
+    # A model that training starts from brings its own sizes.
+    sizes = {name: getattr(model.config, name, value) for name, value in asdict(settings.model).items()}
+    tracker.params(
+        {
+            **asdict(settings.dataset),
+            **sizes,
+            "muon": settings.run.muon,
+            **{name: training[name] for name in PARAMS},
+            "parameters": model.num_parameters(),
+            "world_size": settings.training.world_size,
+        }
+    )
+    tracker.tags(
+        {
+            "task": settings.task.name,
+            "model_type": model.config.model_type,
+            "output_dir": folder,
+            "dataset.folder": data.path.name,
+            "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
+            "init_from": settings.run.init_from,
+            "parent_run_id": _run_id_of(settings.run.init_from),
+            **_git_tags(folder),
+        }
+    )
+    tracker.dataset(data)
+    sources = settings.request.sources()
+    config = {
+        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
+        "run": asdict(settings.run),
+        "dataset": asdict(settings.dataset),
+        "model": sizes,
+        "training": training,
+    }
+    guards.write_json(folder / "settings.json", config)
+    tracker.file(folder / "settings.json", "config")
+    tracker.text(environment_text(), "config/environment.txt")
+
+
+def write_results(tracker: Tracker, prepared: "Prepared", folder: Path, results: Mapping[str, float]) -> None:
+    """Write `results.json` and the model card, and track them with the saved model."""
+    state = prepared.trainer.state
+    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
+    guards.write_json(
+        folder / "results.json",
+        {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},
+    )
+    facts = {
+        "command": f"`{guards.read_marker(folder)['command']}`",
+        "MLflow run": tracker.run_id,
+        "best checkpoint": Path(state.best_model_checkpoint or "last").name,
+        "started from": prepared.settings.run.init_from,
+        "transformers": transformers.__version__,
+        **_git_tags(folder),
+    }
+    card = cards.model_card(prepared.settings.task, prepared.trainer.network, prepared.data, results, facts)
+    cards.write(card, folder / "README.md")
+    own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".md") and path.name not in own:
+            tracker.file(path, "model")
+    tracker.file(folder / "results.json")
+
+
+def _git_tags(folder: Path) -> dict[str, Any]:
+    """The git state when the run's folder was claimed: the working tree may have changed since."""
+    return {name: value for name, value in guards.read_marker(folder).items() if name.startswith("git.")}
+
+
+def _run_id_of(model_folder: str | None) -> str | None:
+    """The MLflow run that made a model: its id stands in the run's folder, one above a checkpoint."""
+    for folder in (Path(model_folder), Path(model_folder).resolve().parent) if model_folder else ():
+        if (folder / guards.MARKER).is_file():
+            return guards.read_marker(folder).get("mlflow_run_id")
+    return None
