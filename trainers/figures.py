@@ -70,9 +70,10 @@ def _draw_metric(
     axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=split)
     for value, text in spec.lines.items():
         axes.axhline(value, color=_GREY, ls="--", lw=0.8)
-        axes.annotate(
-            text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=_GREY
+        note = axes.annotate(
+            text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
         )
+        note.set(color=_GREY, in_layout=False, annotation_clip=True)
     if baseline is not None:
         axes.axhline(baseline, color=_BLUE, ls=":", lw=1.2, label="trivial baseline")
     axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))
@@ -88,7 +89,9 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
     axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
     axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation: {len(values):,} rows")
     if spec.log:
-        axes.set(xscale="log", yscale="log")
+        axes.set_xscale("log")
+        if len(values):
+            axes.set_yscale("log")
         share = float(np.mean(values <= low)) if len(values) else 0.0
         axes.set_title(f"newest evaluation: {len(values):,} rows, {share:.1%} of them at most {low:g}")
     for value in spec.lines:

@@ -9,11 +9,26 @@ from trainers.figures import save, summary_figure
 
 NAME = "eval_memorisation_haversine_km_mean"
 HISTORY = [
-    {"step": 0, NAME: 20_000.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 1.0},
+    {
+        "step": 0,
+        NAME: 20_000.0,
+        "eval_memorisation_baseline_haversine_km_mean": 10.0,
+        "eval_memorisation_elapsed_s": 1.0,
+    },
     {"step": 10, "loss": 1.0},
-    {"step": 20, NAME: 400.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 60.0},
+    {
+        "step": 20,
+        NAME: 400.0,
+        "eval_memorisation_baseline_haversine_km_mean": 10.0,
+        "eval_memorisation_elapsed_s": 60.0,
+    },
     {"step": 40, NAME: 90.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 99.0},
-    {"step": 60, NAME: 410.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 120.0},
+    {
+        "step": 60,
+        NAME: 410.0,
+        "eval_memorisation_baseline_haversine_km_mean": 10.0,
+        "eval_memorisation_elapsed_s": 120.0,
+    },
 ]
 
 
