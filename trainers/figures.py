@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from trainers.contract import SummarySpec
 
@@ -55,8 +56,9 @@ def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -
     axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
     axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set(xlabel="step", ylabel="loss on the answer (nats per token)")
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
@@ -87,13 +89,14 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
     low, high = spec.limits
     bins = np.geomspace(low, high, 41) if spec.log else np.linspace(low, high, 41)
     axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
-    axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation: {len(values):,} rows")
+    axes.title.set_fontsize(10)
+    axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation, {len(values):,} rows")
     if spec.log:
         axes.set_xscale("log")
         if len(values):
             axes.set_yscale("log")
         share = float(np.mean(values <= low)) if len(values) else 0.0
-        axes.set_title(f"newest evaluation: {len(values):,} rows, {share:.1%} of them at most {low:g}")
+        axes.set_title(f"newest evaluation, {len(values):,} rows: {share:.1%} at most {low:g}")
     for value in spec.lines:
         axes.axvline(value, color=_GREY, ls="--", lw=0.8)
     axes.grid(alpha=0.25)

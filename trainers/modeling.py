@@ -110,11 +110,12 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # of weights that do not fit it prints a table; here they are an error
     try:
-        model, report = type(fresh).from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+        loaded: Any = type(fresh).from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
     except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
         raise UserError(f"--init_from {folder} cannot be loaded: {str(error)[:200]}; give another folder") from error
     finally:
         logging.set_verbosity(verbosity)
+    model, report = loaded
     if unfit := len(report["missing_keys"]) + len(report["mismatched_keys"]):
         raise UserError(
             f"--init_from {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
