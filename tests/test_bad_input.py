@@ -312,7 +312,7 @@ def cities_fewer_than_rows(desk):
     return [*desk.csv(CITIES), "--n_train", "4"]
 
 
-@case("n_cities is 4, but my.csv offers 3")
+@case("n_cities is 4, but my.csv offers")
 def cities_fewer_than_asked_for(desk):
     return [*desk.csv(CITIES), "--n_cities", "4"]
 
@@ -372,7 +372,7 @@ def dataset_without_train(desk):
     return desk.with_dataset()
 
 
-@case("split train has no rows")
+@case("is damaged")
 def dataset_without_rows(desk):
     replace_rows(desk.dataset(), lambda rows: rows.select([]))
     return desk.with_dataset()
@@ -526,7 +526,7 @@ def datasets_folder_that_is_a_file(desk):
     return desk.tiny
 
 
-@case("/outputs/runs")
+@case("lies below the file")
 def runs_folder_that_is_a_file(desk):
     (desk.prefix / "runs").write_text("text")
     return desk.tiny

@@ -49,7 +49,8 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
             raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
         if Path(name).name != name:
             raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
-        return Plan(_inside(prefix, prefix / "runs") / name, "number")
+        _inside(prefix, prefix / "runs" / name)
+        return Plan(prefix / "runs" / name, "number")
     folder = _inside(prefix, Path(output_dir))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Plan(folder, "create")
