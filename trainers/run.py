@@ -36,7 +36,7 @@ def _run(argv: list[str]) -> None:
         print(session.describe(prepared))
         return
     folder = session.train(prepared)
-    print(f"done: {folder}", flush=True)
+    print(f"done: {folder} (tracked: `mlflow ui` in {environment.ROOT})", flush=True)
 
 
 if __name__ == "__main__":

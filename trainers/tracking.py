@@ -215,7 +215,7 @@ def _open_store(experiment: str) -> str:
             return found.experiment_id
         # An explicit place: an experiment made by a running server would only be writable through that server.
         location = (artifacts / experiment).as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on curves, not on chat traces
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
         return mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
 
 

@@ -1,6 +1,7 @@
 """The dataset of `location`: one row per city, prompt `loc(c_12)=`, answer `1379,1958`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,6 @@ from tasks.location.options import LocationOptions
 from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
-
-_CARD = """
-Each row asks for one city: the prompt `loc(c_12)=` names it by its number, the answer `1379,1958` is its place,
-x = floor(1000 (longitude + pi)) and y = floor(1000 (latitude + pi/2)) in radians (x 0 to 6283, y 0 to 3141). A cell is
-6.4 km high, so a decoded answer lies about 4.6 km from the city itself; errors are measured between decoded answers.
-
-The numbers were dealt out by a seeded shuffle and say nothing about where a city is. A city that was never seen in
-training can therefore only be guessed: `validation` (cities kept out of train) is the control, and `memorisation`
-(rows that lie inside train) measures what the task is for, recall.
-
-Names, places and populations, in `cities.csv`: GeoNames (https://www.geonames.org), CC BY 4.0, unless the world came
-from a file of the user's.
-"""
 
 
 def build(options: LocationOptions) -> BuiltDataset:
@@ -46,7 +34,7 @@ def build(options: LocationOptions) -> BuiltDataset:
             "baselines": {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()},
         },
         files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
-        card=_CARD,
+        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
     )
 
 

@@ -18,7 +18,7 @@ from trainers.options import RunOptions, check_ranges
 SMALL = {"location": {"n_cities": 32}}
 """Options that make a task's dataset small; a new task adds a line only if its default is large."""
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py"}
+FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py", "card.md"}
 
 
 @pytest.fixture(scope="module", params=tasks.names())
@@ -51,7 +51,7 @@ def trainer(task, data, tmp_path):
 def test_the_folder_has_the_same_files_as_every_other(task):
     spec = importlib.util.find_spec(task.package)
     assert spec is not None and spec.origin is not None
-    assert {path.name for path in Path(spec.origin).parent.glob("*.py")} >= FILES
+    assert {path.name for path in Path(spec.origin).parent.iterdir()} >= FILES
 
 
 def test_every_option_is_a_flag_of_its_own_with_a_help_text(task):
