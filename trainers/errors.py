@@ -1,8 +1,14 @@
 """Errors that are the user's to mend: shown as one sentence, without a traceback, with exit code 2."""
 
 import difflib
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+"""A full disk or a folder without permission: the operating system's own words and the path say it all."""
 
 
 class UserError(Exception):
@@ -22,10 +28,12 @@ def exit_code_of(main: Callable[[], None]) -> int:
         return 0
     except UserError as error:
         sentence = str(error)
+    except BrokenPipeError:  # whoever read our output has gone (`| head`): nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        if error.errno is None:
+        if error.errno not in _NO_ROOM:
             raise
-        # A full disk, a folder without permission: the operating system's sentence and the path say it all.
         sentence = (
             f"{error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
             " (EXP_DIR_PREFIX, --output_dir), then start again"

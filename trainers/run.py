@@ -6,7 +6,8 @@ Parse, validate, then train. Heavy libraries are imported only after every name 
 import sys
 from pathlib import Path
 
-sys.path[:1] = [str(Path(__file__).resolve().parent.parent)]  # launched as a script, Python put trainers/ there
+if sys.path[0] == str(Path(__file__).resolve().parent):  # launched as a script, Python puts trainers/ first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from trainers import environment  # noqa: E402
 from trainers.errors import exit_code_of  # noqa: E402
