@@ -9,8 +9,8 @@ from pathlib import Path
 if sys.path[0] == str(Path(__file__).resolve().parent):  # launched as a script, Python puts trainers/ first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from trainers import environment  # noqa: E402
-from trainers.errors import exit_code_of  # noqa: E402
+from trainers import environment
+from trainers.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
