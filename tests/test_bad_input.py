@@ -753,6 +753,19 @@ def test_what_is_broken(prepare, fragment, desk, capsys):
     check(run.main, argv, fragment, desk, capsys)
 
 
+def test_a_disk_that_fills_up_while_training(desk, capsys, monkeypatch):
+    import torch
+
+    def save(*args, **kwargs):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 8512 vs 8406")
+
+    monkeypatch.setattr(torch, "save", save)
+    assert run.main([*desk.tiny, "--output_dir", "outputs/new"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: a checkpoint in ") and error.count("\n") == 1 and "if the disk is full" in error
+    assert not list(desk.prefix.glob("new/checkpoint-*/trainer_state.json"))  # what is incomplete is never resumed
+
+
 @pytest.mark.parametrize(
     "command_line",
     ["--help", "--task location --help", "--task locaton", "--task location --learning_rat 1", "--config locaton"],

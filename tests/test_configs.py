@@ -1,5 +1,6 @@
 """Every shipped config says how to run it and what to expect, parses, and prepares a run."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ def test_a_config_dry_runs(path, prefix, capsys):
     assert main(["--config", path.stem, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     for name, value in yaml.safe_load(path.read_text()).items():
-        assert f"  {name:<30} {value!s:<24} configs/{path.name}" in shown
+        text = json.dumps(value) if isinstance(value, dict) else str(value)
+        assert f"  {name:<30} {text:<24} configs/{path.name}" in shown
     assert not (prefix / "runs").exists()
 
 

@@ -94,6 +94,13 @@ def train(prepared: Prepared) -> Path:
             trainer.save_state()
             if is_main:
                 records.write_results(tracker, prepared, folder, results)
+    except (RuntimeError, SafetensorError) as error:
+        if "inline_container" not in str(error) and "I/O error" not in str(error):
+            raise  # only these two are how PyTorch and safetensors speak of a file
+        raise UserError(
+            f"a checkpoint in {folder} could not be written or read ({error}); if the disk is full, free space, then go"
+            " on with --resume_from_checkpoint last"
+        ) from error
     finally:
         if lock is not None:
             lock.release()
