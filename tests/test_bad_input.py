@@ -32,6 +32,7 @@ TYPED = (
     ("--task location --do_train", "--do_train has no effect here: run.py always trains; remove it"),
     ("--task location --push_to_hub", "upload the finished folder"),
     ("--config locaton", "Did you mean location"),
+    (f"--config {'a' * 300}", "File name too long"),
     # the form
     ("location --n_cities 40", "'location' stands alone; settings are given as --name value"),
     ("-task location", "'-task' stands alone"),
@@ -123,6 +124,7 @@ TYPED_TINY = (
     ("--output_dir outputs", "is EXP_DIR_PREFIX itself"),
     ("--output_dir outputs/../outputs/.", "is EXP_DIR_PREFIX itself"),
     ("--output_dir outputs/../away", "outside EXP_DIR_PREFIX"),
+    (f"--output_dir outputs/{'a' * 300}", "File name too long"),
     ("--output_dir outputs/new --resume_from_checkpoint last", "no complete checkpoint there"),
     ("--resume_from_checkpoint outputs/new/checkpoint-5", "no complete checkpoint there"),
     ("--init_from missing", "--init_from missing holds no trained model"),
@@ -137,7 +139,8 @@ class Desk:
     tmp_path: Path
     prefix: Path
     tiny: list[str]
-    request: pytest.FixtureRequest
+    good_dataset: Path
+    finished_run: Path
     monkeypatch: pytest.MonkeyPatch
 
     def config(self, content: str | bytes) -> list[str]:
@@ -149,14 +152,14 @@ class Desk:
         return ["--task", "location", "--cities_csv", "my.csv"]
 
     def dataset(self) -> Path:
-        return Path(shutil.copytree(self.request.getfixturevalue("good_dataset"), self.tmp_path / "data"))
+        return Path(shutil.copytree(self.good_dataset, self.tmp_path / "data"))
 
     def with_dataset(self) -> list[str]:
         rest = [token for token in self.tiny if token not in ("--n_cities", "40")]
         return [*rest, "--dataset", "data"]
 
     def run(self) -> Path:
-        return Path(shutil.copytree(self.request.getfixturevalue("finished_run"), self.prefix / "done"))
+        return Path(shutil.copytree(self.finished_run, self.prefix / "done"))
 
 
 PREPARED = []
@@ -520,7 +523,7 @@ def prefix_that_is_a_file(desk):
     return desk.tiny
 
 
-@case("/outputs/datasets")
+@case("/outputs/datasets is a file; datasets are kept in a folder of this name: move the file away")
 def datasets_folder_that_is_a_file(desk):
     (desk.prefix / "datasets").write_text("text")
     return desk.tiny
@@ -692,9 +695,9 @@ def good_dataset(shared_prefix):
 
 
 @pytest.fixture
-def desk(tmp_path, prefix, tiny, request, monkeypatch):
+def desk(tmp_path, prefix, tiny, good_dataset, finished_run, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Desk(tmp_path, prefix, tiny, request, monkeypatch)
+    return Desk(tmp_path, prefix, tiny, good_dataset, finished_run, monkeypatch)
 
 
 def contents(folder):

@@ -58,6 +58,11 @@ class Settings:
         """The task that is trained."""
         return self.request.task
 
+    def given(self, name: str) -> str | None:
+        """The value of a flag as it was given in any layer, or None."""
+        found = self.request.sources().get(name)
+        return found[0] if found else None
+
 
 def read(argv: Sequence[str], task_only: bool = False) -> Request:
     """Check names and collect the layers; imports nothing heavy.

@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
-"""A full disk or a folder without permission: the operating system's own words and the path say it all."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+"""A full disk, no permission, a path too long: the operating system's own words and the path say it all."""
 
 
 class UserError(Exception):

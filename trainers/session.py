@@ -1,13 +1,10 @@
 """One run from settings to finished folder: prepare everything, then claim the folder, then train and track."""
 
-import json
-import math
 import os
 import shlex
 import sys
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,10 @@ import torch
 import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError, safe_open
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments, get_scheduler, set_seed
-from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from safetensors import SafetensorError
+from transformers import EarlyStoppingCallback, set_seed
 
-from trainers import guards, records, storage
+from trainers import checks, guards, records, storage
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
 from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLoss
@@ -47,7 +43,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     """
     task, run, training = settings.task, settings.run, settings.training
     name = training.run_name or Path(run.config or task.name).stem
-    plan = guards.plan(prefix, name, _given(settings, "output_dir"), run.overwrite, training.resume_from_checkpoint)
+    plan = guards.plan(prefix, name, settings.given("output_dir"), run.overwrite, training.resume_from_checkpoint)
     torch.set_num_threads(run.threads or _threads())
     transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
     data = _dataset(settings, prefix)
@@ -59,16 +55,16 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         if wrong := size_mismatches(model, settings.model, typed):
             raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
     evaluated = [split for split in data.splits if split not in ("train", "test")]
-    set_cadence(settings, len(data.splits["train"]))
-    _choose_best_metric(settings, evaluated)
+    checks.set_cadence(settings, len(data.splits["train"]))
+    checks.choose_best_metric(settings, evaluated)
     training.output_dir = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
     if plan.checkpoint is not None:
-        _check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
-    _check_reporters(training)
+        checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
+    checks.check_reporters(training)
     trainer = task.load("trainer")(task, data, model, training, run.muon)
-    _check_optimizer(trainer)
-    if evaluated and _given(settings, "metric_for_best_model") is not None:
-        _check_best_metric(settings, trainer, evaluated)
+    checks.check_optimizer(trainer)
+    if evaluated and settings.given("metric_for_best_model") is not None:
+        checks.check_best_metric(settings, trainer, evaluated)
     return Prepared(settings, plan, data, trainer)
 
 
@@ -124,28 +120,6 @@ def describe(prepared: Prepared) -> str:
     return "\n".join(lines)
 
 
-def set_cadence(settings: Settings, n_rows: int) -> None:
-    """Turn evaluations and checkpoints per epoch into whole steps (at least 1; checkpoints fall on evaluations)."""
-    run, training = settings.run, settings.training
-    steps_per_epoch = _steps_per_epoch(training, n_rows)
-    if run.evals_per_epoch:
-        training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
-    eval_steps = int(training.eval_steps or 1)
-    save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
-    if training.eval_strategy == "steps" and save_steps >= 1:
-        if eval_steps == 0:
-            raise UserError(
-                f"--eval_steps {training.eval_steps} is a share of the run, which does not go with --saves_per_epoch or"
-                " --save_steps of 1 or more; give --evals_per_epoch or whole --eval_steps"
-            )
-        training.save_steps = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
-
-
-def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
-    batch = training.per_device_train_batch_size * training.world_size * training.gradient_accumulation_steps
-    return math.ceil(n_rows / batch)
-
-
 def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     """The folder given by --dataset, or the one for the builder's options."""
     if not settings.run.dataset:
@@ -159,103 +133,10 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     return storage.load(Path(settings.run.dataset).expanduser(), settings.task)
 
 
-def _given(settings: Settings, name: str) -> str | None:
-    found = settings.request.sources().get(name)
-    return found[0] if found else None
-
-
 def _threads() -> int:
     """This process's share of the cores it may use; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def _choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
-    """Best checkpoint: the task's primary metric on the first evaluated split, unless the user chose another."""
-    training, task = settings.training, settings.task
-    if settings.run.early_stopping_patience and (not evaluated or training.eval_strategy == "no"):
-        reason = "--eval_strategy is no" if evaluated else "this dataset has none; ask the builder for validation rows"
-        raise UserError(f"--early_stopping_patience needs an evaluated split, and {reason}")
-    if not evaluated:
-        training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
-    elif _given(settings, "metric_for_best_model") is None:
-        training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
-        training.greater_is_better = task.greater_is_better
-
-
-def _check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:
-    """The metric that the user chose must be reported, and better must be known; one row is assessed to see."""
-    training, task, data = settings.training, settings.task, trainer.data
-    split = evaluated[0]
-    trainer.network.eval()
-    trainer.data = replace(data, splits={split: data.splits[split].select([0])})
-    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith("baseline_")]
-    trainer.data = data
-    chosen = str(training.metric_for_best_model)
-    known = [f"eval_{split}_{name}" for split in evaluated for name in ("loss", *metrics)]
-    if f"eval_{chosen.removeprefix('eval_')}" not in known:
-        raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    if chosen.endswith(f"_{task.primary_metric}"):
-        training.greater_is_better = task.greater_is_better
-    elif not (
-        chosen.endswith("loss") or {"greater_is_better", "no_greater_is_better"} & set(settings.request.sources())
-    ):
-        raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
-
-
-def _check_reporters(training: TrainingArguments) -> None:
-    reporters: Any = training.report_to  # a list by now
-    if "mlflow" in reporters:
-        raise UserError("--report_to mlflow would record the run twice: every run is tracked by MLflow; leave it out")
-    try:
-        for reporter in get_reporting_integration_callbacks(reporters):
-            reporter()
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
-
-
-def _check_optimizer(trainer: WorldTrainer) -> None:
-    """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
-    args = trainer.args
-    try:
-        trainer.get_optimizer_cls_and_kwargs(args, trainer.network)
-        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
-        kwargs: Any = args.lr_scheduler_kwargs
-        get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
-    except Exception as error:  # each has kinds of its own
-        raise UserError(
-            f"--optim {args.optim} or --lr_scheduler_type {args.lr_scheduler_type} cannot be used: {error}"
-        ) from error
-
-
-def _check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
-    training, folder = settings.training, checkpoint.parent
-    marker = guards.read_marker(folder)
-    if marker["task"] != settings.task.name:
-        raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
-    try:
-        step = int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
-        sizes = dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-        with safe_open(checkpoint / "model.safetensors", "pt"):
-            pass
-        for name in ("optimizer.pt", "scheduler.pt"):
-            if (checkpoint / name).exists() and not zipfile.is_zipfile(checkpoint / name):
-                raise ValueError(f"{name} is cut off")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{checkpoint} is damaged ({error}); delete it and resume from the one before") from error
-    wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
-    if wrong:
-        raise UserError(
-            f"{checkpoint} is of a model with {', '.join(f'{n} {sizes.get(n)}' for n in wrong)}, but this command asks"
-            f" for {', '.join(str(getattr(model.config, n)) for n in wrong)}; repeat the settings of the run"
-        )
-    asked = f"--max_steps {training.max_steps}"
-    steps = training.max_steps
-    if steps <= 0:
-        asked = f"--num_train_epochs {training.num_train_epochs:g}"
-        steps = math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
-    if steps <= step:
-        raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
 
 
 def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:

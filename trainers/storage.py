@@ -30,6 +30,8 @@ def folder_of(task: Task, options: Any, prefix: Path) -> Path:
 def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
     """Return the dataset for these options, building it if its folder does not exist yet."""
     folder = folder_of(task, options, prefix)
+    if folder.parent.is_file():
+        raise UserError(f"{folder.parent} is a file; datasets are kept in a folder of this name: move the file away")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):  # two runs that start at once build it once
         if not folder.exists():

@@ -1,0 +1,138 @@
+"""Settings that depend on the data and the model, and what about a run cannot work, found before it starts."""
+
+import json
+import math
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel, TrainingArguments, get_scheduler
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+
+from trainers import guards
+from trainers.arguments import Settings
+from trainers.base import WorldTrainer
+from trainers.errors import UserError
+
+
+def set_cadence(settings: Settings, n_rows: int) -> None:
+    """Turn evaluations and checkpoints per epoch into whole steps (at least 1; checkpoints fall on evaluations)."""
+    run, training = settings.run, settings.training
+    steps_per_epoch = _steps_per_epoch(training, n_rows)
+    if run.evals_per_epoch:
+        training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
+    eval_steps = int(training.eval_steps or 1)
+    save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
+    if training.eval_strategy == "steps" and save_steps >= 1:
+        if eval_steps == 0:
+            raise UserError(
+                f"--eval_steps {training.eval_steps} is a share of the run, which does not go with --saves_per_epoch or"
+                " --save_steps of 1 or more; give --evals_per_epoch or whole --eval_steps"
+            )
+        training.save_steps = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
+
+
+def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
+    batch = training.per_device_train_batch_size * training.world_size * training.gradient_accumulation_steps
+    return math.ceil(n_rows / batch)
+
+
+def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
+    """Best checkpoint: the task's primary metric on the first evaluated split, unless the user chose another."""
+    training, task = settings.training, settings.task
+    if settings.run.early_stopping_patience and (not evaluated or training.eval_strategy == "no"):
+        reason = "--eval_strategy is no" if evaluated else "this dataset has none; ask the builder for validation rows"
+        raise UserError(f"--early_stopping_patience needs an evaluated split, and {reason}")
+    if not evaluated:
+        training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
+    elif settings.given("metric_for_best_model") is None:
+        training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
+        training.greater_is_better = task.greater_is_better
+
+
+def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:
+    """The metric that the user chose must be reported, and better must be known; one row is assessed to see."""
+    training, task, data = settings.training, settings.task, trainer.data
+    split = evaluated[0]
+    trainer.network.eval()
+    trainer.data = replace(data, splits={split: data.splits[split].select([0])})
+    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith("baseline_")]
+    trainer.data = data
+    chosen = str(training.metric_for_best_model)
+    known = [f"eval_{split}_{name}" for split in evaluated for name in ("loss", *metrics)]
+    if f"eval_{chosen.removeprefix('eval_')}" not in known:
+        raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
+    if chosen.endswith(f"_{task.primary_metric}"):
+        training.greater_is_better = task.greater_is_better
+    elif not (
+        chosen.endswith("loss") or {"greater_is_better", "no_greater_is_better"} & set(settings.request.sources())
+    ):
+        raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
+
+
+def check_reporters(training: TrainingArguments) -> None:
+    """Other trackers must be installed, and MLflow is not one of them.
+
+    Raises:
+        UserError: a tracker that cannot be used.
+    """
+    reporters: Any = training.report_to  # a list by now
+    if "mlflow" in reporters:
+        raise UserError("--report_to mlflow would record the run twice: every run is tracked by MLflow; leave it out")
+    try:
+        for reporter in get_reporting_integration_callbacks(reporters):
+            reporter()
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
+
+
+def check_optimizer(trainer: WorldTrainer) -> None:
+    """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
+    args = trainer.args
+    try:
+        trainer.get_optimizer_cls_and_kwargs(args, trainer.network)
+        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
+        kwargs: Any = args.lr_scheduler_kwargs
+        get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
+    except Exception as error:  # each has kinds of its own
+        raise UserError(
+            f"--optim {args.optim} or --lr_scheduler_type {args.lr_scheduler_type} cannot be used: {error}"
+        ) from error
+
+
+def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
+    """The checkpoint must be whole, of this task and of this model, and leave something to do.
+
+    Raises:
+        UserError: it is not so.
+    """
+    training, folder = settings.training, checkpoint.parent
+    marker = guards.read_marker(folder)
+    if marker["task"] != settings.task.name:
+        raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
+    try:
+        step = int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
+        sizes = dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+        with safe_open(checkpoint / "model.safetensors", "pt"):
+            pass
+        for name in ("optimizer.pt", "scheduler.pt"):
+            if (checkpoint / name).exists() and not zipfile.is_zipfile(checkpoint / name):
+                raise ValueError(f"{name} is cut off")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"{checkpoint} is damaged ({error}); delete it and resume from the one before") from error
+    wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
+    if wrong:
+        raise UserError(
+            f"{checkpoint} is of a model with {', '.join(f'{n} {sizes.get(n)}' for n in wrong)}, but this command asks"
+            f" for {', '.join(str(getattr(model.config, n)) for n in wrong)}; repeat the settings of the run"
+        )
+    asked = f"--max_steps {training.max_steps}"
+    steps = training.max_steps
+    if steps <= 0:
+        asked = f"--num_train_epochs {training.num_train_epochs:g}"
+        steps = math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
+    if steps <= step:
+        raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
