@@ -110,13 +110,12 @@ TYPED_TINY = (
     ("--metric_for_best_model accuracy", "--metric_for_best_model accuracy is not among"),
     ("--metric_for_best_model eval_memorisation_accuracy", "eval_memorisation_haversine_km_mean"),
     ("--metric_for_best_model eval_memorisation_haversine_km_p90", "--greater_is_better"),
-    ("--optim adamw_bnb_8bit", "install `bitsandbytes`"),
-    ("--optim_args nonsense", "--optim"),
-    ("--lr_scheduler_type cosine_with_min_lr", "min_lr"),
-    ("--lr_scheduler_kwargs '{\"speed\": 1}'", "speed"),
-    ("--report_to wandb", "--report_to"),
-    ("--report_to nonsense", "--report_to"),
-    ("--report_to mlflow", "--report_to"),
+    ("--optim adamw_torch_npu_fused", "--optim adamw_torch_npu_fused cannot be used: Trainer failed to import"),
+    ("--optim_args nonsense", "--optim adamw_torch_fused cannot be used"),
+    ("--lr_scheduler_type cosine_with_min_lr", "--lr_scheduler_type cosine_with_min_lr with --lr_scheduler_kwargs {}"),
+    ("--lr_scheduler_kwargs '{\"speed\": 1}'", "unexpected keyword argument 'speed'"),
+    ("--report_to nonsense", "--report_to nonsense cannot be used"),
+    ("--report_to mlflow", "--report_to mlflow would record the run twice"),
     ("--eval_steps 0.5 --saves_per_epoch 1", "--saves_per_epoch"),
     ("--no_load_best_model_at_end --eval_strategy no --early_stopping_patience 2", "--early_stopping_patience"),
     # the folder
@@ -127,7 +126,10 @@ TYPED_TINY = (
     (f"--output_dir outputs/{'a' * 300}", "File name too long"),
     ("--output_dir outputs/new --resume_from_checkpoint last", "no complete checkpoint there"),
     ("--resume_from_checkpoint outputs/new/checkpoint-5", "no complete checkpoint there"),
+    ("--output_dir ~nosuchuser/run", "outside EXP_DIR_PREFIX"),
+    ("--resume_from_checkpoint ~nosuchuser/checkpoint-5", "outside EXP_DIR_PREFIX"),
     ("--init_from missing", "--init_from missing holds no trained model"),
+    ("--init_from ~nosuchuser", "--init_from ~nosuchuser holds no trained model"),
 )
 """What is added to the command line of a tiny run."""
 
@@ -491,6 +493,12 @@ def output_dir_behind_a_link(desk):
     return [*desk.tiny, "--output_dir", "outputs/link/run", "--overwrite"]
 
 
+@case("is a symbolic link in a circle")
+def output_dir_behind_a_circle_of_links(desk):
+    (desk.prefix / "circle").symlink_to("circle")
+    return [*desk.tiny, "--output_dir", "outputs/circle/run"]
+
+
 @case("outputs_old, outside EXP_DIR_PREFIX")
 def output_dir_beside_the_prefix(desk):
     (desk.tmp_path / "outputs_old").mkdir()
@@ -563,6 +571,12 @@ def resuming_in_another_folder(desk):
 def resuming_outside_the_prefix(desk):
     desk.run().rename(desk.tmp_path / "away")
     return [*desk.tiny, "--resume_from_checkpoint", "away/checkpoint-2"]
+
+
+@case("is a run; give one of its checkpoints (checkpoint-0, checkpoint-2, checkpoint-4), or: --output_dir outputs/done")
+def resuming_a_run_instead_of_a_checkpoint(desk):
+    desk.run()
+    return [*desk.tiny, "--resume_from_checkpoint", "outputs/done"]
 
 
 @case("no complete checkpoint there (a folder checkpoint-N with trainer_state.json)")
@@ -708,7 +722,7 @@ def contents(folder):
             found[path.relative_to(folder)] = f"link to {path.readlink()}"
         elif path.is_dir():
             found[path.relative_to(folder)] = "folder"
-        elif path.suffix != ".lock":
+        elif not (path.name.startswith(".") and path.suffix == ".lock"):
             found[path.relative_to(folder)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -735,7 +749,7 @@ def check(main, argv, fragment, desk, capsys):
     assert before.items() <= after.items()
 
 
-@pytest.mark.parametrize("command_line, fragment", TYPED, ids=[line for line, _ in TYPED])
+@pytest.mark.parametrize("command_line, fragment", TYPED, ids=[line[:70] for line, _ in TYPED])
 def test_what_is_mistyped(command_line, fragment, desk, capsys):
     check(run.main, shlex.split(command_line), fragment, desk, capsys)
 
@@ -745,7 +759,7 @@ def test_what_is_mistyped_for_the_builder(command_line, fragment, desk, capsys):
     check(build.main, shlex.split(command_line), fragment, desk, capsys)
 
 
-@pytest.mark.parametrize("added, fragment", TYPED_TINY, ids=[line for line, _ in TYPED_TINY])
+@pytest.mark.parametrize("added, fragment", TYPED_TINY, ids=[line[:70] for line, _ in TYPED_TINY])
 def test_what_is_wrong_with_a_run(added, fragment, desk, capsys):
     check(run.main, [*desk.tiny, *shlex.split(added)], fragment, desk, capsys)
 
@@ -754,6 +768,11 @@ def test_what_is_wrong_with_a_run(added, fragment, desk, capsys):
 def test_what_is_broken(prepare, fragment, desk, capsys):
     argv = prepare(desk)
     check(run.main, argv, fragment, desk, capsys)
+
+
+def test_another_schedule_does_not_inherit_the_arguments_of_the_one_it_replaces(desk):
+    config = desk.config("task: location\nlr_scheduler_type: polynomial\nlr_scheduler_kwargs: {power: 2}\n")
+    assert run.main([*desk.tiny, *config, "--lr_scheduler_type", "cosine", "--dry_run"]) == 0
 
 
 def test_a_disk_that_fills_up_while_training(desk, capsys, monkeypatch):

@@ -91,16 +91,18 @@ def check_reporters(training: TrainingArguments) -> None:
 
 def check_optimizer(trainer: WorldTrainer) -> None:
     """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
-    args = trainer.args
+    args, names = trainer.args, trainer.args.to_dict()
+    kwargs: Any = args.lr_scheduler_kwargs
+    tried = f"--optim {names['optim']}"
     try:
         trainer.get_optimizer_cls_and_kwargs(args, trainer.network)
+        tried = (
+            f"--lr_scheduler_type {names['lr_scheduler_type']} with --lr_scheduler_kwargs {json.dumps(kwargs or {})}"
+        )
         stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
-        kwargs: Any = args.lr_scheduler_kwargs
         get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
     except Exception as error:  # each has kinds of its own
-        raise UserError(
-            f"--optim {args.optim} or --lr_scheduler_type {args.lr_scheduler_type} cannot be used: {error}"
-        ) from error
+        raise UserError(f"{tried} cannot be used: {error}") from error
 
 
 def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:

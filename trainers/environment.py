@@ -39,7 +39,7 @@ def resolved_prefix() -> Path:
         UserError: the folder does not exist or is no folder.
     """
     given = os.environ.get("EXP_DIR_PREFIX", "").strip()
-    path = (ROOT / Path(given or "outputs").expanduser()).resolve()
+    path = Path(os.path.realpath(ROOT / os.path.expanduser(given or "outputs")))
     if not given or given == "outputs":
         path.mkdir(exist_ok=True)
     if not path.is_dir():

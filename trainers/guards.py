@@ -112,7 +112,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _inside(prefix: Path, path: Path) -> Path:
-    folder = path.expanduser().resolve()
+    folder = _real(path)
+    if any(part.is_symlink() for part in (folder, *folder.parents)):
+        raise UserError(f"--output_dir {path} is a symbolic link in a circle; give a folder")
     if folder == prefix:
         raise UserError(f"--output_dir {path} is EXP_DIR_PREFIX itself ({prefix}); give a folder inside it")
     if not folder.is_relative_to(prefix):
@@ -128,6 +130,11 @@ def _inside(prefix: Path, path: Path) -> Path:
     return folder
 
 
+def _real(path: Path) -> Path:
+    """Without links, `..` and `~`; unlike `Path.resolve` and `expanduser` it never raises."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: str) -> Plan:
     if overwrite:
         raise UserError("--overwrite and --resume_from_checkpoint are both given; use one of the two")
@@ -137,7 +144,12 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
         folder = _inside(prefix, Path(output_dir))
         checkpoint = last_checkpoint(folder)
     else:
-        checkpoint = Path(resume).expanduser().resolve()
+        checkpoint = _real(Path(resume))
+        if (checkpoint / MARKER).is_file():
+            raise UserError(
+                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({_listed(checkpoint)}),"
+                f" or: --output_dir {resume} --resume_from_checkpoint last"
+            )
         folder = _inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
     if checkpoint is None or not (checkpoint / "trainer_state.json").is_file():
         raise UserError(

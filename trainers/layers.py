@@ -100,6 +100,8 @@ def merged(layers: Mapping[str, Layer]) -> Layer:
             if one in layer or other in layer:
                 flags.pop(one, None)
                 flags.pop(other, None)
+        if "lr_scheduler_type" in layer:
+            flags.pop("lr_scheduler_kwargs", None)  # they were another schedule's
         flags |= layer
     if "evals_per_epoch" in flags:
         flags["eval_steps"] = ["1"]  # until the rows are counted (session.set_cadence)

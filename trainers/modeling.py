@@ -1,6 +1,7 @@
 """Decoder models from a handful of sizes, or from a trained folder."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
     """
     from transformers.utils import logging
 
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))
     config = _read_config(path)
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
         wanted, found = getattr(fresh.config, name, None), config.get(name)

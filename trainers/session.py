@@ -130,7 +130,7 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
         raise UserError(
             f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
         )
-    return storage.load(Path(settings.run.dataset).expanduser(), settings.task)
+    return storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task)
 
 
 def _threads() -> int:
