@@ -21,7 +21,8 @@ def load(name: str) -> Task:
             is not hidden.
     """
     package = name if "." in name else f"tasks.{name}"
-    if "." not in name and name not in names():
+    is_package = "." in name and all(part.isidentifier() for part in name.split("."))
+    if not is_package and name not in names():
         raise UserError(f"there is no task {name!r}; the tasks are: {', '.join(names())}.{suggest(name, names())}")
     try:
         module = importlib.import_module(package)

@@ -183,7 +183,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(prefix, tiny, cap
         WorldTrainer, "compute_loss", lambda self, *args, **kwargs: compute_loss(self, *args, **kwargs) * float("nan")
     )
     assert main([*tiny, "--no_eval_on_start", "--output_dir", str(prefix / "run")]) == 2
-    assert "the training loss is nan at step 1" in capsys.readouterr().err
+    assert "error: loss is nan at step 1" in capsys.readouterr().err
+
+
+def test_a_loss_that_breaks_between_two_log_lines_ends_the_run_too(prefix, tiny, capsys):
+    argv = [*tiny, "--learning_rate", "1e30", "--logging_steps", "100", "--output_dir", str(prefix / "run")]
+    assert main(argv) == 2
+    assert "eval_memorisation_loss is nan at step 2" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_reached_is_said_before_anything_is_written(prefix, tiny, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main([*tiny, "--output_dir", str(prefix / "run")]) == 2
+    assert "MLFLOW_TRACKING_URI" in capsys.readouterr().err and not (prefix / "run").exists()
 
 
 def test_early_stopping_stops(prefix, tiny, monkeypatch):

@@ -20,7 +20,7 @@ _LINE_EVERY_S = 10.0  # without a terminal: at most one progress line in this ti
 
 
 class StopOnBadLoss(TrainerCallback):
-    """Ends the run when the training loss is not finite: what follows could not be saved by waiting."""
+    """Ends the run when a loss, of training or of an evaluation, is not finite: waiting would not mend it."""
 
     def on_log(
         self,
@@ -30,12 +30,12 @@ class StopOnBadLoss(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Check every logged training loss."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
+        """Check every logged loss."""
+        bad = [(n, v) for n, v in (logs or {}).items() if n.endswith("loss") and not math.isfinite(v)]
+        if bad:
             raise UserError(
-                f"the training loss is {loss} at step {state.global_step}; lower --learning_rate or"
-                " --init_scale. The last checkpoint is kept"
+                f"{bad[0][0]} is {bad[0][1]} at step {state.global_step}; lower --learning_rate or --init_scale."
+                " The last checkpoint is kept"
             )
 
 

@@ -88,6 +88,8 @@ REFUSED: Mapping[str, str] = {
     "do_eval": "run.py always evaluates",
     "do_predict": "run.py evaluates by generation already",
     "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
+    "label_names": "the batches name their labels themselves",
+    "train_sampling_strategy": "rows are drawn in random order",
     "push_to_hub": "runs stay on this machine; upload the finished folder with the hf command",
 }
 """Fields of `TrainingArguments` that would be accepted and then do nothing here."""

@@ -22,7 +22,7 @@ from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLos
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.modeling import load_model, size_mismatches
-from trainers.tracking import Tracker, TrackMetrics, git_state, tracked_run
+from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ def train(prepared: Prepared) -> Path:
     settings, trainer, data = prepared.settings, prepared.trainer, prepared.data
     task, run = settings.task, settings.run
     is_main = PartialState().is_main_process
+    experiment_id = open_store(task.name) if is_main else None
     folder, lock = _claim(prepared.plan, settings)
     trainer.args.output_dir = str(folder)
     marker = guards.read_marker(folder)
     try:
-        with tracked_run(task.name, folder.name, marker.get("mlflow_run_id"), is_main) as tracker:
+        with tracked_run(experiment_id, folder.name, marker.get("mlflow_run_id")) as tracker:
             if is_main:
                 guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
                 records.log_start(tracker, prepared, folder)

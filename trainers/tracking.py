@@ -20,6 +20,7 @@ from filelock import FileLock
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.environment import ROOT
+from trainers.errors import UserError
 
 if TYPE_CHECKING:
     from trainers.contract import StoredDataset
@@ -143,25 +144,64 @@ class TrackMetrics(TrainerCallback):
         return f"train/{name.removeprefix('train_')}"
 
 
+def open_store(experiment: str) -> str:
+    """Point MLflow at its store, create what is missing, and return the experiment's id.
+
+    Raises:
+        UserError: the store cannot be reached or read.
+    """
+    import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of every table it creates
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+    try:
+        mlflow.set_tracking_uri(uri)
+        if uri.startswith("sqlite:///"):
+            return _local_experiment(experiment, Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns")
+        return mlflow.set_experiment(experiment).experiment_id
+    except (mlflow.MlflowException, SQLAlchemyError) as error:
+        raise UserError(
+            f"MLflow's store {uri} cannot be used ({str(error)[:200]}); correct MLFLOW_TRACKING_URI or start its server"
+        ) from error
+
+
+def _local_experiment(experiment: str, artifacts: Path) -> str:
+    import mlflow
+
+    artifacts.mkdir(parents=True, exist_ok=True)
+    # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
+    with FileLock(artifacts / ".store.lock"):
+        found = mlflow.get_experiment_by_name(experiment)
+        if found is not None:
+            return found.experiment_id
+        # An explicit place: an experiment made by a running server would only be writable through that server.
+        location = (artifacts / experiment).as_uri()
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
+        return mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
+
+
 @contextlib.contextmanager
-def tracked_run(experiment: str, run_name: str, run_id: str | None, active: bool = True) -> Iterator[Tracker]:
+def tracked_run(experiment_id: str | None, run_name: str, run_id: str | None) -> Iterator[Tracker]:
     """Start (or continue) an MLflow run and end it with the status that is true.
 
     Arguments:
-        experiment: the experiment's name: the task's.
+        experiment_id: from `open_store`; None on every process but the main one: the tracker then does nothing.
         run_name: shown in MLflow's list.
         run_id: the run to continue, or None for a new one.
-        active: False on every process but the main one: the tracker then does nothing.
 
     The run ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM).
     """
-    if not active:
+    if experiment_id is None:
         yield Tracker()
         return
     import mlflow
 
-    experiment_id = _open_store(experiment)
-    run = mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=None if run_id else run_name)
+    try:
+        run = mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=None if run_id else run_name)
+    except mlflow.MlflowException as error:
+        raise UserError(f"MLflow cannot start the run ({error}); is its store the one of the first start?") from error
     tracker = Tracker(run.info.run_id)
     status = "FAILED"
     try:
@@ -194,29 +234,6 @@ def environment_text() -> str:
     """The installed packages, one `name==version` a line."""
     found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
-
-
-def _open_store(experiment: str) -> str:
-    """Point MLflow at the store, create it and the experiment if need be, and return the experiment's id."""
-    import mlflow
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of every table it creates
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    if not uri.startswith("sqlite:///"):
-        return mlflow.set_experiment(experiment).experiment_id
-    artifacts = Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns"
-    artifacts.mkdir(parents=True, exist_ok=True)
-    # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
-    with FileLock(artifacts / ".store.lock"):
-        found = mlflow.get_experiment_by_name(experiment)
-        if found is not None:
-            return found.experiment_id
-        # An explicit place: an experiment made by a running server would only be writable through that server.
-        location = (artifacts / experiment).as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
-        return mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
 
 
 @contextlib.contextmanager
