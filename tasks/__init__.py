@@ -17,9 +17,11 @@ def load(name: str) -> Task:
     """Return the task called `name`: a folder here, or the dotted name of a package from anywhere.
 
     Raises:
-        UserError: no such task (with suggestions), or a package without a `TASK`. An error inside a task's own code
-            is not hidden.
+        UserError: no name, no such task (with suggestions), or a package without a `TASK`. An error inside a task's
+            own code is not hidden.
     """
+    if not name:
+        raise UserError(f"no task given; use --task with one of: {', '.join(names())}")
     package = name if "." in name else f"tasks.{name}"
     is_package = "." in name and all(part.isidentifier() for part in name.split("."))
     if not is_package and name not in names():

@@ -8,12 +8,11 @@ import ast
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import tasks
 from trainers.contract import Task
 from trainers.environment import ROOT
 from trainers.errors import UserError, suggest
@@ -64,11 +63,12 @@ class Settings:
         return found[0] if found else None
 
 
-def read(argv: Sequence[str], task_only: bool = False) -> Request:
+def read(argv: Sequence[str], find_task: Callable[[str], Task], task_only: bool = False) -> Request:
     """Check names and collect the layers; imports nothing heavy.
 
     Arguments:
         argv: the command line without the program's name.
+        find_task: gives the task of a name (`tasks.load`); only the entry points know which tasks there are.
         task_only: only the dataset's flags are allowed (for building a dataset without a run).
 
     Raises:
@@ -79,11 +79,9 @@ def read(argv: Sequence[str], task_only: bool = False) -> Request:
     path = config_path(config_name[0]) if config_name else None
     config = read_yaml(path) if path else {}
     name = (given or config.get("task") or [""])[0]
-    if not name:
-        raise UserError(f"no task given; use --task with one of: {', '.join(tasks.names())}")
     if "task" in config and config["task"] != [name]:
         raise UserError(f"--task is {name}, but {path} is a config for {config['task'][0]}; use one of the two")
-    task = tasks.load(name)
+    task = find_task(name)
     default_config = ROOT / "configs" / f"{name}.yaml"
     if path is None and default_config.is_file():
         path, config = default_config, read_yaml(default_config)
@@ -102,10 +100,10 @@ def read(argv: Sequence[str], task_only: bool = False) -> Request:
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 
 
-def task_named_in(argv: Sequence[str]) -> Task | None:
-    """The task a command line names, for `--help`; None if it names none."""
+def task_name_in(argv: Sequence[str]) -> str | None:
+    """The name after `--task`, for `--help`; None if there is none."""
     named = flags_of([token for token in argv if token not in ("-h", "--help")]).get("task")
-    return tasks.load(named[0]) if named else None
+    return named[0] if named else None
 
 
 def resolve(request: Request) -> Settings:

@@ -17,14 +17,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build(argv: list[str]) -> None:
     environment.set_up()
+    import tasks
     from trainers import arguments
 
     if {"-h", "--help"} & set(argv):
         from trainers import usage
 
-        print(usage.text(arguments.task_named_in(argv)))
+        name = arguments.task_name_in(argv)
+        print(usage.text(tasks.load(name) if name else None, tasks.names()))
         return
-    request = arguments.read(argv, task_only=True)
+    request = arguments.read(argv, tasks.load, task_only=True)
     prefix = environment.resolved_prefix()
     options = arguments.dataset_options(request)
 

@@ -11,7 +11,8 @@ from trainers import cards, guards
 from trainers.tracking import Tracker, environment_text
 
 if TYPE_CHECKING:
-    from trainers.session import Prepared
+    from trainers.arguments import Settings
+    from trainers.base import WorldTrainer
 
 PARAMS = (
     "learning_rate",
@@ -36,11 +37,10 @@ PARAMS = (
 """The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
 
 
-def log_start(tracker: Tracker, prepared: "Prepared", folder: Path) -> None:
+def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path) -> None:
     """Track everything about the run that is known before it starts; write `settings.json`."""
-    settings, data = prepared.settings, prepared.data
+    data, model = trainer.data, trainer.network
     training = settings.training.to_dict()
-    model = prepared.trainer.network
     # A model that training starts from brings its own sizes.
     sizes = {name: getattr(model.config, name, value) for name, value in asdict(settings.model).items()}
     tracker.params(
@@ -79,9 +79,11 @@ def log_start(tracker: Tracker, prepared: "Prepared", folder: Path) -> None:
     tracker.text(environment_text(), "config/environment.txt")
 
 
-def write_results(tracker: Tracker, prepared: "Prepared", folder: Path, results: Mapping[str, float]) -> None:
+def write_results(
+    tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path, results: Mapping[str, float]
+) -> None:
     """Write `results.json` and the model card, and track them with the saved model."""
-    state = prepared.trainer.state
+    state = trainer.state
     results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
     guards.write_json(
         folder / "results.json",
@@ -91,11 +93,11 @@ def write_results(tracker: Tracker, prepared: "Prepared", folder: Path, results:
         "command": f"`{guards.read_marker(folder)['command']}`",
         "MLflow run": tracker.run_id,
         "best checkpoint": Path(state.best_model_checkpoint or "last").name,
-        "started from": prepared.settings.run.init_from,
+        "started from": settings.run.init_from,
         "transformers": transformers.__version__,
         **_git_tags(folder),
     }
-    card = cards.model_card(prepared.settings.task, prepared.trainer.network, prepared.data, results, facts)
+    card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
     cards.write(card, folder / "README.md")
     own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
     for path in sorted(folder.iterdir()):

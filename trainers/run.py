@@ -21,12 +21,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> None:
     environment.set_up()
+    import tasks
     from trainers import arguments, usage
 
     if {"-h", "--help"} & set(argv):
-        print(usage.text(arguments.task_named_in(argv)))
+        name = arguments.task_name_in(argv)
+        print(usage.text(tasks.load(name) if name else None, tasks.names()))
         return
-    request = arguments.read(argv)
+    request = arguments.read(argv, tasks.load)
     prefix = environment.resolved_prefix()
 
     from trainers import session
@@ -36,8 +38,7 @@ def _run(argv: list[str]) -> None:
     if settings.run.dry_run:
         print(session.describe(prepared))
         return
-    folder = session.train(prepared)
-    print(f"done: {folder} (tracked: `mlflow ui` in {environment.ROOT})", flush=True)
+    session.train(prepared)
 
 
 if __name__ == "__main__":

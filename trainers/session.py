@@ -20,6 +20,7 @@ from trainers.arguments import Settings
 from trainers.base import WorldTrainer
 from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLoss
 from trainers.contract import StoredDataset
+from trainers.environment import ROOT
 from trainers.errors import UserError
 from trainers.modeling import load_model, size_mismatches
 from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
@@ -81,7 +82,7 @@ def train(prepared: Prepared) -> Path:
         with tracked_run(experiment_id, folder.name, marker.get("mlflow_run_id")) as tracker:
             if is_main:
                 guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
-                records.log_start(tracker, prepared, folder)
+                records.log_start(tracker, settings, trainer, folder)
             _add_callbacks(trainer, tracker, run.early_stopping_patience, list(data.splits))
             checkpoint = prepared.plan.checkpoint
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -90,7 +91,8 @@ def train(prepared: Prepared) -> Path:
             trainer.save_model(str(folder))
             trainer.save_state()
             if is_main:
-                records.write_results(tracker, prepared, folder, results)
+                records.write_results(tracker, settings, trainer, folder, results)
+                print(f"done: {folder} (tracked: `mlflow ui` in {ROOT})", flush=True)
     except (RuntimeError, SafetensorError) as error:
         if "inline_container" not in str(error) and "I/O error" not in str(error):
             raise  # only these two are how PyTorch and safetensors speak of a file

@@ -4,7 +4,6 @@ import dataclasses
 import textwrap
 from typing import Any
 
-import tasks
 from trainers.arguments import flag_names
 from trainers.contract import Task
 from trainers.options import RunOptions
@@ -21,9 +20,9 @@ configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where 
 """
 
 
-def text(task: Task | None) -> str:
+def text(task: Task | None, task_names: list[str]) -> str:
     """The help text; with a task, its dataset and model flags too."""
-    parts = [_USAGE, f"Tasks: {', '.join(tasks.names())}", "\nRun:", _table(RunOptions)]
+    parts = [_USAGE, f"Tasks: {', '.join(task_names)}", "\nRun:", _table(RunOptions)]
     if task is None:
         parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
     else:

@@ -2,9 +2,14 @@
 
 import pytest
 
+import tasks
 from trainers import arguments
-from trainers.arguments import read, resolve
+from trainers.arguments import resolve
 from trainers.errors import UserError
+
+
+def read(argv):
+    return arguments.read(argv, tasks.load)
 
 
 @pytest.fixture
