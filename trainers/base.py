@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -33,7 +33,6 @@ class WorldTrainer(Trainer):
         model: PreTrainedModel,
         args: TrainingArguments,
         muon: bool = False,
-        callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.task, self.data, self.muon = task, data, muon
         self.metric = task.load("metric")()
@@ -46,7 +45,6 @@ class WorldTrainer(Trainer):
             train_dataset=self.rows("train"),
             eval_dataset={name: self.rows(name) for name in data.splits if name not in ("train", "test")} or None,
             processing_class=self.make_processor(model),
-            callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
 

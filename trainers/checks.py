@@ -67,9 +67,7 @@ def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list
         raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
     if chosen.endswith(f"_{task.primary_metric}"):
         training.greater_is_better = task.greater_is_better
-    elif not (
-        chosen.endswith("loss") or {"greater_is_better", "no_greater_is_better"} & set(settings.request.sources())
-    ):
+    elif not chosen.endswith("loss") and settings.given("greater_is_better") is None:
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
 
 

@@ -60,6 +60,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     checks.choose_best_metric(settings, evaluated)
     training.output_dir = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
     if plan.checkpoint is not None:
+        training.eval_on_start = False  # the checkpoint's step was evaluated when it was written
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
     trainer = task.load("trainer")(task, data, model, training, run.muon)
