@@ -83,3 +83,26 @@ def test_the_training_flags_are_those_of_the_installed_transformers():
 
 def test_the_tasks_own_config_is_used_when_none_is_given():
     assert "configs/location.yaml" in read(["--task", "location"]).layers
+
+
+@pytest.mark.parametrize(
+    ("flags", "eval_steps", "save_steps"),
+    [
+        ([], 25, 25),  # 100 rows in batches of 4: 25 steps an epoch
+        (["--evals_per_epoch", "4"], 6, 6),
+        (["--evals_per_epoch", "100"], 1, 1),
+        (["--evals_per_epoch", "0.2"], 125, 125),
+        (["--evals_per_epoch", "5", "--saves_per_epoch", "1"], 5, 25),
+        (["--evals_per_epoch", "5", "--saves_per_epoch", "2"], 5, 15),  # 12.5 steps, up to the next evaluation
+        (["--eval_steps", "7"], 7, 7),
+        (["--eval_steps", "7", "--save_steps", "21"], 7, 21),
+        (["--evals_per_epoch", "1", "--gradient_accumulation_steps", "5"], 5, 5),
+    ],
+)
+def test_evaluations_and_checkpoints_come_as_often_as_asked(config, flags, eval_steps, save_steps):
+    from trainers.checks import set_cadence
+
+    file = config("task: location\nper_device_train_batch_size: 4\n")
+    settings = resolve(read([*file, "--use_cpu", *flags]))
+    set_cadence(settings, n_rows=100)
+    assert (settings.training.eval_steps, settings.training.save_steps) == (eval_steps, save_steps)
