@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def launch(processes, argv, prefix):
+def launch(processes, argv):
     command = [
         sys.executable,
         "-m",
@@ -36,8 +36,8 @@ def test_two_processes_train_like_one(prefix, tiny, store_uri):
     common = [*tiny, "--n_val", "41", "--max_steps", "6", "--lr_scheduler_type", "constant"]
     # Plain gradient steps: Adam and Muon would blow up the last digit in which the two sums of gradients differ.
     common += ["--no_muon", "--optim", "sgd", "--learning_rate", "0.5"]
-    launch(1, [*common, "--output_dir", str(prefix / "one"), "--per_device_train_batch_size", "8"], prefix)
-    printed = launch(2, [*common, "--per_device_train_batch_size", "4"], prefix)
+    launch(1, [*common, "--output_dir", str(prefix / "one"), "--per_device_train_batch_size", "8"])
+    printed = launch(2, [*common, "--per_device_train_batch_size", "4"])
     (two,) = (prefix / "runs").glob("location-*")
 
     one = load_file(prefix / "one" / "checkpoint-6" / "model.safetensors")

@@ -4,7 +4,7 @@
 
 Every contender trains at the same time, with one thread each, so that whatever else the machine does slows all of them
 alike. The table gives the wall time, evaluations included, at which an evaluation over all rows was first below each
-threshold, and the ratio to the first contender. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
+threshold; a time in brackets is relative to the first contender's. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
 """
 
 import argparse
@@ -41,10 +41,11 @@ def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """One line per contender: seconds to each threshold, and where it stood at the end."""
-    head = "".join(f"{f'< {km:g} km':>12}" for km in THRESHOLDS_KM)
+    head = "".join(f"{f'< {km:g} km':>18}" for km in THRESHOLDS_KM)
+    first = next(iter(results.values()))["seconds_to"]
     lines = [f"{'contender':<20}{head}{'last mean km':>15}{'after s':>10}{'steps':>8}"]
     for name, found in results.items():
-        times = "".join(f"{_seconds(found['seconds_to'][f'{km:g}']):>12}" for km in THRESHOLDS_KM)
+        times = "".join(f"{_seconds(found['seconds_to'][f'{km:g}'], first[f'{km:g}']):>18}" for km in THRESHOLDS_KM)
         lines.append(f"{name:<20}{times}{found['last_km']:>15,.1f}{found['last_s']:>10,.0f}{found['steps']:>8,}")
     return "\n".join(lines)
 
@@ -70,7 +71,7 @@ def _bench(argv: list[str]) -> None:
 
 def _race(contenders: Sequence[str], limit_s: float, scratch: Path) -> dict[str, dict[str, Any]]:
     """Train all contenders at once and read how far each came."""
-    runs = {name: _start(name, scratch / name) for name in contenders}
+    runs = {Path(config).stem: _start(config, scratch / Path(config).stem) for config in contenders}
     deadline_s = time.monotonic() + limit_s
     try:
         for name, process in runs.items():
@@ -78,18 +79,19 @@ def _race(contenders: Sequence[str], limit_s: float, scratch: Path) -> dict[str,
                 process.wait(max(0.0, deadline_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.terminate()
-            if process.wait() == 2:
-                raise UserError(f"the contender {name} could not start: {(scratch / f'{name}.log').read_text()[-300:]}")
+            code = process.wait()
+            if code in (1, 2):  # not stopped at the deadline, but ended by an error of its own
+                raise UserError(f"the contender {name} failed: {(scratch / f'{name}.log').read_text()[-300:]}")
     finally:
         for process in runs.values():
             process.kill()
-    return {name: _result(scratch / name) for name in contenders}
+    return {name: _result(scratch / name) for name in runs}
 
 
 def _start(config: str, folder: Path) -> "subprocess.Popen[bytes]":
     script = environment.ROOT / "trainers" / "run.py"
     command = [sys.executable, str(script), "--config", config, "--threads", "1", "--output_dir", str(folder)]
-    return subprocess.Popen(command, stdout=folder.with_name(f"{config}.log").open("wb"), stderr=subprocess.STDOUT)
+    return subprocess.Popen(command, stdout=folder.with_name(f"{folder.name}.log").open("wb"), stderr=subprocess.STDOUT)
 
 
 def _result(folder: Path) -> dict[str, Any]:
@@ -97,6 +99,8 @@ def _result(folder: Path) -> dict[str, Any]:
     if not states:
         raise UserError(f"{folder.name} did not reach its first evaluation; give more --minutes")
     history = json.loads(states[-1].read_text(encoding="utf-8"))["log_history"]
+    if not _evaluations(history):
+        raise UserError(f"{folder.name} reports no {METRIC}, by which contenders are compared; give location configs")
     step, last_km, last_s = _evaluations(history)[-1]
     return {
         "seconds_to": {f"{km:g}": first_below(history, km) for km in THRESHOLDS_KM},
@@ -119,8 +123,10 @@ def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float,
     return found
 
 
-def _seconds(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:,.0f} s"
+def _seconds(value: float | None, first: float | None) -> str:
+    if value is None:
+        return "not reached"
+    return f"{value:,.0f} s" + (f" ({value / first:.2f}x)" if first else "")
 
 
 if __name__ == "__main__":

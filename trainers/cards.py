@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.contract import StoredDataset, Task
@@ -73,11 +72,6 @@ that cannot be parsed count with the task's worst value.
 
 {listed}
 """
-
-
-def write(text: str, path: Path) -> None:
-    """Write a card."""
-    path.write_text(text, encoding="utf-8")
 
 
 def _front_matter(fields: Mapping[str, Any]) -> str:

@@ -41,8 +41,10 @@ def resolved_prefix() -> Path:
     """
     given = os.environ.get("EXP_DIR_PREFIX", "").strip()
     path = Path(os.path.realpath(ROOT / os.path.expanduser(given or "outputs")))
-    if not given or given == "outputs":
-        path.mkdir(exist_ok=True)
+    if given in ("", "outputs") and not path.exists():
+        path.mkdir(parents=True, exist_ok=True)
     if not path.is_dir():
-        raise UserError(f"EXP_DIR_PREFIX is {given!r}, which is no existing folder ({path}); create it or correct .env")
+        raise UserError(
+            f"EXP_DIR_PREFIX is {given or 'outputs'!r}, which is no existing folder ({path}); create it or correct .env"
+        )
     return path

@@ -90,7 +90,19 @@ REFUSED: Mapping[str, str] = {
     "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
     "label_names": "the batches name their labels themselves",
     "train_sampling_strategy": "rows are drawn in random order",
-    "push_to_hub": "runs stay on this machine; upload the finished folder with the hf command",
+    "disable_tqdm": "progress is shown by trainers/callbacks.py, as plain lines where there is no terminal",
+    **dict.fromkeys(
+        (
+            "push_to_hub",
+            "hub_token",
+            "hub_private_repo",
+            "hub_model_id",
+            "hub_strategy",
+            "hub_always_push",
+            "hub_revision",
+        ),
+        "runs stay on this machine; upload the finished folder with the hf command",
+    ),
 }
 """Fields of `TrainingArguments` that would be accepted and then do nothing here."""
 

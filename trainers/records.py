@@ -98,7 +98,7 @@ def write_results(
         **_git_tags(folder),
     }
     card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
-    cards.write(card, folder / "README.md")
+    (folder / "README.md").write_text(card, encoding="utf-8")
     own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".safetensors", ".md") and path.name not in own:

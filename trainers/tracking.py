@@ -49,7 +49,7 @@ class Tracker:
         from mlflow.entities import Param, RunTag
 
         known = self.client.get_run(self.run_id).data.params
-        texts = {name: str(value)[:500] for name, value in params.items()}
+        texts = {name: str(value) for name, value in params.items()}
         new = [Param(name, text) for name, text in texts.items() if name not in known]
         drift = [RunTag(f"drift.{n}", text) for n, text in texts.items() if n in known and known[n] != text]
         self.client.log_batch(self.run_id, params=new, tags=drift)

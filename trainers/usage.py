@@ -29,7 +29,7 @@ def text(task: Task | None, task_names: list[str]) -> str:
         parts += [f"\nDataset of {task.name} ({task.summary}):", _table(task.options)]
         parts += ["\nModel:", _table(task.model_options)]
     names = flag_names(None)["training"]
-    parts.append(f"\nTraining: every field of transformers.TrainingArguments ({len(names)}), described in its docs:")
+    parts.append(f"\nTraining: these fields of transformers.TrainingArguments ({len(names)}), described in its docs:")
     parts.append(textwrap.fill(", ".join(names), 110, initial_indent="  ", subsequent_indent="  "))
     return "\n".join(parts)
 

@@ -40,7 +40,13 @@ def test_the_first_evaluation_below_a_threshold(threshold, seconds):
 def test_a_threshold_that_was_not_reached_is_said_to_be_so():
     result = {"seconds_to": {"500": 60.0, "100": 99.0, "50": None}, "last_km": 410.0, "last_s": 120.0, "steps": 60}
     line = table({"location": result}).splitlines()[1]
-    assert line.split() == ["location", "60", "s", "99", "s", "not", "reached", "410.0", "120", "60"]
+    assert line.split() == [
+        "location",
+        *["60", "s", "(1.00x)", "99", "s", "(1.00x)", "not", "reached", "410.0", "120", "60"],
+    ]
+    slower = {**result, "seconds_to": {"500": 150.0, "100": None, "50": 70.0}}
+    line = table({"location": result, "slow": slower}).splitlines()[2]
+    assert line.split()[1:9] == ["150", "s", "(2.50x)", "not", "reached", "70", "s", "410.0"]
 
 
 @pytest.mark.parametrize("log", [True, False])
