@@ -26,6 +26,8 @@ PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY = (PAD, BOS, EOS, *"(),=_", *string.ascii_lowercase, *string.digits)
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
 
+_BLOCK = 16_384  # rows
+
 
 def build_tokenizer(max_length: int = 512) -> "PreTrainedTokenizerFast":
     """Return the tokenizer: 44 tokens, `<bos>` put before every text, left padding (for generation).
@@ -175,6 +177,10 @@ def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray
 
 def _scatter(ids_NT: np.ndarray, ids_flat: np.ndarray, length_N: np.ndarray, start_N: np.ndarray) -> None:
     """Write the rows of `ids_flat` into `ids_NT`, row i from column `start_N[i]` on."""
-    row_begin_N = np.cumsum(length_N) - length_N
-    shift_N = np.arange(len(length_N)) * ids_NT.shape[1] + start_N - row_begin_N
-    ids_NT.reshape(-1)[np.arange(len(ids_flat)) + np.repeat(shift_N, length_N)] = ids_flat
+    begin_N1 = np.concatenate([[0], np.cumsum(length_N)])
+    width = ids_NT.shape[1]
+    for first in range(0, len(length_N), _BLOCK):  # in blocks, so that the index arrays stay small and in the cache
+        rows = slice(first, first + _BLOCK)
+        block_NT, block_flat = ids_NT[rows], ids_flat[begin_N1[first] : begin_N1[min(first + _BLOCK, len(length_N))]]
+        shift_N = np.arange(len(block_NT)) * width + start_N[rows] - (begin_N1[:-1][rows] - begin_N1[first])
+        block_NT.reshape(-1)[np.arange(len(block_flat)) + np.repeat(shift_N, length_N[rows])] = block_flat

@@ -39,6 +39,8 @@ class Task:
     primary_metric: str
     """The metric (as the trainer reports it, without prefix) that chooses the best checkpoint."""
     greater_is_better: bool
+    probe: str = ""
+    """`module:class`, a `trainers.probing.Probe` that reads the model's knowledge from hidden states; empty: none."""
     version: int = 1
     """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +62,8 @@ class BuiltDataset:
     Attributes:
         splits: `train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (seen once, at
             the end).
-        facts: JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split.
+        facts: JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split (`baselines`), and
+            under `adjustments` a sentence for everything that is not quite as asked for, which is printed too.
         files: name -> function that writes that file (the realised world, for example).
         card: Markdown paragraphs for the dataset card.
     """

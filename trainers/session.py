@@ -134,7 +134,7 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
         raise UserError(
             f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
         )
-    return storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task)
+    return storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
 
 
 def _threads() -> int:

@@ -39,24 +39,26 @@ def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
             built: BuiltDataset = task.load("build_dataset")(options)
             _write(built, task, options, folder)
             print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
-    return load(folder, task)
+            for sentence in built.facts.get("adjustments", ()):
+                print(f"adjusted: {sentence}", flush=True)
+    return load(folder, task.name)
 
 
-def load(folder: Path, task: Task) -> StoredDataset:
-    """Load a dataset folder.
+def load(folder: Path, task_name: str) -> StoredDataset:
+    """Load a dataset folder of the task called `task_name`.
 
     Raises:
         UserError: the folder is missing, damaged, or another task's.
     """
     from datasets import load_from_disk
 
-    metadata = _read_metadata(folder, task)
+    metadata = _read_metadata(folder, task_name)
     try:
         splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
     except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
         raise UserError(
             f"the dataset {folder} is damaged ({type(error).__name__}: {error}); delete it and build it"
-            f" again with `make dataset TASK={task.name}`"
+            f" again with `make dataset TASK={task_name}`"
         ) from error
     for name, split in splits.items():
         if len(split) != metadata["splits"][name]["rows"]:  # pyright: ignore[reportArgumentType]
@@ -111,10 +113,10 @@ def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
     }
 
 
-def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
+def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
     if not folder.is_dir():
         raise UserError(
-            f"there is no dataset folder {folder}; build one with `make dataset TASK={task.name}`, or leave"
+            f"there is no dataset folder {folder}; build one with `make dataset TASK={task_name}`, or leave"
             " out --dataset to have it built"
         )
     try:
@@ -124,11 +126,11 @@ def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or"
-            f" delete it and build it again with `make dataset TASK={task.name}`"
+            f" delete it and build it again with `make dataset TASK={task_name}`"
         ) from error
-    if found != task.name:
+    if found != task_name:
         raise UserError(
-            f"the dataset {folder} is one of the task {found}, not of {task.name}; use --task {found} or"
+            f"the dataset {folder} is one of the task {found}, not of {task_name}; use --task {found} or"
             " another --dataset"
         )
     if "train" not in splits:
@@ -137,6 +139,9 @@ def _read_metadata(folder: Path, task: Task) -> Mapping[str, Any]:
 
 
 def _input_digests(options: Any) -> dict[str, str]:
-    """Digests of the files that options point to: a changed CSV is another dataset."""
-    values = {n: v for n, v in dataclasses.asdict(options).items() if n.endswith(("_csv", "_file")) and v}
-    return {n: hashlib.sha256(Path(v).read_bytes()).hexdigest() for n, v in values.items() if Path(v).is_file()}
+    """Digests of the files and dataset folders that options point to: a changed CSV is another dataset."""
+    given = {
+        n: Path(v) for n, v in dataclasses.asdict(options).items() if n.endswith(("_csv", "_file", "_dataset")) and v
+    }
+    files = {n: path / METADATA if n.endswith("_dataset") else path for n, path in given.items()}
+    return {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in files.items() if path.is_file()}

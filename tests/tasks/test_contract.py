@@ -15,7 +15,13 @@ from trainers.arguments import flag_names
 from trainers.contract import Task
 from trainers.options import RunOptions, check_ranges
 
-SMALL = {"location": {"n_cities": 32}}
+SMALL = {
+    "location": {"n_cities": 32},
+    "distance": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
+    "random_walk": {"n_cities": 64, "radius_km": 3000, "longest_walk": 6, "n_train": 200, "n_val": 16, "n_test": 30},
+    "atlantis_inter": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
+    "atlantis_cross": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
+}
 """Options that make a task's dataset small; a new task adds a line only if its default is large."""
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py", "card.md"}

@@ -1,0 +1,28 @@
+"""The dataset of `atlantis_inter`: pairs of invented cities, written as in `distance`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.atlantis import finished, load_worlds
+from tasks.atlantis_inter.options import AtlantisInterOptions
+from tasks.pairs import check_enough, cut, draw_distinct, in_random_order, n_pairs, pair_of, pair_rows
+from trainers.contract import BuiltDataset
+
+
+def build(options: AtlantisInterOptions) -> BuiltDataset:
+    """Build the rows; equal options give equal rows.
+
+    Raises:
+        UserError: more pairs are asked for than there are, or the worlds or the replay cannot be had.
+    """
+    cities, n_real = load_worlds(options)
+    n_invented = len(cities) - n_real
+    sizes = {"test": options.n_test, "validation": options.n_val, "train": options.n_train}
+    check_enough(sum(sizes.values()), n_pairs(n_invented), f"pairs of {n_invented} invented cities")
+    draw_rng, order_rng = np.random.default_rng(options.dataset_seed).spawn(2)
+    low, high = pair_of(draw_distinct(n_pairs(n_invented), sum(sizes.values()), draw_rng))
+    rows = pair_rows(cities, in_random_order((n_real + low, n_real + high), order_rng), "inter")
+    pieces = dict(zip(sizes, cut(rows, list(sizes.values())), strict=True))
+    splits = {name: pieces[name] for name in ("train", "validation", "test") if sizes[name]}
+    return finished(options, cities, n_real, splits, Path(__file__).with_name("card.md"))
