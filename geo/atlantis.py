@@ -1,7 +1,6 @@
 """Invented cities: Gaussian clouds around places in the oceans, drawn on the sphere, numbered after the real cities."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +81,14 @@ def is_invented(cities: Cities) -> NDArray[np.bool_]:
 
 def joined(first: Cities, second: Cities) -> Cities:
     """One table from two, in this order."""
-    columns = [(getattr(first, item.name), getattr(second, item.name)) for item in fields(Cities)]
-    return Cities(*(a + b if isinstance(a, tuple) else np.concatenate([a, b]) for a, b in columns))
+    return Cities(
+        np.concatenate([first.city_id, second.city_id]),
+        first.name + second.name,
+        np.concatenate([first.lat_deg, second.lat_deg]),
+        np.concatenate([first.lon_deg, second.lon_deg]),
+        first.country + second.country,
+        np.concatenate([first.population, second.population]),
+    )
 
 
 def _scatter(lat_deg: float, lon_deg: float, n: int, spread_km: float, rng: np.random.Generator) -> NDArray[np.float64]:

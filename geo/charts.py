@@ -1,5 +1,6 @@
-"""Charts that are no maps: predicted against true distances."""
+"""Charts that are no maps: predicted against true distances, probes over training."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from geo.base_map import GREY, INK
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DOT = "#1f4e79"
+DOT, ORANGE = "#1f4e79", "#d97706"
 
 
 def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: str | None = None) -> "Figure":
@@ -43,6 +44,35 @@ def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: s
     axes.grid(alpha=0.25)
     heading = [] if title is None else [title]
     axes.set_title("\n".join([*heading, _caption(np.abs(true - predicted))]), fontsize=9, loc="left", color=INK)
+    return figure
+
+
+def probe_curves(steps: Sequence[int], metrics: Sequence[Mapping[str, float]]) -> "Figure":
+    """How well a probe decodes places, over training.
+
+    Args:
+        steps: Training steps, ascending, shape (n,).
+        metrics: At every step `r2_lon`, `r2_lat`, `error_km_mean`, `error_km_median` and `baseline_error_km_mean`.
+
+    Returns:
+        The figure: R² of both axes on the left, errors in km with the trivial baseline on the right.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, label, colour in (("r2_lon", "longitude", DOT), ("r2_lat", "latitude", ORANGE)):
+        left.plot(steps, [max(m[name], -0.2) for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
+    left.axhline(0.9, color=GREY, ls="--", lw=0.8)
+    left.set(xlabel="step", ylabel="R² on cities the probe has not seen", ylim=(-0.22, 1.02))
+    for name, label, colour in (("error_km_mean", "mean", DOT), ("error_km_median", "median", ORANGE)):
+        right.plot(steps, [m[name] for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
+    baseline = [m["baseline_error_km_mean"] for m in metrics]
+    right.plot(steps, baseline, ":", color=GREY, label="mean of the trivial baseline")
+    right.set(xlabel="step", ylabel="error of the decoded place (km)", ylim=(0, None))
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
     return figure
 
 

@@ -118,7 +118,11 @@ def resolve(request: Request) -> Settings:
     flags = merged(request.layers)
     _check_json(flags)
     try:
-        parsed = _parse((RunOptions, task.options, task.model_options, TrainingArguments), flags, request)
+        parsed = _parse(
+            (RunOptions, task.options, task.model_options, TrainingArguments),
+            flags,
+            lambda name: _origin(name, request),
+        )
     except (ValueError, TypeError, ImportError, OSError) as error:  # what TrainingArguments finds in its own fields
         raise UserError(f"transformers refuses these training settings: {error}") from error
     for options in parsed[:3]:
@@ -132,20 +136,33 @@ def dataset_options(request: Request) -> Any:
     """Type and check only the dataset builder's options."""
     names = {item.name for item in dataclasses.fields(request.task.options)}
     flags = {n: v for layer in request.layers.values() for n, v in layer.items() if n in names}
-    (options,) = _parse((request.task.options,), flags, request)
+    (options,) = _parse((request.task.options,), flags, lambda name: _origin(name, request))
     check_ranges(options, getattr(options, "RANGES", {}))
     return options
 
 
-def _parse(types: tuple[Any, ...], flags: Layer, request: Request) -> tuple[Any, ...]:
-    """Instances of the dataclasses `types` from the flags; a wrong type names the layer it came from."""
+def read_command(argv_flags: Layer, *types: Any) -> tuple[Any, ...]:
+    """Instances of the options classes `types` from a command line of their own (of another command than run.py).
+
+    Raises:
+        UserError: an unknown flag (with suggestions), a wrong type, or a number out of its range.
+    """
+    _check_names(argv_flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
+    parsed = _parse(types, argv_flags, lambda name: "")
+    for options in parsed:
+        check_ranges(options, getattr(options, "RANGES", {}))
+    return parsed
+
+
+def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -> tuple[Any, ...]:
+    """Instances of the dataclasses `types` from the flags; a wrong type names the layer it came from by `origin`."""
     from transformers import HfArgumentParser
 
     class Parser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
             names, _, complaint = message.removeprefix("argument --").partition(":")
             name = names.partition("/")[0]  # without its second spelling, with hyphens
-            raise UserError(f"--{name}:{complaint}{_origin(name, request)}")
+            raise UserError(f"--{name}:{complaint}{origin(name)}")
 
     argv = [token for name, values in flags.items() for token in tokens(name, values)]
     parser = Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]

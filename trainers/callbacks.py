@@ -1,4 +1,4 @@
-"""Small callbacks, one purpose each: progress, examples, pictures, and a stop when the loss is no number."""
+"""Small callbacks, one purpose each: progress, examples, pictures, a pull to the start, a stop when the loss is bad."""
 
 import math
 import sys
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers import figures
 from trainers.base import WorldTrainer
@@ -37,6 +38,27 @@ class StopOnBadLoss(TrainerCallback):
                 f"{bad[0][0]} is {bad[0][1]} at step {state.global_step}; lower --learning_rate or --init_scale."
                 " The last checkpoint is kept"
             )
+
+
+class PullToStart(TrainerCallback):
+    """After every step, moves each weight by `strength` times the learning rate towards where it started.
+
+    That is L2-SP (Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"),
+    decoupled from the gradient as AdamW decouples weight decay.
+    """
+
+    def __init__(self, network: PreTrainedModel, strength: float) -> None:
+        self.strength = strength
+        self.pairs = [(p, p.detach().clone()) for p in network.parameters() if p.requires_grad]
+
+    @torch.no_grad()
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Pull, never past the start."""
+        share = min(1.0, self.strength * kwargs["optimizer"].param_groups[0]["lr"])
+        for weight, start in self.pairs:
+            weight.lerp_(start.to(weight.device), share)
 
 
 class Progress(TrainerCallback):

@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import get_reporting_integratio
 from trainers import guards
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
+from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
 
 
@@ -85,6 +86,18 @@ def check_reporters(training: TrainingArguments) -> None:
             reporter()
     except (ValueError, RuntimeError, ImportError) as error:
         raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
+
+
+def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
+    """The task's probe with its default options, for --probe.
+
+    Raises:
+        UserError: the task has none, or it cannot be fitted to this dataset or model.
+    """
+    if not task.probe:
+        raise UserError(f"--probe: the task {task.name} declares no probe; leave it out")
+    probe_class: Any = task.load("probe")
+    return probe_class(probe_class.options(), data, int(model.config.num_hidden_layers))
 
 
 def check_optimizer(trainer: WorldTrainer) -> None:

@@ -49,9 +49,9 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
             raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
         if Path(name).name != name:
             raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
-        _inside(prefix, prefix / "runs" / name)
+        inside(prefix, prefix / "runs" / name)
         return Plan(prefix / "runs" / name, "number")
-    folder = _inside(prefix, Path(output_dir))
+    folder = inside(prefix, Path(output_dir))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Plan(folder, "create")
     if not folder.is_dir():
@@ -106,12 +106,22 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write beside and rename, so that a reader never sees half a file."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside and rename."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    partial.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
 
-def _inside(prefix: Path, path: Path) -> Path:
+def inside(prefix: Path, path: Path) -> Path:
+    """The resolved folder that --output_dir means, if it may be written: below the prefix, and not the prefix itself.
+
+    Raises:
+        UserError: it may not.
+    """
     folder = _real(path)
     if any(part.is_symlink() for part in (folder, *folder.parents)):
         raise UserError(f"--output_dir {path} is a symbolic link in a circle; give a folder")
@@ -141,7 +151,7 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
     if resume in ("last", "true", "True"):
         if output_dir is None:
             raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
-        folder = _inside(prefix, Path(output_dir))
+        folder = inside(prefix, Path(output_dir))
         checkpoint = last_checkpoint(folder)
     else:
         checkpoint = _real(Path(resume))
@@ -150,7 +160,7 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
                 f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({_listed(checkpoint)}),"
                 f" or: --output_dir {resume} --resume_from_checkpoint last"
             )
-        folder = _inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
+        folder = inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
     if checkpoint is None or not (checkpoint / "trainer_state.json").is_file():
         raise UserError(
             f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"

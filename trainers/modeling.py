@@ -125,6 +125,27 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
     return model
 
 
+def freeze(model: "PreTrainedModel", parts: str) -> None:
+    """Leave the weights as they are whose names contain one of the comma-separated `parts`, counted by whole words.
+
+    `layers.1` is block 1 and not block 10 as well: a part must begin and end at a dot or at the name's end.
+
+    Raises:
+        UserError: a part that is in no name, or nothing left to train.
+    """
+    named = list(model.named_parameters())
+    for part in parts.split(","):
+        found = [parameter for name, parameter in named if f".{part}." in f".{name}."]
+        if not found:
+            raise UserError(
+                f"--freeze {part!r} is in no weight's name; the weights are: {', '.join(n for n, _ in named)}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for _, parameter in named):
+        raise UserError(f"--freeze {parts} leaves no weight to train; name fewer")
+
+
 def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> list[str]:
     """Which of the model flags that were typed disagree with the loaded model's config."""
     return [

@@ -32,6 +32,9 @@ class RunOptions:
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
     early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
+    probe: bool = option(False, "fit the task's linear probe at every evaluation")
+    freeze: str | None = option(None, "weights left as they are: parts of their names, e.g. embed_tokens,layers.0")
+    l2_to_start: float = option(0.0, "pull of the weights to where training started, as a decoupled L2 penalty")
     threads: int | None = option(
         None, "CPU threads of one process; default: the machine's cores shared by the processes"
     )
@@ -40,6 +43,7 @@ class RunOptions:
         "evals_per_epoch": (1e-6, None),
         "saves_per_epoch": (1e-6, None),
         "early_stopping_patience": (1, None),
+        "l2_to_start": (0, None),
         "threads": (1, 1024),
     }
 

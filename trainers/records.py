@@ -48,6 +48,8 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
             **asdict(settings.dataset),
             **sizes,
             "muon": settings.run.muon,
+            "freeze": settings.run.freeze,
+            "l2_to_start": settings.run.l2_to_start,
             **{name: training[name] for name in PARAMS},
             "parameters": model.num_parameters(),
             "world_size": settings.training.world_size,
@@ -68,6 +70,7 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
     tracker.dataset(data)
     sources = settings.request.sources()
     config = {
+        "dataset_folder": str(data.path),
         "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
         "run": asdict(settings.run),
         "dataset": asdict(settings.dataset),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -18,12 +18,16 @@ from transformers import EarlyStoppingCallback, set_seed
 from trainers import checks, guards, records, storage
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
-from trainers.callbacks import DrawFigures, Progress, ShowExamples, StopOnBadLoss
+from trainers.callbacks import DrawFigures, Progress, PullToStart, ShowExamples, StopOnBadLoss
 from trainers.contract import StoredDataset
 from trainers.environment import ROOT
 from trainers.errors import UserError
-from trainers.modeling import load_model, size_mismatches
+from trainers.modeling import freeze, load_model, size_mismatches
+from trainers.probe_record import ProbeWhileTraining
 from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
+
+if TYPE_CHECKING:
+    from trainers.probing import Probe
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Prepared:
     plan: guards.Plan
     data: StoredDataset
     trainer: WorldTrainer
+    probe: "Probe | None"
 
 
 def prepare(settings: Settings, prefix: Path) -> Prepared:
@@ -55,6 +60,8 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         typed = {name for name, (_, source) in settings.request.sources().items() if source == "command line"}
         if wrong := size_mismatches(model, settings.model, typed):
             raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
+    if run.freeze:
+        freeze(model, run.freeze)
     evaluated = [split for split in data.splits if split not in ("train", "test")]
     checks.set_cadence(settings, len(data.splits["train"]))
     checks.choose_best_metric(settings, evaluated)
@@ -67,13 +74,13 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     checks.check_optimizer(trainer)
     if evaluated and settings.given("metric_for_best_model") is not None:
         checks.check_best_metric(settings, trainer, evaluated)
-    return Prepared(settings, plan, data, trainer)
+    probe = checks.make_probe(task, data, model) if run.probe else None
+    return Prepared(settings, plan, data, trainer, probe)
 
 
 def train(prepared: Prepared) -> Path:
     """Claim the folder, train, evaluate the best model, save it with its card; return the folder."""
-    settings, trainer, data = prepared.settings, prepared.trainer, prepared.data
-    task, run = settings.task, settings.run
+    settings, trainer, task = prepared.settings, prepared.trainer, prepared.settings.task
     is_main = PartialState().is_main_process
     experiment_id = open_store(task.name) if is_main else None
     folder, lock = _claim(prepared.plan, settings)
@@ -84,7 +91,7 @@ def train(prepared: Prepared) -> Path:
             if is_main:
                 guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
                 records.log_start(tracker, settings, trainer, folder)
-            _add_callbacks(trainer, tracker, run.early_stopping_patience, list(data.splits))
+            _add_callbacks(prepared, tracker)
             checkpoint = prepared.plan.checkpoint
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             results = _final_evaluation(trainer)
@@ -149,7 +156,12 @@ def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
     state.wait_for_everyone()  # every process has made its plan before the folder exists
     folder, lock = plan.folder, None
     if state.is_main_process:
-        marker = {"task": settings.task.name, "command": shlex.join(sys.argv), **git_state()}
+        marker = {
+            "task": settings.task.name,
+            "package": settings.task.package,
+            "command": shlex.join(sys.argv),
+            **git_state(),
+        }
         folder, lock = guards.claim(plan, marker)
     names = [str(folder)]
     if state.num_processes > 1:
@@ -157,14 +169,19 @@ def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
     return Path(names[0]), lock
 
 
-def _add_callbacks(trainer: WorldTrainer, tracker: Tracker, patience: int | None, splits: list[str]) -> None:
+def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
+    trainer, run = prepared.trainer, prepared.settings.run
     trainer.add_callback(StopOnBadLoss())
-    if patience:
-        trainer.add_callback(EarlyStoppingCallback(patience))
+    if run.l2_to_start:
+        trainer.add_callback(PullToStart(trainer.network, run.l2_to_start))
+    if run.early_stopping_patience:
+        trainer.add_callback(EarlyStoppingCallback(run.early_stopping_patience))
     if PartialState().is_main_process:
-        trainer.add_callback(TrackMetrics(tracker, splits))
+        trainer.add_callback(TrackMetrics(tracker, list(prepared.data.splits)))
         trainer.add_callback(ShowExamples(trainer, tracker))
         trainer.add_callback(DrawFigures(trainer, tracker))
+        if prepared.probe is not None:
+            trainer.add_callback(ProbeWhileTraining(trainer, tracker, prepared.probe))
         trainer.add_callback(Progress(str(trainer.args.metric_for_best_model), trainer.task.primary_metric))
 
 

@@ -22,19 +22,20 @@ configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where 
 
 def text(task: Task | None, task_names: list[str]) -> str:
     """The help text; with a task, its dataset and model flags too."""
-    parts = [_USAGE, f"Tasks: {', '.join(task_names)}", "\nRun:", _table(RunOptions)]
+    parts = [_USAGE, f"Tasks: {', '.join(task_names)}", "\nRun:", table(RunOptions)]
     if task is None:
         parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
     else:
-        parts += [f"\nDataset of {task.name} ({task.summary}):", _table(task.options)]
-        parts += ["\nModel:", _table(task.model_options)]
+        parts += [f"\nDataset of {task.name} ({task.summary}):", table(task.options)]
+        parts += ["\nModel:", table(task.model_options)]
     names = flag_names(None)["training"]
     parts.append(f"\nTraining: these fields of transformers.TrainingArguments ({len(names)}), described in its docs:")
     parts.append(textwrap.fill(", ".join(names), 110, initial_indent="  ", subsequent_indent="  "))
     return "\n".join(parts)
 
 
-def _table(options: type[Any]) -> str:
+def table(options: type[Any]) -> str:
+    """One line for each field of an options class: flag, help text, default."""
     lines = []
     for item in dataclasses.fields(options):
         default = "" if item.default in (None, "", dataclasses.MISSING) else f" [{item.default}]"

@@ -1,0 +1,153 @@
+"""What does fine-tuning on invented places do to an old map, and what helps? One command gives table and figure.
+
+    python -m tasks.forgetting --study forgetting_small
+    python -m tasks.forgetting --study forgetting --base outputs/runs/distance-001
+
+A study is a YAML file below configs/studies/: the config of the base model (trained first, unless --base names a run)
+and the fine-tuning runs, each with its flags for trainers/run.py. Each run is a tracked run of its own, in the study's
+folder; what is finished there already is used again. For every checkpoint the study measures the probe of real cities
+and the error on real pairs that no run trained on; the table compares before and after.
+"""
+
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainers import environment
+from trainers.errors import UserError, exit_code_of
+from trainers.options import option
+
+_RUN = environment.ROOT / "trainers" / "run.py"
+
+
+@dataclass
+class StudyOptions:
+    """Which study, from which base."""
+
+    study: str = option("forgetting_small", "a YAML file, or its name below configs/studies/")
+    base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
+    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as written down: config and flags of the base and, by name, of every fine-tuning run.
+
+    `reference` names the run whose fall the others are compared with.
+    """
+
+    base: dict[str, Any]
+    runs: dict[str, dict[str, Any]]
+    reference: str
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code."""
+    return exit_code_of(lambda: _study(sys.argv[1:] if argv is None else argv))
+
+
+def _study(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers import arguments, guards, usage
+    from trainers.layers import flags_of
+
+    if {"-h", "--help"} & set(argv):
+        print(f"{__doc__}\n{usage.table(StudyOptions)}")
+        return
+    (given,) = arguments.read_command(flags_of(argv), StudyOptions)
+    prefix = environment.resolved_prefix()
+    study = read_study(study_path(given.study))
+    folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
+    folder.mkdir(parents=True, exist_ok=True)
+    base = Path(given.base).expanduser().resolve() if given.base else _trained(folder / "base", study.base)
+    replay = {"replay_dataset": str(_replay_source(base))}
+    runs = {
+        name: _trained(folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})})
+        for name, flags in study.runs.items()
+    }
+
+    from tasks.forgetting_report import report
+
+    report(folder, base, runs, study.reference)
+
+
+def study_path(name: str) -> Path:
+    """The file that `--study name` means.
+
+    Raises:
+        UserError: there is none.
+    """
+    studies = environment.ROOT / "configs" / "studies"
+    for path in (Path(name), studies / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in studies.glob("*.yaml")))
+    raise UserError(f"there is no study {name!r}; configs/studies/ has: {known}")
+
+
+def read_study(path: Path) -> Study:
+    """The study in a YAML file.
+
+    Raises:
+        UserError: it is not of the form `base: {config: …}` and `runs: {name: {config: …, flag: value}, …}`.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        runs = {str(name): dict(flags) for name, flags in content["runs"].items()}
+        study = Study(dict(content["base"]), runs, str(content["reference"]))
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is no study ({type(error).__name__}: {' '.join(str(error).split())}); write `base` and"
+            " `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
+        ) from error
+    for name, flags in {"base": study.base, **study.runs}.items():
+        if "config" not in flags or Path(name).name != name:
+            raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
+    if study.reference not in study.runs or "base" in study.runs:
+        raise UserError(
+            f"{path}: the reference {study.reference!r} must be one of the runs, and none may be called base"
+        )
+    return study
+
+
+def _trained(folder: Path, flags: dict[str, Any]) -> Path:
+    """Train a run in `folder` unless this very run is finished there; return the folder.
+
+    Raises:
+        UserError: another run lies there, or the training failed.
+    """
+    from trainers import guards
+    from trainers.layers import strings, tokens
+
+    argv = [t for n, v in strings({**flags, "output_dir": str(folder)}, "study").items() for t in tokens(n, v)]
+    command = [sys.executable, str(_RUN), *argv]
+    if (folder / guards.MARKER).is_file():
+        found = guards.read_marker(folder)["command"]
+        if found != shlex.join(command[1:]):
+            raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
+        if (folder / "results.json").is_file():
+            print(f"finished already: {folder}", flush=True)
+            return folder
+        resumable = guards.last_checkpoint(folder) is not None
+        command += ["--resume_from_checkpoint", "last"] if resumable else ["--overwrite"]
+    print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
+    code = subprocess.run(command, cwd=environment.ROOT).returncode
+    if code != 0:
+        raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
+    return folder
+
+
+def _replay_source(base: Path) -> Path:
+    """The dataset whose training rows are rehearsed: the base's own."""
+    from trainers.probe import dataset_folder
+
+    return dataset_folder(base)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

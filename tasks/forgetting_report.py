@@ -1,0 +1,198 @@
+"""Measures the runs of a forgetting study, checkpoint by checkpoint, and draws up its table and figure."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from tasks.city_probe import CityProbeOptions
+from tasks.pair_metric import absolute_errors_km
+from tasks.pair_trainer import parse_km
+from tasks.pairs import distances_km
+from tokenization.characters import ColumnEncoder
+from trainers import figures, guards, storage
+from trainers.errors import UserError
+from trainers.generation import generate_answers
+from trainers.probe import checkpoints_of, dataset_folder, load_checkpoint, probe_run
+from trainers.text import TextRows
+from trainers.tracking import open_store, tracked_run
+
+_DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
+_OWN = "eval_validation_abs_error_km_mean"
+REAL_PAIRS = 1_000  # the first ones of the base's test split: no run trains on them, and they are the same for all
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run over its checkpoints; step 0 is the base model. The lists are equally long.
+
+    Attributes:
+        steps: training steps.
+        probe: metrics of the clean probe on real cities it has not seen, `cka` to the base among them.
+        real_km: mean absolute error on real pairs.
+        atlantis_km: mean absolute error on the run's own validation pairs.
+        final_km: mean absolute error of the last model on the run's own test pairs.
+    """
+
+    steps: list[int]
+    probe: list[Mapping[str, float]]
+    real_km: list[float]
+    atlantis_km: list[float]
+    final_km: float
+
+
+def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -> None:
+    """Measure all runs; write `table.csv`, `table.md` and `forgetting.png` into the folder and into MLflow.
+
+    Arguments:
+        folder: the study's. base: the base run's. runs: name -> folder of every fine-tuning run.
+        reference: the run whose fall the others are compared with.
+    """
+    courses = {name: _course(run, base) for name, run in runs.items()}
+    rows = table(courses, reference)
+    markdown = as_markdown(rows)
+    print(f"\n{markdown}")
+    guards.write_text(folder / "table.md", markdown)
+    _write_csv(rows, folder / "table.csv")
+    figures.save(forgetting_figure(courses), folder / "forgetting.png")
+    with tracked_run(open_store("forgetting"), folder.name, None) as tracker:
+        tracker.tags({"output_dir": folder, "base": base, "base_run_id": guards.read_marker(base).get("mlflow_run_id")})
+        tracker.tags({f"run.{name}": guards.read_marker(run).get("mlflow_run_id") for name, run in runs.items()})
+        tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "forgetting.json")
+        for name, course in courses.items():
+            for step, km, probe in zip(course.steps, course.real_km, course.probe, strict=True):
+                tracker.metrics({f"{name}/real_km": km, f"{name}/probe_km": probe["error_km_mean"]}, step)
+        for path in (folder / "table.md", folder / "table.csv", folder / "forgetting.png"):
+            tracker.file(path)
+    print(f"written: {folder / 'table.md'}, {folder / 'forgetting.png'}")
+
+
+def table(courses: Mapping[str, Course], reference: str) -> list[dict[str, Any]]:
+    """One row per run: before (the base model) and after (its last checkpoint), and the share of the fall recovered.
+
+    The fall is the rise of the probe's mean error from the base to the reference run; a run that ends where the base
+    was has recovered all of it, 1.0, one that ends where the reference ended 0.0.
+    """
+    before_km = courses[reference].probe[0]["error_km_mean"]
+    fall_km = courses[reference].probe[-1]["error_km_mean"] - before_km
+    rows = []
+    for name, course in courses.items():
+        first, last = course.probe[0], course.probe[-1]
+        recovered = 1 - (last["error_km_mean"] - before_km) / fall_km if fall_km > 0 else float("nan")
+        rows.append(
+            {
+                "run": name,
+                "r2_lon_before": first["r2_lon"],
+                "r2_lon_after": last["r2_lon"],
+                "r2_lat_before": first["r2_lat"],
+                "r2_lat_after": last["r2_lat"],
+                "probe_km_before": first["error_km_mean"],
+                "probe_km_after": last["error_km_mean"],
+                "cka_to_base": last["cka"],
+                "atlantis_decoded_km_before": first[_DECODED],
+                "atlantis_decoded_km_after": last[_DECODED],
+                "real_km_before": course.real_km[0],
+                "real_km_after": course.real_km[-1],
+                "atlantis_km_before": course.atlantis_km[0],
+                "atlantis_km_after": course.final_km,
+                "fall_recovered": recovered,
+            }
+        )
+    return rows
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """The table for people."""
+    arrows = {
+        "probe R² longitude": ("r2_lon_before", "r2_lon_after", ".3f"),
+        "probe R² latitude": ("r2_lat_before", "r2_lat_after", ".3f"),
+        "probe error (km)": ("probe_km_before", "probe_km_after", ",.0f"),
+        "real pairs (km)": ("real_km_before", "real_km_after", ",.0f"),
+        "Atlantis decoded (km)": ("atlantis_decoded_km_before", "atlantis_decoded_km_after", ",.0f"),
+        "Atlantis pairs (km)": ("atlantis_km_before", "atlantis_km_after", ",.0f"),
+    }
+    lines = [f"| run | {' | '.join(arrows)} | CKA to base | fall recovered |", "|---" * (len(arrows) + 3) + "|"]
+    for row in rows:
+        cells = [f"{row[before]:{form}} → {row[after]:{form}}" for before, after, form in arrows.values()]
+        lines.append(f"| {row['run']} | {' | '.join(cells)} | {row['cka_to_base']:.3f} | {row['fall_recovered']:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def forgetting_figure(courses: Mapping[str, Course]) -> Figure:
+    """Probe error, error on real pairs and error on Atlantis pairs over steps, a line for every run."""
+    figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
+    panels = figure.subplots(1, 3)
+    for number, (name, course) in enumerate(courses.items()):
+        for axes, values in zip(panels, _curves(course), strict=True):
+            axes.plot(course.steps, values, "o-", ms=3, lw=1.2, color=f"C{number}", label=name)
+    labels = ("probe error on real cities (km)", "error on real pairs (km)", "error on own Atlantis pairs (km)")
+    for axes, label in zip(panels, labels, strict=True):
+        axes.set(xlabel="step of the fine-tuning", ylabel=label)
+        axes.grid(alpha=0.25, which="both")
+    for axes in panels[1:]:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_minor_formatter("")
+    panels[0].set_ylim(0)
+    panels[0].axhline(next(iter(courses.values())).probe[0]["error_km_mean"], color="#718096", ls="--", lw=0.8)
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def _curves(course: Course) -> tuple[list[float], list[float], list[float]]:
+    return [probe["error_km_mean"] for probe in course.probe], course.real_km, course.atlantis_km
+
+
+def _course(run: Path, base: Path) -> Course:
+    """Probe and test every checkpoint of a run."""
+    print(f"\n== {run.name}: measuring", flush=True)
+    _, readings = probe_run(run, CityProbeOptions(), compare=str(base))
+    real = _real_rows(base)
+    real_km = {step: _error_km(path, real) for step, path in checkpoints_of(run).items()}
+    history = json.loads((checkpoints_of(run)[max(real_km)] / "trainer_state.json").read_text())["log_history"]
+    own_km = {e["step"]: e[_OWN] for e in history if _OWN in e}
+    missing = [step for step in real_km if step not in own_km]
+    if missing:
+        raise UserError(f"{run} has a checkpoint at step {missing[0]} that was not evaluated; save only where it is")
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return Course(
+        steps=list(real_km),
+        probe=[readings[step].metrics for step in real_km],
+        real_km=list(real_km.values()),
+        atlantis_km=[own_km[step] for step in real_km],
+        final_km=results["final_test_abs_error_km_mean"],
+    )
+
+
+def _real_rows(base: Path) -> TextRows:
+    data = storage.load(dataset_folder(base), "distance")
+    if "test" not in data.splits:
+        raise UserError(f"{data.path} has no test split to measure forgetting on; train the base with --n_test")
+    test = data.splits["test"]
+    return TextRows("test", test.select(range(min(REAL_PAIRS, len(test)))))
+
+
+def _error_km(checkpoint: Path, rows: TextRows) -> float:
+    """Mean absolute error of a model's generated answers."""
+    model = load_checkpoint(checkpoint)
+    new_tokens = int((rows.length_N - rows.prompt_len_N).max())
+    ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, _BATCH)
+    predicted_km = np.array([parse_km(answer) for answer in ColumnEncoder().decode(ids_NA)])
+    return float(absolute_errors_km(predicted_km, distances_km(rows.table)).mean())
+
+
+def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)

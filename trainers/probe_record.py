@@ -1,0 +1,96 @@
+"""What a probe found, on disk and in MLflow: table, curves, map, animation; and a callback that probes in training."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers import figures
+from trainers.base import WorldTrainer
+from trainers.callbacks import plain
+from trainers.probing import Probe, Reading
+from trainers.tracking import Tracker, open_store
+
+
+class ProbeWhileTraining(TrainerCallback):
+    """Fits a probe at every evaluation. Main process only."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker, probe: Probe) -> None:
+        self.trainer, self.tracker, self.probe, self.step = trainer, tracker, probe, -1
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Probe once a step, however many splits are evaluated at it."""
+        if state.global_step == self.step:
+            return
+        self.step = state.global_step
+        reading = self.probe.read(self.trainer.network)
+        tqdm.write(line(self.step, reading.metrics))
+        self.tracker.metrics(_named(self.probe.label, reading), self.step)
+        path = Path(args.output_dir or ".") / "probe_map.png"
+        figures.save(reading.draw(_title(self.trainer.task.name, self.step)), path)
+        self.tracker.file(path, "figures")
+
+
+def line(step: int, metrics: Mapping[str, float]) -> str:
+    """One line for the console, baselines beside their metrics; single groups and training cities are left out."""
+    shown = {n: v for n, v in metrics.items() if not n.startswith(("train_", "baseline_"))}
+    shown = {n: v for n, v in shown.items() if not any(n.startswith(f"{other}_") for other in shown)}
+    texts = []
+    for name, value in shown.items():
+        beside = f" (trivial baseline {plain(metrics[f'baseline_{name}'])})" if f"baseline_{name}" in metrics else ""
+        texts.append(f"{name} {plain(value)}{beside}")
+    return f"probe at step {step:,}: " + "  ".join(texts)
+
+
+def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Reading]) -> Path:
+    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`; return the folder."""
+    from geo.decoded_map import animate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    last = max(readings)
+    drawn = {step: reading.draw(_title(task_name, step)) for step, reading in readings.items()}
+    figures.save(drawn[last], folder / "probe_map.png")
+    figures.save(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
+    animate(list(drawn.values()), folder / "probe_map.gif")
+    names = list(readings[last].metrics)
+    partial = folder / ".probe.csv"
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["step", *names])
+        table.writerows([step, *(reading.metrics[name] for name in names)] for step, reading in readings.items())
+    partial.replace(folder / "probe.csv")
+    return folder
+
+
+def track(run_id: str | None, experiment: str, label: str, readings: Mapping[int, Reading], folder: Path) -> None:
+    """Add the readings and files to the run's record; steps that are there already are not logged again."""
+    from mlflow import MlflowException
+
+    open_store(experiment)
+    tracker = Tracker(run_id)
+    if run_id is None:
+        print("not tracked: the run has no MLflow record", flush=True)
+        return
+    try:
+        known = {m.step for m in tracker.client.get_metric_history(run_id, f"probe_{label}/r2_lon")}
+        tracker.client.get_run(run_id)
+    except MlflowException:
+        print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
+        return
+    for step, reading in readings.items():
+        if step not in known:
+            tracker.metrics(_named(label, reading), step)
+    tracker.flush()
+    for path in sorted(folder.iterdir()):
+        tracker.file(path, f"probe/{label}")
+
+
+def _named(label: str, reading: Reading) -> dict[str, float]:
+    return {f"probe_{label}/{name}": value for name, value in reading.metrics.items()}
+
+
+def _title(task_name: str, step: int) -> str:
+    return f"{task_name}: cities decoded at step {step:,}"
