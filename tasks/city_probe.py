@@ -86,11 +86,9 @@ class CityProbe(Probe):
         decoded_deg = decode(features_NF, places_deg, self.train)
         nothing_deg = decode(np.zeros((len(features_NF), 1)), places_deg, self.train)
         metrics = self._metrics(decoded_deg, nothing_deg)
-        tested_invented = self._tested_invented()
-        shown = np.concatenate([self.test, tested_invented])
+        shown = np.concatenate([self.test, self._tested_invented()])
         caption = (
-            f"{len(self.test):,} cities the probe has not seen"
-            f"{f' and {len(tested_invented)} invented ones' if len(tested_invented) else ''} · R² longitude {metrics['r2_lon']:.3f}, latitude"
+            f"{len(self.test):,} real cities the probe has not seen · R² longitude {metrics['r2_lon']:.3f}, latitude"
             f" {metrics['r2_lat']:.3f} · mean error {metrics['error_km_mean']:,.0f} km, median"
             f" {metrics['error_km_median']:,.0f} km"
         )
