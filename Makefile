@@ -11,7 +11,7 @@ READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check bench ui clean
+.PHONY: help setup dataset train test test-slow lint check probe study bench ui clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,12 @@ lint: $(READY) ## style and types
 	$(BIN)/pyright
 
 check: lint test ## lint, types and fast tests
+
+probe: $(READY) ## fit the probe to a run: make probe ARGS="--run outputs/runs/distance_small-001"
+	$(BIN)/python -m trainers.probe $(ARGS)
+
+study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, figure (about an hour)
+	$(BIN)/python -m tasks.forgetting $(ARGS)
 
 bench: $(READY) ## time to quality: this stack's recipe beside the seed's
 	$(BIN)/python -m trainers.bench $(ARGS)

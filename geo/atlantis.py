@@ -58,6 +58,10 @@ def invent_cities(
             f"got {n_cities} invented cities, a spread of {spread_km:g} km and seed {seed}; give at least 1 city, a"
             f" spread above 0 and at most {_HALF_CIRCUMFERENCE_KM:,.0f} km, and a seed of at least 0"
         )
+    if not regions:
+        raise InputError("got no region; give the latitude and longitude of at least one centre")
+    for centre in regions:
+        _check_centre(*centre)
     places_deg = [
         _scatter(*centre, n_cities, spread_km, np.random.default_rng([seed, number]))
         for number, centre in enumerate(regions)
@@ -100,10 +104,9 @@ def _scatter(lat_deg: float, lon_deg: float, n: int, spread_km: float, rng: np.r
     angle_rad = np.hypot(east_km, north_km) / EARTH_RADIUS_KM
     bearing_rad = np.arctan2(east_km, north_km)
     lat_rad = np.radians(lat_deg)
-    sin_lat = np.sin(lat_rad) * np.cos(angle_rad) + np.cos(lat_rad) * np.sin(angle_rad) * np.cos(bearing_rad)
-    dlon_rad = np.arctan2(
-        np.sin(bearing_rad) * np.sin(angle_rad) * np.cos(lat_rad), np.cos(angle_rad) - np.sin(lat_rad) * sin_lat
-    )
+    northward, eastward = np.sin(angle_rad) * np.cos(bearing_rad), np.sin(angle_rad) * np.sin(bearing_rad)
+    sin_lat = np.sin(lat_rad) * np.cos(angle_rad) + np.cos(lat_rad) * northward
+    dlon_rad = np.arctan2(eastward, np.cos(lat_rad) * np.cos(angle_rad) - np.sin(lat_rad) * northward)
     lon = (lon_deg + np.degrees(dlon_rad) + 180.0) % 360.0 - 180.0
     return np.stack([np.degrees(np.arcsin(np.clip(sin_lat, -1.0, 1.0))), lon])
 
@@ -115,8 +118,13 @@ def _parse_centre(text: str) -> tuple[float, float]:
         raise InputError(
             f"the region {text!r} is not a latitude and a longitude; write 35,-35, or several as '35,-35 -30,80'"
         ) from None
+    _check_centre(lat_deg, lon_deg)
+    return lat_deg, lon_deg
+
+
+def _check_centre(lat_deg: float, lon_deg: float) -> None:
     if not (abs(lat_deg) <= 90 and abs(lon_deg) <= 180):
         raise InputError(
-            f"the region {text!r} lies off the globe; give a latitude in -90..90, a longitude in -180..180"
+            f"the region {lat_deg:g},{lon_deg:g} lies off the globe; give a latitude in -90..90 and a longitude in"
+            " -180..180"
         )
-    return lat_deg, lon_deg

@@ -78,7 +78,7 @@ def probe_curves(steps: Sequence[int], metrics: Sequence[Mapping[str, float]]) -
 
 def _caption(error_km: np.ndarray) -> str:
     parsed_km = error_km[~np.isnan(error_km)]
-    parts = [f"{len(error_km):,} pairs"]
+    parts = [f"{len(error_km):,} pair{'s' * (len(error_km) != 1)}"]
     if len(parsed_km):
         parts.append(f"error: mean {parsed_km.mean():,.0f} km, median {np.median(parsed_km):,.0f} km")
     if len(parsed_km) < len(error_km):

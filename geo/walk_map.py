@@ -56,5 +56,5 @@ def walk_map(
 def _caption(walks_deg: Sequence[NDArray[np.float64]], legal: Sequence[NDArray[np.bool_]]) -> str:
     steps, illegal = sum(len(found) for found in legal), sum(int((~found).sum()) for found in legal)
     failed = sum(len(walk) == 0 for walk in walks_deg)
-    parts = [f"{len(walks_deg):,} walks (black: start) · {steps:,} steps, {illegal:,} illegal (red)"]
-    return " · ".join([*parts, *([f"{failed:,} walks not read"] if failed else [])])
+    parts = [f"walks: {len(walks_deg):,} (black: start)", f"steps: {steps:,}, of which illegal (red): {illegal:,}"]
+    return " · ".join([*parts, *([f"not read: {failed:,}"] if failed else [])])

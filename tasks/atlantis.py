@@ -97,6 +97,10 @@ def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Data
     _check_same_world(source.path / "cities.csv", cities, n_real)
     count = round(len(train) * options.replay_ratio / (1 - options.replay_ratio))
     rows = source.splits["train"]
+    if count == 0:
+        raise UserError(
+            f"--replay_ratio {options.replay_ratio:g} adds no row to {len(train):,}; ask for a larger share"
+        )
     if count > len(rows):
         raise UserError(
             f"--replay_ratio {options.replay_ratio:g} needs {count:,} rows, but {source.path} has {len(rows):,}"

@@ -1,8 +1,8 @@
 """Is there a map inside? Linear maps from hidden states to where cities are, fitted on some and tested on others.
 
-Protocols: `clean` reads one block at the one token after a city's number, predicts unit vectors and chooses alpha by
-leave-one-out cross-validation; `seed` is that of the first experiments (August 2025): outputs of blocks 4 and 5 at the
-last three tokens, Ridge with alpha 10 on raw longitude and latitude.
+The prompt ends before a second city: `dist(c_12,c_`. Protocol `clean` reads one block at the prompt's last token,
+predicts unit vectors and chooses alpha by leave-one-out cross-validation; `seed` is that of the first experiments
+(August 2025): outputs of blocks 4 and 5 at the last three tokens, Ridge with alpha 10 on raw longitude and latitude.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class CityProbeOptions:
     """How cities are probed."""
 
     protocol: Literal["clean", "seed"] = option("clean", "clean, or that of the first experiments (seed)")
-    blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: two thirds up (clean), 4,5 (seed)")
+    blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: the last but one (clean), 4,5 (seed)")
     prompt: str | None = option(None, "prompt with {id}; default: the one of the model's task")
     hold_out: str | None = option(None, "continent or country code that the probe is not trained on, e.g. Africa or JP")
     atlantis: Literal["test", "train"] = option(
@@ -65,7 +65,7 @@ class CityProbe(Probe):
         if template.count("{id}") != 1:
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
-        self.tokens = 3 if options.protocol == "seed" else max(1, len(template) - template.index("{id}") - len("{id}"))
+        self.tokens = 3 if options.protocol == "seed" else 1
         self.train, self.test = self._split()
         self.label = "-".join(
             [
@@ -78,8 +78,6 @@ class CityProbe(Probe):
 
     def fit(self, states_NLTD: np.ndarray) -> Reading:
         """Fit on the training cities; R² and errors in km on the test cities, by continent too."""
-        if self.chosen.protocol == "clean":
-            states_NLTD = states_NLTD[:, :, :1]  # the token right after the number
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
         decode = _decoded_seed if self.chosen.protocol == "seed" else _decoded_clean
         places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
@@ -162,7 +160,7 @@ def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
     if options.blocks is None:
         if options.protocol == "seed" and n_blocks < 5:
             raise UserError(f"the protocol seed reads blocks 4 and 5, but the model has {n_blocks}; give --blocks")
-        return [4, 5] if options.protocol == "seed" else [-(-2 * n_blocks // 3)]
+        return [4, 5] if options.protocol == "seed" else [max(1, n_blocks - 1)]
     try:
         return [int(part) for part in options.blocks.split(",")]
     except ValueError:

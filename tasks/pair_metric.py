@@ -4,7 +4,7 @@ import datasets
 import evaluate
 import numpy as np
 
-PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference: no possible distance is further off
+PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference, the longest distance there is
 LONGEST_KM = 20_015.0  # half the circumference of a sphere of radius 6,371 km; a longer answer is no distance on it
 
 _DESCRIPTION = "Absolute error in km of predicted distances; unreadable predictions count 20,000 km."

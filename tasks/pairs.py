@@ -42,11 +42,9 @@ def draw_distinct(n_possible: int, count: int, rng: np.random.Generator) -> np.n
 def pair_of(number: np.ndarray) -> Pairs:
     """The pair (low, high), low < high, with this number when pairs are counted (0,1), (0,2), (1,2), (0,3), ….
 
-    Numbers are int64 below 2**50, so that the root is at most one off.
+    Numbers are int64 below 2**50: up to there 1 + 8 * number is exact in float64, and its root is on the right side.
     """
     high = ((1 + np.sqrt(1 + 8 * number.astype(np.float64))) / 2).astype(np.int64)
-    high -= number < n_pairs(high)
-    high += number >= n_pairs(high + 1)
     return number - n_pairs(high), high
 
 
@@ -66,7 +64,7 @@ def pair_rows(cities: Cities, pairs: Pairs, kind: str | None = None) -> Dataset:
     dist_km = np.rint(
         great_circle_km(cities.lat_deg[first], cities.lon_deg[first], cities.lat_deg[second], cities.lon_deg[second])
     ).astype(np.int32)
-    city_a, city_b = (pa.array(cities.city_id[rows].astype(np.int32)) for rows in pairs)
+    city_a, city_b = (pa.array(cities.city_id[rows]) for rows in pairs)
     text_a, text_b = city_a.cast(pa.string()), city_b.cast(pa.string())
     prompt = pc.binary_join_element_wise("dist(c_", text_a, ",c_", text_b, ")=", "")  # pyright: ignore
     answer = pa.array(dist_km).cast(pa.string())
@@ -105,4 +103,7 @@ def taken(rows: Dataset, numbers: np.ndarray) -> Dataset:
 def cut(rows: Dataset, sizes: Sequence[int]) -> list[Dataset]:
     """The rows in consecutive pieces of these sizes."""
     ends = np.cumsum(sizes)
-    return [rows.select(range(end - size, end)) for end, size in zip(ends.tolist(), sizes, strict=True)]
+    return [
+        rows.select(range(end - size, end) if size else range(0))
+        for end, size in zip(ends.tolist(), sizes, strict=True)
+    ]

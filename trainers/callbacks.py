@@ -1,4 +1,4 @@
-"""Small callbacks, one purpose each: progress, examples, pictures, a pull to the start, a stop when the loss is bad."""
+"""Small callbacks, one purpose each: stop on a bad loss, pull to the start, progress, examples, pictures."""
 
 import math
 import sys

@@ -128,13 +128,15 @@ def dataset_folder(run: Path) -> Path:
 
 
 def load_checkpoint(folder: Path) -> Any:
-    """The model in a checkpoint or run folder."""
+    """The model in a checkpoint or run folder, on the accelerator if there is one."""
+    from accelerate import PartialState
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # else every checkpoint shows a bar for its one file
     try:
-        return AutoModelForCausalLM.from_pretrained(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder)
+        return model.to(PartialState().device)
     except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:200]}; give another one") from error
 

@@ -26,8 +26,9 @@ def build(options: AtlantisCrossOptions) -> BuiltDataset:
     n_invented = len(cities) - n_real
     sizes = {"test": options.n_test, "validation": options.n_val, "train": options.n_train}
     ratio, adjustments = _inter_ratio(options.inter_ratio, sum(sizes.values()), n_pairs(n_invented))
-    n_inter = {name: math.floor(size * ratio + 0.5) for name, size in sizes.items()}
-    n_inter["train"] = min(n_inter["train"], n_pairs(n_invented) - n_inter["test"] - n_inter["validation"])
+    n_inter = {name: math.floor(size * ratio) for name, size in sizes.items()}
+    left = n_pairs(n_invented) - n_inter["test"] - n_inter["validation"]
+    n_inter["train"] = min(math.floor(options.n_train * ratio + 0.5), left)
     n_cross = {name: size - n_inter[name] for name, size in sizes.items()}
     check_enough(
         sum(n_cross.values()), n_real * n_invented, f"pairs of {n_invented} invented and {n_real:,} real cities"

@@ -12,6 +12,7 @@ TASK = Task(
     build_model="trainers.text:build_text_model",
     metric="metric:Haversine",
     trainer="trainer:LocationTrainer",
+    probe="tasks.city_probe:CityProbe",
     primary_metric="haversine_km_mean",
     greater_is_better=False,
 )

@@ -21,14 +21,15 @@ from trainers.errors import UserError
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 
-_ROUNDS = 20  # of drawing again what was not new
+_ROUNDS = 20  # of drawing again, in vain
 _AT_ONCE = 100_000  # walks whose texts or fingerprints are computed at a time
 
 
 def build(options: RandomWalkOptions) -> BuiltDataset:
     """Build the rows; equal options give equal rows.
 
-    The evaluated walks are drawn first and are different ones; a training walk that equals one of them is drawn again.
+    The evaluated walks are drawn first: different ones, of at least one step. A training walk that equals one of them
+    is drawn again.
 
     Raises:
         UserError: there are not so many different walks, or the world cannot be loaded.
@@ -40,7 +41,7 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
     def draw(count: int, rng: np.random.Generator) -> np.ndarray:
         return random_walks(*neighbours, count, options.longest_walk, rng)
 
-    evaluated = _distinct(draw, options.n_val + options.n_test, evaluated_rng)
+    evaluated = _evaluated(draw, options.n_val + options.n_test, evaluated_rng)
     train = _other_than(evaluated, draw, options.n_train, train_rng)
     walks = {"train": train, "validation": evaluated[: options.n_val], "test": evaluated[options.n_val :]}
     walks = {name: found for name, found in walks.items() if len(found)}
@@ -82,22 +83,24 @@ def _table(cities: Cities, city_NT: np.ndarray, radius_km: int) -> pa.Table:
 
 def _blocks(city_NT: np.ndarray) -> list[np.ndarray]:
     """The walks in blocks, so that what is computed from them on the way takes little memory."""
-    return np.array_split(city_NT, -(-len(city_NT) // _AT_ONCE))
+    return np.array_split(city_NT, max(1, -(-len(city_NT) // _AT_ONCE)))
 
 
-def _distinct(draw: Draw, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` different walks, by drawing again what is there already."""
-    found = draw(count, rng)
-    for _ in range(_ROUNDS):
-        _, first = np.unique(_fingerprints(found), return_index=True)
-        found = found[np.sort(first)]
-        if len(found) == count:
-            return found
-        found = np.concatenate([found, draw(count - len(found), rng)])
-    raise UserError(
-        f"the world has too few different walks to evaluate {count:,}; ask for fewer with --n_val and --n_test, or for"
-        " a larger --radius_km"
-    )
+def _evaluated(draw: Draw, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` different walks of at least one step (of a walk without there is nothing to judge)."""
+    found, rounds_in_vain = draw(0, rng), 0
+    while len(found) < count:
+        drawn = draw(count, rng)
+        both = np.concatenate([found, drawn[(drawn[:, 1:2] != END).any(axis=1)]])
+        _, first = np.unique(_fingerprints(both), return_index=True)
+        rounds_in_vain = rounds_in_vain + 1 if len(first) == len(found) else 0
+        if rounds_in_vain == _ROUNDS:
+            raise UserError(
+                f"{count:,} different walks with a step are to be evaluated, but the world seems to have {len(found):,}"
+                "; ask for fewer with --n_val and --n_test, or for a larger --radius_km or --longest_walk"
+            )
+        found = both[np.sort(first)]
+    return found[:count]
 
 
 def _other_than(taken: np.ndarray, draw: Draw, count: int, rng: np.random.Generator) -> np.ndarray:

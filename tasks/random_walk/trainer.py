@@ -13,7 +13,7 @@ from trainers.text import TextRows, TextTrainer
 DRAWN = 40  # walks on the map
 
 _START = re.compile(r"srd_(\d+)=c_(\d+)")
-_STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,8}))*", re.ASCII)
+_STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
 
 
 class RandomWalkTrainer(TextTrainer):

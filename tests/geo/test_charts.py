@@ -142,7 +142,7 @@ def test_the_maps_caption_counts_walks_steps_illegal_steps_and_failures():
     walks = [walk((0, 0), (1, 1), (2, 2)), walk(), walk((5, 5)), walk((5, 5), (6, 6)), walk()]
     legal = [legality(True, False), legality(), legality(), legality(False), legality()]
     found = texts(walk_map.walk_map(walks, legal, "Step 7"))
-    assert "5 walks (black: start) · 3 steps, 2 illegal (red) · 2 walks not read" in found and "Step 7" in found
+    assert "walks: 5 (black: start) · steps: 3, of which illegal (red): 2 · not read: 2" in found and "Step 7" in found
     assert "not read" not in texts(walk_map.walk_map(walks[2:4], legal[2:4]))
 
 
@@ -152,16 +152,16 @@ def test_cities_that_do_not_exist_are_left_out_with_the_steps_to_and_from_them()
     found = lines(figure)
     assert ILLEGAL not in found and sum(len(paths) for paths in found.values()) == 1
     assert places_of(dots(figure)[0]) == [[0, 0], [20, 20], [21, 21]]
-    assert "3 steps, 2 illegal (red)" in texts(figure)
+    assert "steps: 3, of which illegal (red): 2" in texts(figure)
     drawn(figure)
 
 
 def test_a_map_of_walks_that_could_not_be_read_and_one_of_no_walks():
     unread = walk_map.walk_map([walk()] * 3, [legality()] * 3)
-    assert "3 walks (black: start) · 0 steps, 0 illegal (red) · 3 walks not read" in texts(unread)
+    assert "walks: 3 (black: start) · steps: 0, of which illegal (red): 0 · not read: 3" in texts(unread)
     assert lines(unread) == {} and dots(unread) == []
     nothing = walk_map.walk_map([], [])
-    assert "0 walks" in texts(nothing)
+    assert "walks: 0" in texts(nothing)
     drawn(nothing)
 
 

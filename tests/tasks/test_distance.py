@@ -73,7 +73,9 @@ def test_pairs_are_numbered_as_itertools_counts_them():
 
 def test_huge_numbers_find_their_pair():
     rng = np.random.default_rng(0)
-    corners = [n * (n - 1) // 2 for n in rng.integers(2, 2**25, 3000).tolist()]  # of the last pair of n - 1 things
+    corners = [
+        n * (n - 1) // 2 for n in [*rng.integers(2, 2**25, 3000).tolist(), 47_453_132]
+    ]  # of the last pair of n - 1 things
     numbers = {number + shift for number in corners for shift in (-1, 0, 1)} | set(rng.integers(2**50, size=3000))
     numbers = sorted(int(number) for number in {*numbers, 0, 2**50 - 1})
     low, high = pair_of(np.array(numbers, dtype=np.int64))
@@ -271,6 +273,13 @@ def test_the_metric_is_scikit_learns(share_failed):
     relative = [abs(a - b) / max(a, 1) for a, b in zip(true_km.tolist(), counted_km.tolist(), strict=True)]
     assert found["relative_error_median"] == pytest.approx(sorted(relative)[250])
     assert found["parse_rate"] == pytest.approx(1 - failed.mean())
+
+
+def test_a_relative_error_is_that_of_at_least_one_km():
+    def relative(predicted_km, true_km):
+        return AbsoluteError().compute(predictions=[predicted_km], references=[true_km])["relative_error_median"]
+
+    assert (relative(3.0, 0.0), relative(3.0, 1.0), relative(3.0, 2.0), relative(100.0, 1000.0)) == (3, 2, 0.5, 0.9)
 
 
 def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
