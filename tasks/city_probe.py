@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
 ALPHAS = np.logspace(-4, 6, 21)
-SEED_ALPHA = 10.0
+SEED_ALPHA, SEED_BLOCKS = 10.0, [4, 5]
 PROMPTS = {"location": "loc(c_{id})=", "random_walk": "srd_{radius_km}=c_{id},c_"}
 PAIR_PROMPT = "dist(c_{id},c_"
 
@@ -158,9 +158,9 @@ class CityProbe(Probe):
 
 def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
     if options.blocks is None:
-        if options.protocol == "seed" and n_blocks < 5:
+        if options.protocol == "seed" and n_blocks < SEED_BLOCKS[-1]:
             raise UserError(f"the protocol seed reads blocks 4 and 5, but the model has {n_blocks}; give --blocks")
-        return [4, 5] if options.protocol == "seed" else [max(1, n_blocks - 1)]
+        return SEED_BLOCKS if options.protocol == "seed" else [max(1, n_blocks - 1)]
     try:
         return [int(part) for part in options.blocks.split(",")]
     except ValueError:

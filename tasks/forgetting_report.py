@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from tasks.city_probe import CityProbeOptions
+from tasks.city_probe import SEED_BLOCKS, CityProbeOptions
 from tasks.pair_metric import absolute_errors_km
 from tasks.pair_trainer import parse_km
 from tasks.pairs import distances_km
@@ -55,6 +55,7 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
         folder: the study's. base: the base run's. runs: name -> folder of every fine-tuning run.
         reference: the run whose fall the others are compared with.
     """
+    _probe_base(base)
     courses = {name: _course(run, base) for name, run in runs.items()}
     rows = table(courses, reference)
     markdown = as_markdown(rows)
@@ -149,6 +150,14 @@ def forgetting_figure(courses: Mapping[str, Course]) -> Figure:
 
 def _curves(course: Course) -> tuple[list[float], list[float], list[float]]:
     return [probe["error_km_mean"] for probe in course.probe], course.real_km, course.atlantis_km
+
+
+def _probe_base(base: Path) -> None:
+    """How the base's own map formed, by both protocols where the model has the blocks that `seed` reads."""
+    print(f"\n== {base.name}: probing", flush=True)
+    probe_run(base, CityProbeOptions())
+    if load_checkpoint(base).config.num_hidden_layers >= SEED_BLOCKS[-1]:
+        probe_run(base, CityProbeOptions(protocol="seed"))
 
 
 def _course(run: Path, base: Path) -> Course:
