@@ -5,6 +5,8 @@ predicts unit vectors and chooses alpha by leave-one-out cross-validation; `seed
 (August 2025): outputs of blocks 4 and 5 at the last three tokens, Ridge with alpha 10 on raw longitude and latitude.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -67,14 +69,7 @@ class CityProbe(Probe):
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
         self.tokens = 3 if options.protocol == "seed" else 1
         self.train, self.test = self._split()
-        self.label = "-".join(
-            [
-                options.protocol,
-                *([f"blocks{options.blocks.replace(',', '_')}"] if options.blocks else []),
-                *([f"without_{options.hold_out.replace(' ', '_')}"] if options.hold_out else []),
-                *(["with_atlantis"] if options.atlantis == "train" else []),
-            ]
-        )
+        self.label = _label(options)
 
     def fit(self, states_NLTD: np.ndarray) -> Reading:
         """Fit on the training cities; R² and errors in km on the test cities, by continent too."""
@@ -156,6 +151,20 @@ class CityProbe(Probe):
         return (self.continents == name) | (np.array(self.cities.country) == name)
 
 
+def _label(options: CityProbeOptions) -> str:
+    """A name for the choice of options: what is often chosen in words, the rest as a digest."""
+    rest = [options.prompt, options.cities_csv, options.probe_seed]
+    is_usual = rest == [None, None, CityProbeOptions.probe_seed]
+    parts = [
+        options.protocol,
+        options.blocks and f"blocks_{options.blocks.replace(',', '_')}",
+        options.hold_out and f"without_{options.hold_out.replace(' ', '_')}",
+        "with_atlantis" if options.atlantis == "train" else None,
+        None if is_usual else hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:6],
+    ]
+    return "-".join(part for part in parts if part)
+
+
 def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
     if options.blocks is None:
         if options.protocol == "seed" and n_blocks < SEED_BLOCKS[-1]:
@@ -191,11 +200,22 @@ def _on_globe(decoded_deg: np.ndarray) -> np.ndarray:
 
 
 def _r2(decoded_deg: np.ndarray, true_deg: np.ndarray, wraps: bool, prefix: str) -> dict[str, float]:
-    """R² of both axes; if longitude wraps, it is as far off as the shorter way round: the date line is no wall."""
-    from sklearn.metrics import r2_score
+    """R² of both axes, 1 - squared errors / squared deviations from the mean.
 
-    off_deg = decoded_deg - true_deg
-    if wraps:
-        off_deg[:, 1] = (off_deg[:, 1] + 180.0) % 360.0 - 180.0
-    lat, lon = (float(r2_score(true, true + off)) for true, off in zip(true_deg.T, off_deg.T, strict=True))
-    return {f"{prefix}r2_lon": lon, f"{prefix}r2_lat": lat}
+    If longitude wraps, the shorter way round counts, for errors and for deviations (from the circular mean).
+    """
+    lat_deg, lon_deg = true_deg.T
+    mean_lon_deg = _circular_mean(lon_deg) if wraps else lon_deg.mean()
+    lon = [_shorter_way(off) if wraps else off for off in (decoded_deg[:, 1] - lon_deg, lon_deg - mean_lon_deg)]
+    lat = [decoded_deg[:, 0] - lat_deg, lat_deg - lat_deg.mean()]
+    r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
+    return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
+
+
+def _shorter_way(lon_deg: np.ndarray) -> np.ndarray:
+    return (lon_deg + 180.0) % 360.0 - 180.0
+
+
+def _circular_mean(lon_deg: np.ndarray) -> float:
+    lon_rad = np.radians(lon_deg)
+    return float(np.degrees(np.arctan2(np.sin(lon_rad).mean(), np.cos(lon_rad).mean())))

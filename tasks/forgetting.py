@@ -9,6 +9,7 @@ folder; what is finished there already is used again. For every checkpoint the s
 and the error on real pairs that no run trained on; the table compares before and after.
 """
 
+import json
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from trainers import environment
 from trainers.errors import UserError, exit_code_of
 from trainers.options import option
 
+TESTED = "final_test_abs_error_km_mean"
 _RUN = environment.ROOT / "trainers" / "run.py"
 
 
@@ -63,11 +65,14 @@ def _study(argv: list[str]) -> None:
     folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
     folder.mkdir(parents=True, exist_ok=True)
     base = Path(given.base).expanduser().resolve() if given.base else _trained(folder / "base", study.base)
+    _check_tested(base)
     replay = {"replay_dataset": str(_replay_source(base))}
-    runs = {
-        name: _trained(folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})})
-        for name, flags in study.runs.items()
-    }
+    runs = {}
+    for name, flags in study.runs.items():
+        runs[name] = _trained(
+            folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})}
+        )
+        _check_tested(runs[name])
 
     from tasks.forgetting_report import report
 
@@ -106,7 +111,7 @@ def read_study(path: Path) -> Study:
             " `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
         ) from error
     for name, flags in {"base": study.base, **study.runs}.items():
-        if "config" not in flags or Path(name).name != name:
+        if "config" not in flags or Path(name).name != name or name == "..":
             raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
     if study.reference not in study.runs or "base" in study.runs:
         raise UserError(
@@ -128,18 +133,42 @@ def _trained(folder: Path, flags: dict[str, Any]) -> Path:
     command = [sys.executable, str(_RUN), *argv]
     if (folder / guards.MARKER).is_file():
         found = guards.read_marker(folder)["command"]
-        if found != shlex.join(command[1:]):
+        if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
             raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
         if (folder / "results.json").is_file():
             print(f"finished already: {folder}", flush=True)
             return folder
-        resumable = guards.last_checkpoint(folder) is not None
-        command += ["--resume_from_checkpoint", "last"] if resumable else ["--overwrite"]
+        command += ["--resume_from_checkpoint", "last"] if _goes_on(folder) else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
     code = subprocess.run(command, cwd=environment.ROOT).returncode
     if code != 0:
         raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
     return folder
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether an interrupted run has a checkpoint with steps left to do."""
+    from trainers import guards
+
+    checkpoint = guards.last_checkpoint(folder)
+    if checkpoint is None:
+        return False
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return state["global_step"] < state["max_steps"]
+
+
+def _check_tested(folder: Path) -> None:
+    """A finished run must have what the study compares: its error on test pairs.
+
+    Raises:
+        UserError: it is no run on pairs, not finished, or has no test split.
+    """
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{folder} is no finished run (no readable results.json); give another") from error
+    if TESTED not in results:
+        raise UserError(f"{folder} has no {TESTED} in its results.json; the study needs runs on pairs, with --n_test")
 
 
 def _replay_source(base: Path) -> Path:

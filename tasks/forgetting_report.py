@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from tasks.city_probe import SEED_BLOCKS, CityProbeOptions
+from tasks.forgetting import TESTED
 from tasks.pair_metric import absolute_errors_km
 from tasks.pair_trainer import parse_km
 from tasks.pairs import distances_km
@@ -122,7 +123,8 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     lines = [f"| run | {' | '.join(arrows)} | CKA to base | fall recovered |", "|---" * (len(arrows) + 3) + "|"]
     for row in rows:
         cells = [f"{row[before]:{form}} → {row[after]:{form}}" for before, after, form in arrows.values()]
-        lines.append(f"| {row['run']} | {' | '.join(cells)} | {row['cka_to_base']:.3f} | {row['fall_recovered']:.0%} |")
+        recovered = "-" if np.isnan(row["fall_recovered"]) else f"{row['fall_recovered']:.0%}"
+        lines.append(f"| {row['run']} | {' | '.join(cells)} | {row['cka_to_base']:.3f} | {recovered} |")
     return "\n".join(lines) + "\n"
 
 
@@ -177,7 +179,7 @@ def _course(run: Path, base: Path) -> Course:
         probe=[readings[step].metrics for step in real_km],
         real_km=list(real_km.values()),
         atlantis_km=[own_km[step] for step in real_km],
-        final_km=results["final_test_abs_error_km_mean"],
+        final_km=results[TESTED],
     )
 
 

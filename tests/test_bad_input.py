@@ -1,5 +1,6 @@
 """Everything a person can mistype or break ends with one sentence, exit code 2, and every file as it was."""
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,9 +22,12 @@ CITIES = "name,latitude,longitude,country,population\nA,1,2,DE,5\nB,3,4,DE,6\nC,
 
 TYPED = (
     # names
-    ("--task locaton", "there is no task 'locaton'; the tasks are: location. Did you mean location?"),
+    (
+        "--task locaton",
+        "the tasks are: atlantis_cross, atlantis_inter, distance, location, random_walk. Did you mean location?",
+    ),
     ("--task locaton --help", "Did you mean location?"),
-    ("", "no task given; use --task with one of: location"),
+    ("", "no task given; use --task with one of: atlantis_cross, atlantis_inter, distance"),
     ("--task", "no task given"),
     ("--task nowhere.echo", "a Python package that cannot be found; is it on PYTHONPATH?"),
     ("--task json.decoder", "has no TASK"),
@@ -89,6 +94,38 @@ TYPED = (
     ("--task location --resume_from_checkpoint last", "--resume_from_checkpoint last needs --output_dir"),
     ("--task location --overwrite --resume_from_checkpoint last", "are both given; use one of the two"),
     ("--task location --run_name ../../away", "--run_name '../../away'"),
+    # the other tasks
+    ("--task location --l2_to_start -1", "--l2_to_start is -1.0; it must be at least 0"),
+    ("--task location --l2_to_start nan", "--l2_to_start is nan; it must be a finite number"),
+    ("--task random_walk --radius_km 0", "--radius_km is 0; it must be at least 1"),
+    ("--task random_walk --radius_km 20016", "--radius_km is 20016; it must be at most 20015"),
+    (
+        "--task random_walk --n_cities 40 --radius_km 1 --n_train 10",
+        "different walks",
+    ),
+    (
+        "--task distance --n_cities 40 --n_train 700 --n_val 80 --n_test 1",
+        "781 pairs of 40 cities are asked for (--n_train, --n_val and --n_test together), but there are only 780",
+    ),
+    ("--task atlantis_inter --n_cities 40 --n_atlantis 5", "pairs of 5 invented cities are asked for"),
+    (
+        "--task atlantis_cross --n_cities 40 --n_atlantis 5 --n_train 100 --n_val 0 --n_test 0 --inter_ratio 0.5",
+        "--inter_ratio 0.5 of 100 rows needs 50 pairs of invented cities, but there are 10; ask for at most 0.1",
+    ),
+    ("--task atlantis_cross --inter_ratio 1.5", "--inter_ratio is 1.5; it must be at most 1"),
+    ("--task atlantis_inter --spread_km 0", "--spread_km is 0.0; it must be greater than 0"),
+    (
+        "--task atlantis_inter --n_cities 40 --regions nonsense",
+        "the region 'nonsense' is not a latitude and a longitude",
+    ),
+    ("--task atlantis_inter --n_cities 40 --regions '35,-35 95,0'", "lies off the globe; give a latitude in -90..90"),
+    ("--task atlantis_inter --n_cities 40 --replay_ratio 0.5", "--replay_ratio and --replay_dataset go together"),
+    ("--task atlantis_inter --n_cities 40 --replay_dataset .", "--replay_ratio and --replay_dataset go together"),
+    (
+        "--task atlantis_inter --n_cities 40 --replay_ratio 0.5 --replay_dataset nowhere",
+        "there is no dataset folder nowhere; build one with",
+    ),
+    ("--task atlantis_inter --replay_ratio 1", "--replay_ratio is 1.0; it must be at most 0.99"),
 )
 """What is typed, and a fragment of the answer."""
 
@@ -130,6 +167,11 @@ TYPED_TINY = (
     ("--resume_from_checkpoint ~nosuchuser/checkpoint-5", "outside EXP_DIR_PREFIX"),
     ("--init_from missing", "--init_from missing holds no trained model"),
     ("--init_from ~nosuchuser", "--init_from ~nosuchuser holds no trained model"),
+    # freezing and probing
+    ("--freeze nonsense", "--freeze 'nonsense' is in no weight's name; the weights are: model.embed_tokens.weight, "),
+    ("--freeze layers.1", "--freeze 'layers.1' is in no weight's name"),
+    ("--freeze model,lm_head", "--freeze model,lm_head leaves no weight to train"),
+    ("--probe --n_cities 3", "cities are left to train the probe on and 2 to test it; give a larger world"),
 )
 """What is added to the command line of a tiny run."""
 
@@ -698,6 +740,20 @@ def init_from_another_size(desk):
 def init_from_another_tokenizer(desk):
     edit_json(desk.run() / "tokenizer.json", model={"vocab": {"a": 0, "b": 1}})
     return [*desk.tiny, "--init_from", "outputs/done"]
+
+
+# Probes
+
+
+@case("--probe: the task quiet declares no probe; leave it out")
+def probing_a_task_without_a_probe(desk):
+    from tasks.location import TASK
+
+    parts = {"build_dataset": "data:build", "metric": "metric:Haversine", "trainer": "trainer:LocationTrainer"}
+    elsewhere = {name: f"tasks.location.{part}" for name, part in parts.items()}
+    module = SimpleNamespace(TASK=dataclasses.replace(TASK, probe="", **elsewhere))
+    desk.monkeypatch.setitem(sys.modules, "my_lab.quiet", module)
+    return [*desk.tiny, "--task", "my_lab.quiet", "--probe"]
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ def test_metrics_stand_at_the_steps_they_belong_to(finished_run, store_uri):
     assert [point.step for point in history] == [0, 2, 4]
 
 
-@pytest.mark.parametrize("muon", [[], ["--muon"]], ids=["adamw", "muon"])
+@pytest.mark.parametrize("muon", [["--no_muon"], ["--muon"]], ids=["adamw", "muon"])
 def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix, tiny, store_uri, muon):
     whole, halves = prefix / "whole", prefix / "halves"
     common = [*tiny, *muon, "--lr_scheduler_type", "constant", "--max_grad_norm", "1"]

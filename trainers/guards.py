@@ -98,8 +98,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or "task" not in content:
         raise UserError(
-            f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone;"
-            " choose another --output_dir"
+            f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone; give another folder"
         )
     return content
 

@@ -45,7 +45,7 @@ def _probe(argv: Sequence[str]) -> None:
 
     wants_help = bool({"-h", "--help"} & set(argv))
     flags = flags_of([token for token in argv if token not in ("-h", "--help")])
-    if "run" not in flags:
+    if not flags.get("run"):
         if wants_help:
             print(
                 f"{__doc__}\n{usage.table(ProbeRunOptions)}\n\nWith --run, --help shows the flags of its task's probe."
@@ -85,10 +85,11 @@ def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Pat
     task = tasks.load(marker.get("package") or marker["task"])
     data = storage.load(dataset_folder(run), task.name)
     checkpoints = checkpoints_of(run)
-    reference = load_checkpoint(Path(os.path.expanduser(compare)) if compare else checkpoints[max(checkpoints)])
-    probe: Any = task.load("probe")(options, data, reference.config.num_hidden_layers)
+    last = checkpoints[max(checkpoints)]
+    other = Path(os.path.expanduser(compare)).resolve() if compare else last
+    probe: Any = task.load("probe")(options, data, load_checkpoint(last).config.num_hidden_layers)
     what = (probe.prompts, probe.blocks, probe.tokens)
-    reference_NF = hidden_states(reference, *what).reshape(len(probe.prompts), -1)
+    reference_NF = hidden_states(load_checkpoint(other), *what).reshape(len(probe.prompts), -1)
     readings = {}
     for step, path in checkpoints.items():
         states_NLTD = hidden_states(load_checkpoint(path), *what)
@@ -98,12 +99,11 @@ def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Pat
         )
         readings[step] = dataclasses.replace(reading, metrics={**reading.metrics, "cka": similarity})
         print(probe_record.line(step, readings[step].metrics), flush=True)
-    folder = probe_record.write(run / "probe" / probe.label, task.name, probe, readings)
-    guards.write_json(
-        folder / "probe.json",
-        {"options": dataclasses.asdict(options), "cka_to": compare or checkpoints[max(checkpoints)].name},
-    )
-    probe_record.track(marker.get("mlflow_run_id"), task.name, probe.label, readings, folder)
+    label = probe.label + (f"-to_{other.parent.name}_{other.name}" if compare else "")
+    folder = probe_record.write(run / "probe" / label, task.name, probe, readings)
+    facts = {"options": dataclasses.asdict(options), "cka_to": str(other)}
+    guards.write_json(folder / "probe.json", facts)
+    probe_record.track(marker.get("mlflow_run_id"), task.name, label, readings, folder)
     return folder, readings
 
 
@@ -113,7 +113,9 @@ def checkpoints_of(run: Path) -> dict[int, Path]:
     Raises:
         UserError: there is none.
     """
-    found = {int(path.parent.name.split("-")[1]): path.parent for path in run.glob("checkpoint-*/trainer_state.json")}
+    complete = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
+    steps = {path.name.removeprefix("checkpoint-"): path for path in complete}
+    found = {int(step): path for step, path in steps.items() if step.isdecimal()}
     if not found:
         raise UserError(f"{run} has no complete checkpoint to probe; train it further, or give another run")
     return dict(sorted(found.items()))

@@ -28,7 +28,7 @@ class ProbeWhileTraining(TrainerCallback):
         self.step = state.global_step
         reading = self.probe.read(self.trainer.network)
         tqdm.write(line(self.step, reading.metrics))
-        self.tracker.metrics(_named(self.probe.label, reading), self.step)
+        self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in reading.metrics.items()}, self.step)
         path = Path(args.output_dir or ".") / "probe_map.png"
         figures.save(reading.draw(_title(self.trainer.task.name, self.step)), path)
         self.tracker.file(path, "figures")
@@ -66,7 +66,7 @@ def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Rea
 
 
 def track(run_id: str | None, experiment: str, label: str, readings: Mapping[int, Reading], folder: Path) -> None:
-    """Add the readings and files to the run's record; steps that are there already are not logged again."""
+    """Add the readings and files to the run's record; points that are there already are not logged again."""
     from mlflow import MlflowException
 
     open_store(experiment)
@@ -75,21 +75,18 @@ def track(run_id: str | None, experiment: str, label: str, readings: Mapping[int
         print("not tracked: the run has no MLflow record", flush=True)
         return
     try:
-        known = {m.step for m in tracker.client.get_metric_history(run_id, f"probe_{label}/r2_lon")}
         tracker.client.get_run(run_id)
     except MlflowException:
         print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
         return
-    for step, reading in readings.items():
-        if step not in known:
-            tracker.metrics(_named(label, reading), step)
+    names = {f"probe_{label}/{name}": name for name in next(iter(readings.values())).metrics}
+    for tracked_name, name in names.items():
+        known = {point.step for point in tracker.client.get_metric_history(run_id, tracked_name)}
+        for step in sorted(set(readings) - known):
+            tracker.metrics({tracked_name: readings[step].metrics[name]}, step)
     tracker.flush()
     for path in sorted(folder.iterdir()):
         tracker.file(path, f"probe/{label}")
-
-
-def _named(label: str, reading: Reading) -> dict[str, float]:
-    return {f"probe_{label}/{name}": value for name, value in reading.metrics.items()}
 
 
 def _title(task_name: str, step: int) -> str:

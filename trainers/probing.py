@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from tokenization import VocabularyError
 from tokenization.characters import ColumnEncoder
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
@@ -75,12 +76,17 @@ def hidden_states(model: "PreTrainedModel", prompts: Sequence[str], blocks: Sequ
         blocks: 0 is the embedding, b the output of block b; that of the last block has gone through the final norm.
 
     Raises:
-        UserError: the model has no such block.
+        UserError: the model has no such block, or the prompts do not fit.
     """
     n_blocks = int(model.config.num_hidden_layers)
     if bad := [block for block in blocks if not 0 <= block <= n_blocks]:
         raise UserError(f"block {bad[0]} is asked for, but the model has the blocks 1 to {n_blocks} (0: the embedding)")
-    encoded = ColumnEncoder().encode(prompts, [""] * len(prompts))
+    try:
+        encoded = ColumnEncoder().encode(prompts, [""] * len(prompts))
+    except VocabularyError as error:
+        raise UserError(f"the prompts do not fit the tokenizer: {error}") from error
+    if (shortest := int(encoded.prompt_len_N.min())) < tokens:
+        raise UserError(f"{tokens} tokens are read, but a prompt has {shortest}; give a longer one")
     was_training = model.training
     model.eval()
     found = []

@@ -291,9 +291,9 @@ def test_more_or_fewer_training_walks_leave_the_evaluated_ones_what_they_are(den
 
 
 def test_too_few_different_walks_are_refused(dense):
-    with pytest.raises(UserError, match="3 different walks with a step .* the world seems to have 0; ask for fewer"):
+    with pytest.raises(UserError, match=r"3 different walks with a step .* the world seems to have 0; ask for fewer"):
         dense(radius_km=1, n_val=1, n_test=2)
-    few = {"longest_walk": 2, "n_train": 10, "radius_km": 20_015}  # 60 cities, all within reach: 60 * 59 walks of one step
+    few = {"longest_walk": 2, "n_train": 10, "radius_km": 20_015}  # 60 * 59 walks of a step
     assert len(dense(**few, n_val=0, n_test=60 * 59).splits["test"]) == 60 * 59
     with pytest.raises(UserError, match="3,541 different walks with a step"):
         dense(**few, n_val=0, n_test=60 * 59 + 1)
