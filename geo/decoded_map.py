@@ -1,8 +1,6 @@
-"""Where a probe decodes the cities to: dots at the decoded places in the colours of the continents, still or moving."""
+"""Where a probe decodes the cities to: dots at the decoded places in the colours of the continents."""
 
 from collections.abc import Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 COLOURS = ("#d97706", "#c53030", "#2b6cb0", "#2f855a", "#0e7490", "#6b46c1", "#db2777")  # in the order of CONTINENTS
 OTHER = "#8c9196"
-_FRAME_MS, _LAST_FRAME_MS = 500, 3_000
 
 
 def decoded_map(
@@ -46,23 +43,3 @@ def decoded_map(
             )
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, -0.06), fontsize=7, frameon=False, markerscale=1.5)
     return figure
-
-
-def animate(figures: Sequence["Figure"], path: Path) -> None:
-    """Write figures as a GIF that plays for ever: half a second each, the last one longer.
-
-    Args:
-        figures: At least one figure, all of one size.
-        path: The file to write; it is written beside and renamed.
-    """
-    from PIL import Image
-
-    frames = []
-    for figure in figures:
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=90)
-        frames.append(Image.open(buffer).convert("P", palette=Image.Palette.ADAPTIVE))
-    partial = path.with_name(f".{path.name}")
-    durations_ms = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
-    frames[0].save(partial, format="GIF", save_all=True, append_images=frames[1:], duration=durations_ms, loop=0)
-    partial.replace(path)

@@ -1,6 +1,7 @@
-"""`summary.png`: the loss, the task's metric and the newest distribution of values, redrawn after every evaluation."""
+"""`summary.png` (losses, the task's metric, the newest values), and how figures and animations are written."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.ticker import LogLocator
 from trainers.contract import SummarySpec
 
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
+_FRAME_MS, _LAST_FRAME_MS = 500, 3_000
 
 
 def summary_figure(
@@ -44,6 +46,21 @@ def save(figure: Figure, path: Path) -> None:
     """Write beside and rename, so that a viewer never opens half a picture."""
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, format="png")
+    partial.replace(path)
+
+
+def animate(figures: Sequence[Figure], path: Path) -> None:
+    """Write one or more figures of one size as a GIF that plays for ever: half a second each, the last one longer."""
+    from PIL import Image
+
+    frames = []
+    for figure in figures:
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=70)
+        frames.append(Image.open(buffer).convert("P", palette=Image.Palette.ADAPTIVE))
+    partial = path.with_name(f".{path.name}")
+    durations_ms = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
+    frames[0].save(partial, format="GIF", save_all=True, append_images=frames[1:], duration=durations_ms, loop=0)
     partial.replace(path)
 
 

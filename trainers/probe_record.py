@@ -47,14 +47,12 @@ def line(step: int, metrics: Mapping[str, float]) -> str:
 
 def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Reading]) -> Path:
     """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`; return the folder."""
-    from geo.decoded_map import animate
-
     folder.mkdir(parents=True, exist_ok=True)
     last = max(readings)
     drawn = {step: reading.draw(_title(task_name, step)) for step, reading in readings.items()}
     figures.save(drawn[last], folder / "probe_map.png")
     figures.save(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
-    animate(list(drawn.values()), folder / "probe_map.gif")
+    figures.animate(list(drawn.values()), folder / "probe_map.gif")
     names = list(readings[last].metrics)
     partial = folder / ".probe.csv"
     with partial.open("w", encoding="utf-8", newline="") as file:

@@ -49,7 +49,7 @@ def probed(finished_run, store_uri, tmp_path_factory):
 @pytest.fixture
 def fresh(finished_run, tmp_path, store_uri, prefix, monkeypatch):
     """A run that was not probed yet; pictures are left out."""
-    monkeypatch.setattr("geo.decoded_map.animate", lambda figures, path: path.write_bytes(b""))
+    monkeypatch.setattr("trainers.figures.animate", lambda figures, path: path.write_bytes(b""))
     return copied(finished_run, tmp_path / "run", store_uri)
 
 
@@ -364,7 +364,7 @@ def test_probing_while_training_does_not_change_what_is_learnt(probing_run, fini
 
 
 def test_the_command_adds_cka_to_a_run_that_was_probed_while_training(probing_run, prefix, store_uri, monkeypatch):
-    monkeypatch.setattr("geo.decoded_map.animate", lambda figures, path: path.write_bytes(b""))
+    monkeypatch.setattr("trainers.figures.animate", lambda figures, path: path.write_bytes(b""))
     assert probe.main(["--run", str(probing_run)]) == 0
     metrics = tracked(probing_run, store_uri)
     steps = [row["step"] for row in table(probing_run)]
