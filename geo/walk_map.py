@@ -34,7 +34,8 @@ def walk_map(
     from matplotlib.collections import LineCollection
 
     figure, axes = world_map(title)
-    colours = colormaps["tab20"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    tab20 = colormaps["tab20"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    colours = [*tab20[:6], *tab20[8:]]  # without the reds
     for number, (places_deg, is_legal) in enumerate(zip(walks_deg, legal, strict=True)):
         if len(places_deg) == 0:
             continue

@@ -1,6 +1,6 @@
 """What the tasks on pairs of cities share: drawing pairs, writing them as rows, and the trivial baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -100,10 +100,13 @@ def taken(rows: Dataset, numbers: np.ndarray) -> Dataset:
     return Dataset(table.take(pa.array(numbers)).combine_chunks())
 
 
-def cut(rows: Dataset, sizes: Sequence[int]) -> list[Dataset]:
-    """The rows in consecutive pieces of these sizes."""
-    ends = np.cumsum(sizes)
-    return [
-        rows.select(range(end - size, end) if size else range(0))
-        for end, size in zip(ends.tolist(), sizes, strict=True)
-    ]
+def cut(rows: Dataset, sizes: Mapping[str, int]) -> dict[str, Dataset]:
+    """The rows in consecutive pieces of these sizes, by name."""
+    ends = np.cumsum(list(sizes.values())).tolist()
+    pieces = zip(sizes.items(), ends, strict=True)
+    return {name: rows.select(range(end - size, end) if size else range(0)) for (name, size), end in pieces}
+
+
+def splits_of(pieces: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """The pieces that have rows, train first."""
+    return {name: pieces[name] for name in ("train", "validation", "test") if len(pieces[name])}

@@ -9,7 +9,18 @@ from datasets import Dataset, concatenate_datasets
 from geo.cities import Cities
 from tasks.atlantis import finished, load_worlds
 from tasks.atlantis_cross.options import AtlantisCrossOptions
-from tasks.pairs import Pairs, check_enough, cut, draw_distinct, in_random_order, n_pairs, pair_of, pair_rows, taken
+from tasks.pairs import (
+    Pairs,
+    check_enough,
+    cut,
+    draw_distinct,
+    in_random_order,
+    n_pairs,
+    pair_of,
+    pair_rows,
+    splits_of,
+    taken,
+)
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -38,12 +49,9 @@ def build(options: AtlantisCrossOptions) -> BuiltDataset:
     numbers = draw_distinct(n_real * n_invented, sum(n_cross.values()), cross_rng)
     inter = _rows(cities, (n_real + low, n_real + high), "inter", order_rng)
     cross = _rows(cities, (n_real + numbers // n_real, numbers % n_real), "cross", order_rng)
-    inter_pieces, cross_pieces = cut(inter, list(n_inter.values())), cut(cross, list(n_cross.values()))
-    pieces = {
-        name: _mixed(one, other, mix_rng) for name, one, other in zip(sizes, inter_pieces, cross_pieces, strict=True)
-    }
-    splits = {name: pieces[name] for name in ("train", "validation", "test") if sizes[name]}
-    return finished(options, cities, n_real, splits, Path(__file__).with_name("card.md"), adjustments)
+    inter_pieces, cross_pieces = cut(inter, n_inter), cut(cross, n_cross)
+    pieces = {name: _mixed(inter_pieces[name], cross_pieces[name], mix_rng) for name in sizes}
+    return finished(options, cities, n_real, splits_of(pieces), Path(__file__).with_name("card.md"), adjustments)
 
 
 def _inter_ratio(asked: float | None, n_rows: int, available: int) -> tuple[float, tuple[str, ...]]:

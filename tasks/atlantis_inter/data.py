@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.atlantis import finished, load_worlds
 from tasks.atlantis_inter.options import AtlantisInterOptions
-from tasks.pairs import check_enough, cut, draw_distinct, in_random_order, n_pairs, pair_of, pair_rows
+from tasks.pairs import check_enough, cut, draw_distinct, in_random_order, n_pairs, pair_of, pair_rows, splits_of
 from trainers.contract import BuiltDataset
 
 
@@ -23,6 +23,5 @@ def build(options: AtlantisInterOptions) -> BuiltDataset:
     draw_rng, order_rng = np.random.default_rng(options.dataset_seed).spawn(2)
     low, high = pair_of(draw_distinct(n_pairs(n_invented), sum(sizes.values()), draw_rng))
     rows = pair_rows(cities, in_random_order((n_real + low, n_real + high), order_rng), "inter")
-    pieces = dict(zip(sizes, cut(rows, list(sizes.values())), strict=True))
-    splits = {name: pieces[name] for name in ("train", "validation", "test") if sizes[name]}
+    splits = splits_of(cut(rows, sizes))
     return finished(options, cities, n_real, splits, Path(__file__).with_name("card.md"))

@@ -6,7 +6,17 @@ import numpy as np
 
 from tasks.distance.options import DistanceOptions
 from tasks.geography import load_world
-from tasks.pairs import check_enough, cut, draw_distinct, in_random_order, median_baseline, n_pairs, pair_of, pair_rows
+from tasks.pairs import (
+    check_enough,
+    cut,
+    draw_distinct,
+    in_random_order,
+    median_baseline,
+    n_pairs,
+    pair_of,
+    pair_rows,
+    splits_of,
+)
 from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 
@@ -26,8 +36,7 @@ def build(options: DistanceOptions) -> BuiltDataset:
     draw_rng, order_rng = np.random.default_rng(options.dataset_seed).spawn(2)
     numbers = draw_distinct(available, sum(sizes.values()), draw_rng)
     rows = pair_rows(cities, in_random_order(pair_of(numbers), order_rng))
-    pieces = dict(zip(sizes, cut(rows, list(sizes.values())), strict=True))
-    splits = {name: pieces[name] for name in ("train", "validation", "test") if sizes[name]}
+    splits = splits_of(cut(rows, sizes))
     return BuiltDataset(
         splits=splits,
         facts={
