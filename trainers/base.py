@@ -43,10 +43,15 @@ class WorldTrainer(Trainer):
             args=args,
             data_collator=_finished,
             train_dataset=self.rows("train"),
-            eval_dataset={name: self.rows(name) for name in data.splits if name not in ("train", "test")} or None,
+            eval_dataset={name: self.rows(name) for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
         )
         self.remove_callback(PrinterCallback)
+
+    @property
+    def evaluated(self) -> list[str]:
+        """The splits that are evaluated in training."""
+        return [name for name in self.data.splits if name not in ("train", "test")]
 
     def rows(self, split: str) -> Dataset:
         """The split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).

@@ -139,7 +139,10 @@ class ShowExamples(TrainerCallback):
 
 
 class DrawFigures(TrainerCallback):
-    """Redraws summary.png and the task's own figures in the output folder, and tracks them."""
+    """Redraws summary.png and the task's own figures in the output folder, and tracks them.
+
+    Both are of the split that is evaluated in training; figures of another split (test) bear its name.
+    """
 
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
@@ -160,9 +163,12 @@ class DrawFigures(TrainerCallback):
         drawn = {
             "summary.png": lambda: figures.summary_figure(
                 state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline
-            )
+            ),
+            **assessment.figures,
         }
-        for name, draw in {**drawn, **assessment.figures}.items():
+        if split != next(iter(self.trainer.evaluated), split):
+            drawn = {f"{split}_{name}": draw for name, draw in assessment.figures.items()}
+        for name, draw in drawn.items():
             figures.save(draw(), folder / name)
             self.tracker.file(folder / name, "figures")
 

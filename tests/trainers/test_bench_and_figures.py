@@ -60,3 +60,16 @@ def test_a_summary_is_drawn_whatever_there_is(log, values, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["summary.png"]
     points = figure.axes[1].lines[0].get_xydata()
     assert points[:, 0].tolist() == [0, 20, 40, 60] and points[2, 1] == (90 if log else 1)
+
+
+def test_the_summary_keeps_the_curve_and_the_test_split_has_figures_of_its_own(prefix, monkeypatch):
+    from trainers.run import main
+
+    drawn = []
+    monkeypatch.setattr("trainers.figures.summary_figure", lambda history, split, *rest: drawn.append(split))
+    argv = "--task distance --n_cities 30 --n_train 100 --n_val 10 --n_test 10 --hidden_size 16 --num_hidden_layers 1"
+    argv += " --num_attention_heads 2 --max_steps 2 --eval_steps 1 --threads 1 --use_cpu --no_muon"
+    assert main(argv.split()) == 0
+    assert drawn == ["validation"] * 4  # steps 0, 1, 2, and the model that is kept
+    names = {path.name for path in (prefix / "runs" / "distance-001").glob("*.png")}
+    assert names == {"summary.png", "distances.png", "test_distances.png"}
