@@ -77,17 +77,16 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
 
 
 def table(courses: Mapping[str, Course], reference: str) -> list[dict[str, Any]]:
-    """One row per run: before (the base model) and after (its last checkpoint), and the share of the fall recovered.
+    """One row per run: before (the base model) and after (its last checkpoint), and the shares of the falls recovered.
 
-    The fall is the rise of the probe's mean error from the base to the reference run; a run that ends where the base
-    was has recovered all of it, 1.0, one that ends where the reference ended 0.0.
+    A fall is the rise of an error, the probe's or that on real pairs, from the base to the end of the reference run; a
+    run that ends where the base was has recovered all of it, 1.0, one that ends where the reference ended 0.0.
     """
-    before_km = courses[reference].probe[0]["error_km_mean"]
-    fall_km = courses[reference].probe[-1]["error_km_mean"] - before_km
+    probe_km = [probe["error_km_mean"] for probe in courses[reference].probe]
+    real_km = courses[reference].real_km
     rows = []
     for name, course in courses.items():
         first, last = course.probe[0], course.probe[-1]
-        recovered = 1 - (last["error_km_mean"] - before_km) / fall_km if fall_km > 0 else float("nan")
         rows.append(
             {
                 "run": name,
@@ -104,10 +103,17 @@ def table(courses: Mapping[str, Course], reference: str) -> list[dict[str, Any]]
                 "real_km_after": course.real_km[-1],
                 "atlantis_km_before": course.atlantis_km[0],
                 "atlantis_km_after": course.final_km,
-                "fall_recovered": recovered,
+                "fall_recovered": _recovered(last["error_km_mean"], probe_km),
+                "real_fall_recovered": _recovered(course.real_km[-1], real_km),
             }
         )
     return rows
+
+
+def _recovered(after_km: float, reference_km: list[float]) -> float:
+    """Share of the reference's rise that `after_km` is below the reference's end; NaN if the reference did not rise."""
+    rise_km = reference_km[-1] - reference_km[0]
+    return (reference_km[-1] - after_km) / rise_km if rise_km > 0 else float("nan")
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
@@ -120,11 +126,14 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
         "Atlantis decoded (km)": ("atlantis_decoded_km_before", "atlantis_decoded_km_after", ",.0f"),
         "Atlantis pairs (km)": ("atlantis_km_before", "atlantis_km_after", ",.0f"),
     }
-    lines = [f"| run | {' | '.join(arrows)} | CKA to base | fall recovered |", "|---" * (len(arrows) + 3) + "|"]
+    shares = {"probe's fall recovered": "fall_recovered", "real pairs' fall recovered": "real_fall_recovered"}
+    columns = ["run", *arrows, "CKA to base", *shares]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         cells = [f"{row[before]:{form}} → {row[after]:{form}}" for before, after, form in arrows.values()]
-        recovered = "-" if np.isnan(row["fall_recovered"]) else f"{row['fall_recovered']:.0%}"
-        lines.append(f"| {row['run']} | {' | '.join(cells)} | {row['cka_to_base']:.3f} | {recovered} |")
+        cells += [f"{row['cka_to_base']:.3f}"]
+        cells += ["-" if np.isnan(row[name]) else f"{row[name]:.0%}" for name in shares.values()]
+        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
