@@ -1,6 +1,7 @@
 """The forgetting study: what is written down, which runs are trained or used again, the table, one study in full."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -257,6 +258,7 @@ def test_a_row_has_the_first_and_the_last_value_of_every_measure():
         "atlantis_km_before": 5000.0,
         "atlantis_km_after": 310.0,
         "fall_recovered": 0.0,
+        "real_fall_recovered": 0.0,
     }
 
 
@@ -266,12 +268,18 @@ def cells(markdown):
 
 def test_the_markdown_table_is_rectangular_and_says_the_same():
     heading, rule, *lines = cells(as_markdown(table(COURSES, "cross")))
-    assert {len(heading), len(rule), *map(len, lines)} == {9}
-    assert [line[-1] for line in lines] == ["0%", "50%", "100%", "-50%", "110%"]
+    assert {len(heading), len(rule), *map(len, lines)} == {10}
+    assert [line[-2] for line in lines] == ["0%", "50%", "100%", "-50%", "110%"]
     shown = dict(zip(heading, lines[0], strict=True))
     assert shown["run"] == "cross" and shown["probe error (km)"] == "1,000 → 2,000"
     assert shown["Atlantis pairs (km)"] == "5,000 → 310" and shown["probe R² longitude"] == "0.900 → 0.700"
     assert shown["CKA to base"] == "0.500"
+
+
+def test_the_share_recovered_of_the_error_on_real_pairs_is_counted_by_itself():
+    runs = {"cross": [60.0, 5060.0], "half": [60.0, 2560.0], "all": [60.0, 60.0]}
+    courses = {name: dataclasses.replace(course([1000.0, 1500.0]), real_km=km) for name, km in runs.items()}
+    assert [row["real_fall_recovered"] for row in table(courses, "cross")] == pytest.approx([0.0, 0.5, 1.0])
 
 
 @pytest.mark.parametrize("last_km", [1000.0, 800.0])
