@@ -461,7 +461,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     assert [line[0] for line in cells(markdown)[2:]] == list(runs)
     with Image.open(folder / "forgetting.png") as image:
         assert image.width > 1000 and len(image.getcolors(1 << 24)) > 10
-    assert all((run / "probe" / "clean" / "probe_map.gif").is_file() for run in runs.values())
+    assert all((run / "probe" / "clean-to_little_base" / "probe_map.gif").is_file() for run in runs.values())
 
     # everything is tracked, children under their parent
     client = MlflowClient(store_uri)
