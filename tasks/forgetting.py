@@ -21,7 +21,6 @@ from trainers import environment
 from trainers.errors import UserError, exit_code_of
 from trainers.options import option
 
-TESTED = "final_test_abs_error_km_mean"
 _RUN = environment.ROOT / "trainers" / "run.py"
 
 
@@ -163,6 +162,8 @@ def _check_tested(folder: Path) -> None:
     Raises:
         UserError: it is no run on pairs, not finished, or has no test split.
     """
+    from tasks.forgetting_report import TESTED
+
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

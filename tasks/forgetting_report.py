@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from tasks.city_probe import SEED_BLOCKS, CityProbeOptions
-from tasks.forgetting import TESTED
 from tasks.pair_metric import absolute_errors_km
 from tasks.pair_trainer import parse_km
 from tasks.pairs import distances_km
@@ -25,6 +24,7 @@ from trainers.text import TextRows
 from trainers.tracking import open_store, tracked_run
 
 _DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
+TESTED = "final_test_abs_error_km_mean"  # in results.json
 _OWN = "eval_validation_abs_error_km_mean"
 REAL_PAIRS = 1_000  # the first ones of the base's test split: no run trains on them, and they are the same for all
 _BATCH = 512

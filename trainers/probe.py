@@ -99,11 +99,13 @@ def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Pat
         )
         readings[step] = dataclasses.replace(reading, metrics={**reading.metrics, "cka": similarity})
         print(probe_record.line(step, readings[step].metrics), flush=True)
-    label = probe.label + (f"-to_{other.parent.name}_{other.name}" if compare else "")
-    folder = probe_record.write(run / "probe" / label, task.name, probe, readings)
+    suffix = f"to_{other.parent.name}_{other.name}" if compare else ""
+    folder = run / "probe" / "-".join(filter(None, (probe.label, suffix)))
+    probe_record.write(folder, task.name, probe, readings)
     facts = {"options": dataclasses.asdict(options), "cka_to": str(other)}
     guards.write_json(folder / "probe.json", facts)
-    probe_record.track(marker.get("mlflow_run_id"), task.name, label, readings, folder)
+    names = {"cka": f"cka_{suffix}"} if compare else {}  # the other metrics do not depend on --compare
+    probe_record.track(marker.get("mlflow_run_id"), task.name, probe.label, readings, folder, names)
     return folder, readings
 
 

@@ -45,8 +45,8 @@ def line(step: int, metrics: Mapping[str, float]) -> str:
     return f"probe at step {step:,}: " + "  ".join(texts)
 
 
-def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Reading]) -> Path:
-    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`; return the folder."""
+def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Reading]) -> None:
+    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`."""
     folder.mkdir(parents=True, exist_ok=True)
     last = max(readings)
     drawn = {step: reading.draw(_title(task_name, step)) for step, reading in readings.items()}
@@ -60,11 +60,20 @@ def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Rea
         table.writerow(["step", *names])
         table.writerows([step, *(reading.metrics[name] for name in names)] for step, reading in readings.items())
     partial.replace(folder / "probe.csv")
-    return folder
 
 
-def track(run_id: str | None, experiment: str, label: str, readings: Mapping[int, Reading], folder: Path) -> None:
-    """Add the readings and files to the run's record; points that are there already are not logged again."""
+def track(
+    run_id: str | None,
+    experiment: str,
+    label: str,
+    readings: Mapping[int, Reading],
+    folder: Path,
+    renamed: Mapping[str, str],
+) -> None:
+    """Add the readings as `probe_<label>/<name>`, and the files, to the run's record.
+
+    Points that are there already are not logged again. Metrics in `renamed` have another name there.
+    """
     from mlflow import MlflowException
 
     open_store(experiment)
@@ -77,14 +86,14 @@ def track(run_id: str | None, experiment: str, label: str, readings: Mapping[int
     except MlflowException:
         print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
         return
-    names = {f"probe_{label}/{name}": name for name in next(iter(readings.values())).metrics}
+    names = {f"probe_{label}/{renamed.get(name, name)}": name for name in next(iter(readings.values())).metrics}
     for tracked_name, name in names.items():
         known = {point.step for point in tracker.client.get_metric_history(run_id, tracked_name)}
         for step in sorted(set(readings) - known):
             tracker.metrics({tracked_name: readings[step].metrics[name]}, step)
     tracker.flush()
     for path in sorted(folder.iterdir()):
-        tracker.file(path, f"probe/{label}")
+        tracker.file(path, f"probe/{folder.name}")
 
 
 def _title(task_name: str, step: int) -> str:
