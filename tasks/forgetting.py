@@ -62,7 +62,6 @@ def _study(argv: list[str]) -> None:
     prefix = environment.resolved_prefix()
     study = read_study(study_path(given.study))
     folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
-    folder.mkdir(parents=True, exist_ok=True)
     base = Path(given.base).expanduser().resolve() if given.base else _trained(folder / "base", study.base)
     _check_tested(base)
     replay = {"replay_dataset": str(_replay_source(base))}
