@@ -80,7 +80,12 @@ def invent_cities(
 
 def is_invented(cities: Cities) -> NDArray[np.bool_]:
     """Which cities of a table are invented, shape (n,)."""
-    return np.array([country.startswith(INVENTED_COUNTRY) for country in cities.country], dtype=bool)
+    return np.array([is_invented_country(country) for country in cities.country], dtype=bool)
+
+
+def is_invented_country(code: str) -> bool:
+    """Whether a country's code is an invented region's: XX0, XX1, … (XX alone is often an unknown country)."""
+    return code.startswith(INVENTED_COUNTRY) and code.removeprefix(INVENTED_COUNTRY).isdecimal()
 
 
 def joined(first: Cities, second: Cities) -> Cities:

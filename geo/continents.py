@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from geo.atlantis import INVENTED_COUNTRY
+from geo.atlantis import is_invented_country
 
 INVENTED = "Atlantis"
 CONTINENTS = ("Africa", "Asia", "Europe", "North America", "Oceania", "South America", INVENTED)
@@ -20,7 +20,7 @@ def continents_of(countries: Iterable[str]) -> list[str]:
         Names such as "Africa"; "Atlantis" for invented regions, "unknown" for codes that GeoNames does not have.
     """
     table = _continent_of_country()
-    return [INVENTED if c.startswith(INVENTED_COUNTRY) else table.get(c, "unknown") for c in countries]
+    return [INVENTED if is_invented_country(c) else table.get(c, "unknown") for c in countries]
 
 
 @cache

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from geo.atlantis import is_invented
 from geo.charts import probe_curves
 from geo.cities import load_cities
+from geo.city_files import read_city_file
 from geo.continents import INVENTED, continents_of
 from geo.decoded_map import decoded_map
 from geo.sphere import great_circle_km, unit_vectors
@@ -46,7 +48,7 @@ class CityProbeOptions:
     atlantis: Literal["test", "train"] = option(
         "test", "invented cities: tested only, or three in five of them trained on too"
     )
-    cities_csv: str | None = option(None, "cities to probe; default: those of the dataset")
+    cities_csv: str | None = option(None, "cities to probe, with the column id; default: those of the dataset")
     probe_seed: int = option(42, "seed of the split into cities to train and to test on")
 
     RANGES: ClassVar[Mapping[str, Range]] = {"probe_seed": (0, 2**63 - 1)}
@@ -58,7 +60,9 @@ class CityProbe(Probe):
     options = CityProbeOptions
 
     def __init__(self, options: CityProbeOptions, data: StoredDataset, n_blocks: int) -> None:
-        path = options.cities_csv or data.path / "cities.csv"
+        path = Path(options.cities_csv or data.path / "cities.csv")
+        if as_user_error(lambda: read_city_file(path))[0][0].kept_id is None:
+            raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
         self.chosen, self.cities = options, as_user_error(lambda: load_cities(path, min_population=0))
         self.continents = np.array(continents_of(self.cities.country))
         self.blocks = _blocks(options, n_blocks)

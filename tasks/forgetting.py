@@ -130,7 +130,7 @@ def _trained(folder: Path, flags: dict[str, Any]) -> Path:
     argv = [t for n, v in strings({**flags, "output_dir": str(folder)}, "study").items() for t in tokens(n, v)]
     command = [sys.executable, str(_RUN), *argv]
     if (folder / guards.MARKER).is_file():
-        found = guards.read_marker(folder)["command"]
+        found = guards.read_marker(folder).get("command", "no known command")
         if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
             raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
         if (folder / "results.json").is_file():
@@ -151,8 +151,11 @@ def _goes_on(folder: Path) -> bool:
     checkpoint = guards.last_checkpoint(folder)
     if checkpoint is None:
         return False
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    return state["global_step"] < state["max_steps"]
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        return state["global_step"] < state["max_steps"]
+    except (ValueError, KeyError, TypeError):
+        return True  # damaged: resuming says so, and what to do
 
 
 def _check_tested(folder: Path) -> None:

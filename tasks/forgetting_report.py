@@ -1,6 +1,5 @@
 """Measures the runs of a forgetting study, checkpoint by checkpoint, and draws up its table and figure."""
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from tasks.city_probe import SEED_BLOCKS, CityProbeOptions
 from tasks.pair_metric import absolute_errors_km
 from tasks.pair_trainer import parse_km
 from tasks.pairs import distances_km
-from tokenization.characters import ColumnEncoder
 from trainers import figures, guards, storage
 from trainers.errors import UserError
-from trainers.generation import generate_answers
 from trainers.probe import checkpoints_of, dataset_folder, load_checkpoint, probe_run
-from trainers.text import TextRows
+from trainers.text import TextRows, answers_to
 from trainers.tracking import open_store, tracked_run
 
 _DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
@@ -62,7 +59,7 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
     markdown = as_markdown(rows)
     print(f"\n{markdown}")
     guards.write_text(folder / "table.md", markdown)
-    _write_csv(rows, folder / "table.csv")
+    guards.write_csv(folder / "table.csv", rows)
     figures.save(forgetting_figure(courses), folder / "forgetting.png")
     with tracked_run(open_store("forgetting"), folder.name, None) as tracker:
         tracker.tags({"output_dir": folder, "base": base, "base_run_id": guards.read_marker(base).get("mlflow_run_id")})
@@ -78,6 +75,8 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
 
 def table(courses: Mapping[str, Course], reference: str) -> list[dict[str, Any]]:
     """One row per run: before (the base model) and after (its last checkpoint), and the shares of the falls recovered.
+
+    The error on Atlantis pairs is that of the run's validation pairs before, and of its test pairs after.
 
     A fall is the rise of an error, the probe's or that on real pairs, from the base to the end of the reference run; a
     run that ends where the base was has recovered all of it, 1.0, one that ends where the reference ended 0.0.
@@ -97,8 +96,8 @@ def table(courses: Mapping[str, Course], reference: str) -> list[dict[str, Any]]
                 "probe_km_before": first["error_km_mean"],
                 "probe_km_after": last["error_km_mean"],
                 "cka_to_base": last["cka"],
-                "atlantis_decoded_km_before": first[_DECODED],
-                "atlantis_decoded_km_after": last[_DECODED],
+                "atlantis_decoded_km_before": first.get(_DECODED, np.nan),
+                "atlantis_decoded_km_after": last.get(_DECODED, np.nan),
                 "real_km_before": course.real_km[0],
                 "real_km_after": course.real_km[-1],
                 "atlantis_km_before": course.atlantis_km[0],
@@ -130,11 +129,14 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     columns = ["run", *arrows, "CKA to base", *shares]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
-        cells = [f"{row[before]:{form}} → {row[after]:{form}}" for before, after, form in arrows.values()]
-        cells += [f"{row['cka_to_base']:.3f}"]
-        cells += ["-" if np.isnan(row[name]) else f"{row[name]:.0%}" for name in shares.values()]
+        cells = [f"{_cell(row[before], form)} → {_cell(row[after], form)}" for before, after, form in arrows.values()]
+        cells += [_cell(row["cka_to_base"], ".3f"), *(_cell(row[name], ".0%") for name in shares.values())]
         lines.append(f"| {row['run']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else f"{value:{form}}"
 
 
 def forgetting_figure(courses: Mapping[str, Course]) -> Figure:
@@ -202,17 +204,5 @@ def _real_rows(base: Path) -> TextRows:
 
 def _error_km(checkpoint: Path, rows: TextRows) -> float:
     """Mean absolute error of a model's generated answers."""
-    model = load_checkpoint(checkpoint)
-    new_tokens = int((rows.length_N - rows.prompt_len_N).max())
-    ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, _BATCH)
-    predicted_km = np.array([parse_km(answer) for answer in ColumnEncoder().decode(ids_NA)])
+    predicted_km = np.array([parse_km(answer) for answer in answers_to(rows, load_checkpoint(checkpoint), _BATCH)])
     return float(absolute_errors_km(predicted_km, distances_km(rows.table)).mean())
-
-
-def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)

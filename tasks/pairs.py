@@ -82,7 +82,10 @@ def median_baseline(train: Dataset, evaluated: Dataset) -> dict[str, float]:
 def distances_km(rows: Dataset) -> np.ndarray:
     """The true distances of rows, float64, (n,)."""
     answers: Any = rows.with_format("arrow")[:]["answer"]
-    return answers.cast(pa.float64()).to_numpy()
+    try:
+        return answers.cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise UserError(f"an answer of the dataset is no distance in km ({error}); build the dataset again") from error
 
 
 def check_enough(asked: int, available: int, what: str) -> None:

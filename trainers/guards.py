@@ -4,10 +4,13 @@
 All decisions are made on resolved paths: symbolic links are followed and `..` is gone before a path is compared.
 """
 
+import csv
+import io
 import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,6 +109,15 @@ def read_marker(folder: Path) -> dict[str, Any]:
 def write_json(path: Path, content: Any) -> None:
     """Write beside and rename, so that a reader never sees half a file."""
     write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one or more rows with the same columns, beside and renamed."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """What a probe found, on disk and in MLflow: table, curves, map, animation; and a callback that probes in training."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainers import figures
+from trainers import figures, guards
 from trainers.base import WorldTrainer
 from trainers.callbacks import plain
 from trainers.probing import Probe, Reading
@@ -53,13 +52,7 @@ def write(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, Rea
     figures.save(drawn[last], folder / "probe_map.png")
     figures.save(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
     figures.animate(list(drawn.values()), folder / "probe_map.gif")
-    names = list(readings[last].metrics)
-    partial = folder / ".probe.csv"
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", *names])
-        table.writerows([step, *(reading.metrics[name] for name in names)] for step, reading in readings.items())
-    partial.replace(folder / "probe.csv")
+    guards.write_csv(folder / "probe.csv", [{"step": step, **reading.metrics} for step, reading in readings.items()])
 
 
 def track(

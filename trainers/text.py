@@ -87,11 +87,7 @@ class TextTrainer(WorldTrainer):
 
     def assess(self, rows: TextRows) -> Assessment:
         """Generate the answer to every prompt and let the task score them."""
-        new_tokens = int((rows.length_N - rows.prompt_len_N).max())
-        ids_NA = generate_answers(
-            self.network, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, self.args.eval_batch_size
-        )
-        return self.score(rows, ColumnEncoder().decode(ids_NA))
+        return self.score(rows, answers_to(rows, self.network, self.args.eval_batch_size))
 
     def score(self, rows: TextRows, answers: list[str]) -> Assessment:
         """Compare generated answers with the split's own; failures to parse count in every metric."""
@@ -106,6 +102,13 @@ class TextTrainer(WorldTrainer):
             "generated": answers[:SHOWN],
             **{name: values[:SHOWN].tolist() for name, values in columns.items()},
         }
+
+
+def answers_to(rows: TextRows, model: "PreTrainedModel", batch_size: int) -> list[str]:
+    """The model's answer to every prompt, as long at most as the longest true one."""
+    new_tokens = int((rows.length_N - rows.prompt_len_N).max())
+    ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, batch_size)
+    return ColumnEncoder().decode(ids_NA)
 
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
