@@ -539,6 +539,7 @@ def test_the_curves_show_every_reading_and_the_baseline(probe_of):
         ("AU", "Oceania"),
         ("XK", "Europe"),
         ("XX0", "Atlantis"),
+        ("XX", "unknown"),
         ("XX12", "Atlantis"),
         ("QQ", "unknown"),
         ("", "unknown"),
@@ -552,3 +553,12 @@ def test_every_country_with_cities_lies_on_a_continent_that_maps_know():
     from geo.cities import load_cities
 
     assert set(continents_of(load_cities().country)) == set(CONTINENTS) - {"Atlantis"}
+
+
+def test_cities_without_their_numbers_cannot_be_asked_for(probe_of, tmp_path):
+    from geo.cities import load_cities
+
+    path = tmp_path / "mine.csv"
+    path.write_text("name,latitude,longitude,country,population\nA,1,2,DE,5\nB,3,4,DE,6\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has no column id"):
+        probe_of(load_cities(n_cities=20), cities_csv=str(path))

@@ -494,3 +494,10 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     path.write_text(yaml.safe_dump(study, sort_keys=False).replace("l2_to_start: 50", "l2_to_start: 60"))
     assert forgetting.main(["--study", str(path)]) == 2
     assert "was made by another command" in capfd.readouterr().err
+
+
+def test_a_run_without_invented_cities_has_a_dash_where_they_would_stand():
+    plain = course([1000.0, 1500.0])
+    probes = [{n: v for n, v in metrics.items() if "Atlantis" not in n} for metrics in plain.probe]
+    text = as_markdown(table({"cross": dataclasses.replace(plain, probe=probes)}, "cross"))
+    assert "| - → - |" in text and "nan" not in text
