@@ -129,6 +129,8 @@ def resolve(request: Request) -> Settings:
         check_ranges(options, getattr(options, "RANGES", {}))
     check_ranges(parsed[3], TRAINING_RANGES)
     _check_training(parsed[3])
+    if parsed[0].min_learning_rate and not parsed[0].restart_epochs:
+        raise UserError("--min_learning_rate belongs to --restart_epochs; give that too, or --lr_scheduler_kwargs")
     return Settings(request, *parsed)
 
 

@@ -4,6 +4,7 @@ A task's trainer says how rows become tensors (`rows`), what is saved beside the
 model's behaviour is scored (`assess`). Everything else is `transformers.Trainer`.
 """
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -15,6 +16,9 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from trainers.contract import Assessment, StoredDataset, SummarySpec, Task
 from trainers.muon import MuonWithRest, split_parameters
+from trainers.options import RunOptions
+from trainers.sampling import GroupedByLength
+from trainers.schedules import warm_restarts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,9 +36,9 @@ class WorldTrainer(Trainer):
         data: StoredDataset,
         model: PreTrainedModel,
         args: TrainingArguments,
-        muon: bool = False,
+        run: RunOptions | None = None,
     ) -> None:
-        self.task, self.data, self.muon = task, data, muon
+        self.task, self.data, self.run, self.network_config = task, data, run or RunOptions(), model.config
         self.metric = task.load("metric")()
         self.assessments: dict[str, Assessment] = {}  # split -> the newest assessment
         self._start_s: float | None = None
@@ -104,6 +108,14 @@ class WorldTrainer(Trainer):
             self._save_checkpoint(self.network, trial=None)
         return metrics
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Rows in random order, or of like length together (`rows` then needs `length_N`)."""
+        rows: Any = train_dataset or self.train_dataset
+        if self.run.group_by_length:
+            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return GroupedByLength(rows.length_N, batch_size, self.args.data_seed or self.args.seed)
+        return super()._get_train_sampler(rows)
+
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; evaluations report the seconds since this call as `elapsed_s`."""
         self._start_s = time.perf_counter()
@@ -111,7 +123,7 @@ class WorldTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """With `--muon`: Muon on the hidden matrices, `--optim` on the rest; else what `--optim` says."""
-        if self.muon and self.optimizer is None:
+        if self.run.muon and self.optimizer is None:
             target = self.network if model is None else model
             hidden, rest = split_parameters(target)
             decays = set(self.get_decay_parameter_names(target))
@@ -130,6 +142,19 @@ class WorldTrainer(Trainer):
                 optimizer_class([g for g in groups if g["params"]], **kwargs),
             )
         return super().create_optimizer(model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """With `--restart_epochs` a cosine with warm restarts, else what `--lr_scheduler_type` says."""
+        if self.run.restart_epochs and self.lr_scheduler is None:
+            batches = len(self.get_train_dataloader())
+            self.lr_scheduler = warm_restarts(
+                cast(Any, optimizer or self.optimizer),
+                self.args.learning_rate,
+                self.run.min_learning_rate,
+                self.run.restart_epochs,
+                max(1, math.ceil(batches / self.args.gradient_accumulation_steps)),
+            )
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""

@@ -12,7 +12,12 @@ from trainers.errors import UserError, suggest
 
 Layer = dict[str, list[str]]  # flag name -> its values as strings
 
-EITHER_OR = (("evals_per_epoch", "eval_steps"), ("saves_per_epoch", "save_steps"), ("num_train_epochs", "max_steps"))
+EITHER_OR = (
+    ("evals_per_epoch", "eval_steps"),
+    ("saves_per_epoch", "save_steps"),
+    ("num_train_epochs", "max_steps"),
+    ("restart_epochs", "lr_scheduler_type"),
+)
 """Pairs of settings for the same thing."""
 
 

@@ -31,7 +31,13 @@ class RunOptions:
     )
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
     early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
+    keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all")
+    restart_epochs: float | None = option(
+        None, "cosine learning rate, restarted every so many epochs, constant within one; instead of --lr_scheduler_type"
+    )
+    min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
+    group_by_length: bool = option(False, "put rows of like length into one training batch: less padding")
     probe: bool = option(False, "fit the task's linear probe at every evaluation")
     freeze: str | None = option(None, "weights left as they are: parts of their names, e.g. embed_tokens,layers.0")
     l2_to_start: float = option(0.0, "pull of the weights to where training started, as a decoupled L2 penalty")
@@ -43,6 +49,9 @@ class RunOptions:
         "evals_per_epoch": (1e-6, None),
         "saves_per_epoch": (1e-6, None),
         "early_stopping_patience": (1, None),
+        "keep_best": (1, None),
+        "restart_epochs": (1, None),
+        "min_learning_rate": (0, None),
         "l2_to_start": (0, None),
         "threads": (1, 1024),
     }
@@ -93,7 +102,9 @@ REFUSED: Mapping[str, str] = {
     "do_predict": "run.py evaluates by generation already",
     "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
     "label_names": "the batches name their labels themselves",
-    "train_sampling_strategy": "rows are drawn in random order",
+    "train_sampling_strategy": "rows are drawn in random order, or with --group_by_length in batches of like length",
+    "length_column_name": "rows know their lengths themselves",
+    "fp16": "models of this kind overflow in it; use --bf16, or neither",
     "disable_tqdm": "progress is shown by trainers/callbacks.py, as plain lines where there is no terminal",
     **dict.fromkeys(
         (

@@ -48,6 +48,7 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
             **asdict(settings.dataset),
             **sizes,
             "muon": settings.run.muon,
+            "restart_epochs": settings.run.restart_epochs,
             "freeze": settings.run.freeze,
             "l2_to_start": settings.run.l2_to_start,
             **{name: training[name] for name in PARAMS},

@@ -24,6 +24,7 @@ from trainers.environment import ROOT
 from trainers.errors import UserError
 from trainers.modeling import freeze, load_model, size_mismatches
 from trainers.probe_record import ProbeWhileTraining
+from trainers.pruning import KeepBest
 from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         training.eval_on_start = False  # the checkpoint's step was evaluated when it was written
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
-    trainer = task.load("trainer")(task, data, model, training, run.muon)
+    trainer = task.load("trainer")(task, data, model, training, run)
     checks.check_optimizer(trainer)
     if evaluated and settings.given("metric_for_best_model") is not None:
         checks.check_best_metric(settings, trainer, evaluated)
@@ -177,6 +178,8 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
     if run.early_stopping_patience:
         trainer.add_callback(EarlyStoppingCallback(run.early_stopping_patience))
     if PartialState().is_main_process:
+        if run.keep_best:
+            trainer.add_callback(KeepBest(run.keep_best))
         trainer.add_callback(TrackMetrics(tracker, list(prepared.data.splits)))
         trainer.add_callback(ShowExamples(trainer, tracker))
         trainer.add_callback(DrawFigures(trainer, tracker))

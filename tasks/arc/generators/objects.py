@@ -1,0 +1,159 @@
+"""Tasks about things in the grid: counted, gathered, attracted, surrounded."""
+
+import numpy as np
+from scipy import ndimage
+
+from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, draw_colours, spaced
+
+_RED, _GREEN, _GREY = 2, 3, 5
+_AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+_CORNERS = {(-1, -1): 3, (-1, 1): 6, (1, -1): 8, (1, 1): 7}
+
+
+def _count_rooms(rng: np.random.Generator, max_side: int) -> Pair:
+    height, width = between(rng, 6, max_side), between(rng, 6, max_side)
+    wall, ground = draw_colours(rng, 2)
+    rows = [r + 1 for r in spaced(rng, height - 2, between(rng, 1, max(2, height // 5)))]
+    columns = [c + 1 for c in spaced(rng, width - 2, between(rng, 1, max(2, width // 5)))]
+    grid = blank(height, width, ground)
+    grid[rows], grid[:, columns] = wall, wall
+    return grid, blank(len(rows) + 1, len(columns) + 1, ground)
+
+
+def _solve_count_rooms(grid: Grid) -> Grid:
+    is_wall_row = (grid == grid[:, :1]).all(axis=1)
+    wall = grid[is_wall_row][0, 0]
+    is_wall_column = (grid == wall).all(axis=0)
+    ground = grid[grid != wall][0]
+    return blank(ndimage.label(~is_wall_row)[1], ndimage.label(~is_wall_column)[1], int(ground))
+
+
+def _gather(rng: np.random.Generator, max_side: int) -> Pair:
+    """Grey centres, each with some of its neighbours; together they make one 3x3 tile."""
+    side = between(rng, 9, max(9, min(max_side, 14)))
+    output = blank(3, 3)
+    grid = blank(side, side)
+    output[1, 1] = _GREY
+    centres = _apart(rng, side, between(rng, 2, 4))
+    for number in rng.permutation(8)[: between(rng, 6, 8)]:
+        r, c = _AROUND[number]
+        output[1 + r, 1 + c] = draw_colours(rng, 1, without=(0, _GREY))[0]
+        row, column = centres[between(rng, 0, len(centres) - 1)]
+        grid[row + r, column + c] = output[1 + r, 1 + c]
+    for row, column in centres:
+        grid[row, column] = _GREY
+    return grid, output
+
+
+def _apart(rng: np.random.Generator, side: int, count: int) -> list[tuple[int, int]]:
+    """Cells whose 3x3 surroundings lie inside and do not meet; fewer than `count` if they find no place."""
+    cells: list[tuple[int, int]] = []
+    for _ in range(200):
+        cell = (between(rng, 1, side - 2), between(rng, 1, side - 2))
+        if len(cells) < count and all(max(abs(cell[0] - r), abs(cell[1] - c)) > 2 for r, c in cells):
+            cells.append(cell)
+    return cells
+
+
+def _solve_gather(grid: Grid) -> Grid:
+    padded = np.pad(grid, 1)
+    return np.max([padded[r : r + 3, c : c + 3] for r, c in np.argwhere(grid == _GREY)], axis=0)
+
+
+def _attract(rng: np.random.Generator, max_side: int) -> Pair:
+    """Two vertical and two horizontal lines frame a room; dots of one line's colour inside grow towards that line."""
+    height, width = between(rng, 8, max_side), between(rng, 8, max_side)
+    top, bottom = _two_apart(rng, height)
+    left, right = _two_apart(rng, width)
+    palette = draw_colours(rng, 4)
+    lines = [np.s_[top, :], np.s_[bottom, :], np.s_[:, left], np.s_[:, right]]
+    grid = blank(height, width)
+    dots = rng.random((height, width)) < 0.12
+    dots[between(rng, top + 1, bottom - 1), between(rng, left + 1, right - 1)] = True
+    pull = between(rng, 0, 3)
+    grid[dots] = palette[pull]
+    for line in rng.permutation(4):
+        grid[lines[line]] = palette[line]
+    output = grid[top : bottom + 1, left : right + 1].copy()
+    room, seeds = output[1:-1, 1:-1], dots[top + 1 : bottom, left + 1 : right]
+    axis, ahead = (0, pull == 0) if pull < 2 else (1, pull == 2)
+    flipped = np.flip(seeds, axis) if ahead else seeds
+    grown = np.maximum.accumulate(flipped, axis=axis)
+    room[np.flip(grown, axis) if ahead else grown] = palette[pull]
+    return grid, output
+
+
+def _two_apart(rng: np.random.Generator, length: int) -> tuple[int, int]:
+    first, second = spaced(rng, length, 2, gap=4)
+    return first, second
+
+
+def _solve_attract(grid: Grid) -> Grid:
+    (top, bottom), (left, right) = _line_places(grid), _line_places(grid.T)
+    output = grid[top : bottom + 1, left : right + 1].copy()
+    room = output[1:-1, 1:-1]
+    colour = room.max()
+    sides = {"top": grid[top], "bottom": grid[bottom], "left": grid[:, left], "right": grid[:, right]}
+    towards = next(name for name, line in sides.items() if np.bincount(line).argmax() == colour)
+    for r, c in np.argwhere(room == colour):
+        reach = {"top": np.s_[: r + 1, c], "bottom": np.s_[r:, c], "left": np.s_[r, : c + 1], "right": np.s_[r, c:]}
+        room[reach[towards]] = colour
+    return output
+
+
+def _line_places(grid: Grid) -> tuple[int, int]:
+    """The two rows of one colour, where the columns' lines may cross them."""
+    full = [r for r, row in enumerate(grid) if row.all() and np.bincount(row).max() >= len(row) - 2]
+    return full[0], full[-1]
+
+
+def _four_corners(rng: np.random.Generator, max_side: int) -> Pair:
+    height, width = between(rng, 3, max_side), between(rng, 3, max_side)
+    row, column = between(rng, 0, height - 1), between(rng, 0, width - 1)
+    grid, output = blank(height, width), blank(height, width)
+    grid[row, column] = _RED
+    for (r, c), colour in _CORNERS.items():
+        if 0 <= row + r < height and 0 <= column + c < width:
+            output[row + r, column + c] = colour
+    return grid, output
+
+
+def _solve_four_corners(grid: Grid) -> Grid:
+    ((row, column),) = np.argwhere(grid == _RED)
+    framed = np.pad(np.zeros_like(grid), 1)
+    framed[row : row + 3, column : column + 3] = [[3, 0, 6], [0, 0, 0], [8, 0, 7]]
+    return framed[1:-1, 1:-1]
+
+
+def _halo(rng: np.random.Generator, max_side: int) -> Pair:
+    """Red dominoes get a green border, single red cells do not."""
+    height, width = between(rng, 6, max_side), between(rng, 6, max_side)
+    taken, grid, halo = np.zeros((height, width), bool), blank(height, width), np.zeros((height, width), bool)
+    for size in [2] * between(rng, 1, max(1, height * width // 60)) + [1] * between(rng, 1, height * width // 16):
+        tall, wide = (size, 1) if rng.random() < 0.5 else (1, size)
+        row, column = between(rng, 0, height - tall), between(rng, 0, width - wide)
+        cells, around = np.zeros_like(taken), np.zeros_like(taken)
+        cells[row : row + tall, column : column + wide] = True
+        around[max(0, row - 1) : row + tall + 1, max(0, column - 1) : column + wide + 1] = True
+        if (cells & taken).any():
+            continue
+        taken |= around
+        grid[cells] = _RED
+        halo |= around if size == 2 else np.zeros_like(around)
+    return grid, np.where(grid == 0, halo * _GREEN, grid).astype(np.uint8)
+
+
+def _solve_halo(grid: Grid) -> Grid:
+    labels, _ = ndimage.label(grid == _RED)
+    dominoes = np.isin(labels, np.nonzero(np.bincount(labels.ravel()) == 2)[0]) & (grid == _RED)
+    halo = ndimage.binary_dilation(dominoes, np.ones((3, 3)))
+    return np.where(halo & (grid == 0), _GREEN, grid).astype(np.uint8)
+
+
+CONCEPTS = {
+    "1190e5a7": Concept("C1", "count the rooms between the walls", _count_rooms, _solve_count_rooms),
+    "137eaa0f": Concept("A2", "gather the neighbours of all grey cells", _gather, _solve_gather),
+    "5daaa586": Concept("A1", "crop the frame; dots grow to the line of their colour", _attract, _solve_attract),
+    "a9f96cdd": Concept("S3", "four colours at the corners of the red cell", _four_corners, _solve_four_corners),
+    "b27ca6d3": Concept("A2", "a green border around red dominoes", _halo, _solve_halo),
+}

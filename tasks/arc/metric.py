@@ -1,0 +1,93 @@
+"""The metric of `arc`: generated grids, exactly right or not, and cells under teacher forcing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+_DESCRIPTION = "Exact match of generated ARC grids, shape included, and cell by cell under teacher forcing."
+_INPUTS = """
+Args:
+    predictions: for every row a list of attempts, the first one first; a grid is a list of rows, [] one that cannot be read.
+    references: the true output grids. inputs: the input grids.
+    teacher_forced: for every row the colour predicted for each cell of the true output, row by row, when all cells
+        before it are the true ones.
+Returns, shares from 0 to 1:
+    exact_match: the first attempt is the true grid. pass_at_2: one of the first two is (the ARC prize's score).
+    shape_accuracy: the first attempt has the true shape. parse_rate: it is a grid at all.
+    cell_accuracy: of all cells of all rows (micro). grid_accuracy: rows with every cell right, the shape given.
+    copy_rate, change_recall, change_precision: of rows whose output has the input's shape, cells predicted as in the input;
+        of cells that the rule changes, those predicted to change; of those predicted to change, those that the rule
+        changes. 0 where there are no such cells.
+"""
+
+
+class GridMatch(evaluate.Metric):
+    """`evaluate.load("tasks/arc/metric.py")` or `GridMatch()`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        cells = datasets.List(datasets.Value("uint8"))
+        grid = datasets.List(cells)
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation="",
+            inputs_description=_INPUTS,
+            features=datasets.Features(
+                {"predictions": datasets.List(grid), "references": grid, "inputs": grid, "teacher_forced": cells}
+            ),
+        )
+
+    def _compute(
+        self, predictions: Any, references: Any, inputs: Any, teacher_forced: Any
+    ) -> dict[str, float]:
+        if len(predictions) == 0:
+            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
+        return {
+            **generated_scores(predictions, references),
+            **cell_scores(teacher_forced, references, inputs),
+        }
+
+
+def generated_scores(attempts: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
+    """What is said of generated grids (see the metric); lists or arrays."""
+    right = np.array([[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)])
+    first = [tried[0] for tried in attempts]
+    return {
+        "exact_match": float(right[:, 0].mean()),
+        "pass_at_2": float(right.any(axis=1).mean()),
+        "shape_accuracy": float(np.mean([np.shape(a) == np.shape(b) for a, b in zip(first, references, strict=True)])),
+        "parse_rate": float(np.mean([len(grid) > 0 for grid in first])),
+    }
+
+
+def cell_scores(predicted: Sequence[Any], references: Sequence[Any], inputs: Sequence[Any]) -> dict[str, float]:
+    """What is said of single cells (see the metric); `predicted` is flat, row by row, for each row."""
+    true = [np.ravel(grid) for grid in references]
+    right = [np.asarray(cells) == wanted for cells, wanted in zip(predicted, true, strict=True)]
+    same_shape = [i for i, grid in enumerate(references) if np.shape(grid) == np.shape(inputs[i])]
+    before = _flat([np.ravel(inputs[i]) for i in same_shape])
+    becomes, is_said = _flat([true[i] for i in same_shape]), _flat([predicted[i] for i in same_shape])
+    changes, said_to_change = becomes != before, is_said != before
+    both = float((changes & said_to_change).sum())
+    return {
+        "cell_accuracy": float(np.concatenate(right).mean()),
+        "grid_accuracy": float(np.mean([cells.all() for cells in right])),
+        "copy_rate": _share(float((~said_to_change).sum()), len(before)),
+        "change_recall": _share(both, int(changes.sum())),
+        "change_precision": _share(both, int(said_to_change.sum())),
+    }
+
+
+def same(attempt: Any, true: Any) -> bool:
+    """Whether two grids are equal, shapes included."""
+    return np.shape(attempt) == np.shape(true) and bool(np.array_equal(attempt, true))
+
+
+def _flat(parts: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype=np.uint8), *(np.asarray(part, dtype=np.uint8) for part in parts)])
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,259 @@
+"""The grid models: one config, whose flags are the steps of the ladder from decoder-only to champion.
+
+    decoder_only        input grid and output grid as one sequence; rotary positions
+    encoder_decoder     the input is encoded, the output generated; sinusoidal positions along the sequence
+    + positions 2d      every cell knows its row and column, and how far it is from the other edges
+    + colours           colours are labels by order of appearance: permuting them permutes the logits
+    + bridge            demonstration pairs are encoded too, and reach the decoder
+
+    from tasks.arc.model import ArcModel; model = ArcModel.from_pretrained("outputs/runs/arc_champion-001")
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from tasks.arc.colours import ColourCode, colour_code, n_labels
+from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
+from tasks.arc.layers import Block, Cache, Rotation, rotation
+from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
+
+IGNORE = -100
+
+
+class ArcConfig(PreTrainedConfig):
+    """Sizes and flags; the names are those of `tasks.arc.options.ArcModelOptions`, where they are explained."""
+
+    model_type = "arc_grids"
+
+    def __init__(
+        self,
+        architecture: str = "encoder_decoder",
+        positions: str = "2d",
+        colours: str = "equivariant",
+        bridge: str = "cross_attention",
+        hidden_size: int = 128,
+        num_encoder_layers: int = 2,
+        num_hidden_layers: int = 2,
+        num_context_layers: int = 1,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 344,
+        dropout: float = 0.0,
+        init_scale: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        self.architecture, self.positions, self.colours, self.bridge = architecture, positions, colours, bridge
+        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
+        self.num_encoder_layers, self.num_hidden_layers = num_encoder_layers, num_hidden_layers
+        self.num_context_layers, self.num_attention_heads = num_context_layers, num_attention_heads
+        self.dropout, self.init_scale = dropout, init_scale
+        self.vocab_size = VOCABULARY_SIZE
+        defaults = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "tie_word_embeddings": False}
+        super().__init__(**{**defaults, **kwargs})
+
+
+@dataclass
+class ArcOutput(ModelOutput):
+    """loss: nats per predicted token; logits: (B, L, VOCABULARY_SIZE), for each label the logits that predict it."""
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+@dataclass
+class Memory:
+    """What the decoder sees of input and demonstrations.
+
+    Attributes:
+        keys_values: of each decoder block's cross-attention; None for a decoder alone.
+        mask: (B, 1, 1, L) bool, or None where nothing is padded.
+        pooled: (B, hidden_size), the demonstrations as one vector, for the ConcatMLP bridge.
+    """
+
+    keys_values: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    mask: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
+
+
+class ArcModel(PreTrainedModel):
+    """All the models of the ladder.
+
+    `input_ids` (B, L) are the input grid's tokens; for a decoder alone everything up to the last token but one, of which
+    the labels are the end. `context_ids` (B, P, L) are the demonstrations, each as `input BOS output EOS`. `labels` (B, L)
+    are what is to be predicted, the output grid's tokens and EOS, not shifted; `IGNORE` elsewhere. PAD is on the right.
+    """
+
+    config_class = ArcConfig
+    main_input_name = "input_ids"
+
+    def __init__(self, config: ArcConfig) -> None:
+        super().__init__(config)
+        size = config.hidden_size
+        self.has_encoder = config.architecture == "encoder_decoder"
+        self.is_2d = config.positions == "2d"
+        has_context = config.bridge in ("concat_mlp", "cross_attention")
+        self.embedding = nn.Embedding(n_labels(config.colours), size)
+        self.embedding_dropout = nn.Dropout(config.dropout)
+        self.encoder = _stack(config, config.num_encoder_layers if self.has_encoder else 0, has_memory=False)
+        self.context_encoder = _stack(config, config.num_context_layers if has_context else 0, has_memory=False)
+        self.decoder = _stack(config, config.num_hidden_layers, has_memory=self.has_encoder)
+        self.final_norm = nn.LayerNorm(size, bias=False)
+        self.head = nn.Linear(size, n_labels(config.colours), bias=False)
+        if self.has_encoder:
+            self.memory_norm = nn.LayerNorm(size, bias=False)
+            self.part = nn.Embedding(3, size)  # the query's input, a demonstration's input, its output
+        if self.is_2d:
+            self.from_edge = nn.ModuleList([nn.Embedding(EDGE_LIMIT, size) for _ in range(4)])
+        if config.bridge == "concat_mlp":
+            self.concat_mlp = nn.Sequential(nn.Linear(2 * size, size), nn.GELU(), nn.Linear(size, size))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, 0.0, self.config.init_scale)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The colours and special tokens."""
+        return self.embedding
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """The head."""
+        return self.head
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        labels: torch.Tensor,
+        context_ids: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> ArcOutput:
+        """Teacher forcing. The loss is the mean over what is to be predicted; 0 where that is nothing."""
+        code = colour_code(self.config.colours, input_ids, context_ids)
+        if self.has_encoder:
+            seen = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
+            seen, memory = seen.masked_fill(seen == IGNORE, PAD), self.remember(input_ids, context_ids, code)
+        else:
+            seen, memory = input_ids.long(), Memory()
+        index = torch.arange(seen.shape[1], device=seen.device)[None]
+        hidden = self.decode(seen, code, memory, index, next_places(seen) if self.is_2d else [])
+        logits = code.logits(self.head(hidden))
+        total = F.cross_entropy(
+            logits.flatten(0, 1).float(), labels.flatten().long(), ignore_index=IGNORE, reduction="sum"
+        )
+        count = (labels != IGNORE).sum() if num_items_in_batch is None else num_items_in_batch
+        return ArcOutput(loss=total / torch.as_tensor(count, device=total.device).clamp(min=1), logits=logits)
+
+    def remember(self, input_ids: torch.Tensor, context_ids: torch.Tensor | None, code: ColourCode) -> Memory:
+        """Encode the input grid, and the demonstrations if there is a bridge."""
+        states, places, real = self._encode(self.encoder, input_ids.long(), code)
+        pooled = None
+        if len(self.context_encoder):
+            if context_ids is None:
+                raise ValueError(f"the bridge {self.config.bridge} needs context_ids, the demonstration pairs")
+            batch, n_pairs, _ = context_ids.shape
+            pairs = context_ids.long().flatten(0, 1)
+            found, found_places, found_real = self._encode(self.context_encoder, pairs, code.repeated(n_pairs))
+            if self.config.bridge == "concat_mlp":
+                weight = found_real[..., None] / found_real.sum(dim=1)[:, None, None]
+                pooled = (found * weight).sum(dim=1).unflatten(0, (batch, n_pairs)).mean(dim=1)
+            else:
+                together = [(states, found), (real, found_real), *zip(places, found_places, strict=True)]
+                states, real, *places = [
+                    torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1) for own, other in together
+                ]
+        states, rotated = self.memory_norm(states), self._axial(places)
+        keys_values = [block.cross_attention.keys_values(states, rotated) for block in self.decoder]  # pyright: ignore
+        return Memory(keys_values, _mask(real), pooled)
+
+    def decode(
+        self,
+        ids_BL: torch.Tensor,
+        code: ColourCode,
+        memory: Memory,
+        index_BL: torch.Tensor,
+        places: list[torch.Tensor],
+        mask: torch.Tensor | None = None,
+        caches: list[Cache] | None = None,
+    ) -> torch.Tensor:
+        """Hidden states (B, L, hidden_size) that predict the token behind each of `ids_BL`.
+
+        Arguments:
+            index_BL: the tokens' numbers in their sequence. places: row and column of the tokens behind them (2d only).
+            mask: which tokens may be seen; None: those before.
+            caches: during generation, of each block.
+        """
+        hidden = self._embed(ids_BL, code, index_BL, places)
+        own = self._axial(places) if self.has_encoder else rotation([index_BL], self.head_size)
+        for number, block in enumerate(self.decoder):
+            hidden = block(
+                hidden,
+                own,
+                mask=mask,
+                causal=mask is None,
+                memory=None if memory.keys_values is None else memory.keys_values[number],
+                memory_rotated=own,
+                memory_mask=memory.mask,
+                cache=None if caches is None else caches[number],
+            )
+        hidden = self.final_norm(hidden)
+        if memory.pooled is not None:
+            wide = memory.pooled[:, None].expand(-1, hidden.shape[1], -1)
+            hidden = hidden + self.concat_mlp(torch.cat([hidden, wide], dim=-1))
+        return hidden
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.config.hidden_size // self.config.num_attention_heads
+
+    def _encode(
+        self, stack: nn.ModuleList, ids_BL: torch.Tensor, code: ColourCode
+    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+        """States (B, L, hidden_size), rows and columns, and which tokens are no padding."""
+        places = cell_places(ids_BL) if self.is_2d else []
+        index = torch.arange(ids_BL.shape[1], device=ids_BL.device)[None]
+        behind_bos = (ids_BL == BOS).cumsum(dim=1)
+        part = torch.zeros_like(ids_BL) if stack is self.encoder else 1 + behind_bos
+        hidden = self._embed(ids_BL, code, index, places) + self.part(part)
+        real, rotated = ids_BL != PAD, self._axial(places[:2])
+        for block in stack:
+            hidden = block(hidden, rotated, mask=_mask(real))
+        return hidden, places[:2], real
+
+    def _embed(
+        self, ids_BL: torch.Tensor, code: ColourCode, index_BL: torch.Tensor, places: list[torch.Tensor]
+    ) -> torch.Tensor:
+        hidden = self.embedding(code.labels(ids_BL))
+        if not self.is_2d and self.has_encoder:
+            hidden = hidden + sinusoids(index_BL, self.config.hidden_size, hidden.dtype)
+        # From the top and the left edge, and, where the whole grid is known, from the bottom and the right one.
+        for table, place in zip(self.from_edge if self.is_2d else (), places, strict=False):
+            hidden = hidden + table(place.clamp(max=EDGE_LIMIT - 1))
+        return self.embedding_dropout(hidden)
+
+    def _axial(self, places: list[torch.Tensor]) -> Rotation | None:
+        return rotation(places, self.head_size) if self.is_2d else None
+
+
+def _stack(config: ArcConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:
+    sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
+    return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
+
+
+def _mask(real_BL: torch.Tensor) -> torch.Tensor | None:
+    """For attention, (B, 1, 1, L); None where nothing is padded, which is faster."""
+    return None if bool(real_BL.all()) else real_BL[:, None, None]
+
+
+AutoConfig.register(ArcConfig.model_type, ArcConfig)
+AutoModel.register(ArcConfig, ArcModel)

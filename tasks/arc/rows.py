@@ -1,0 +1,167 @@
+"""A split as tensors: batches are gathered, turned, recoloured and written as tokens, all rows at once."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tasks.arc.grids import (
+    BOS,
+    EOS,
+    N_COLOURS,
+    N_DIHEDRAL,
+    PAD,
+    Grids,
+    column_of,
+    joined,
+    random_colours,
+    recoloured,
+    tokens,
+    turned,
+)
+from tasks.arc.generators.concept import LARGEST_SIDE
+from tasks.arc.model import IGNORE, ArcConfig
+from trainers.errors import UserError
+
+Batch = dict[str, torch.Tensor]
+
+
+class EpisodeRows(Dataset):
+    """The episodes of a split: an input and an output grid, and demonstrations of the same task.
+
+    Attributes:
+        split: the split's name. table: its `datasets.Dataset`. tasks: the task of every row.
+        inputs, outputs: the grids of N rows; context_inputs, context_outputs: of N * P demonstrations.
+        length_N: tokens of input and output, by which rows are grouped with `train_sampling_strategy: group_by_length`.
+    """
+
+    def __init__(self, split: str, table: datasets.Dataset, config: ArcConfig, options: dict[str, Any]) -> None:
+        self.split, self.table, self.config, self.options = split, table, config, options
+        self.tasks = _tasks(split, table)
+        self.inputs, self.outputs = _grids(table, "input"), _grids(table, "output")
+        self.context_inputs, self.context_outputs = _grids(table, "context_inputs"), _grids(table, "context_outputs")
+        self.n_context = len(self.context_inputs) // len(table)
+        self.length_N = self.inputs.length_B + self.outputs.length_B
+        side = int(options["max_side"])
+        self.longest_answer = side * (side + 1)  # tokens of the largest grid there may be, and EOS
+        # Rows of one task lie together; drawing demonstrations needs where they begin and how many they are.
+        _, first, code, count = np.unique(self.tasks, return_index=True, return_inverse=True, return_counts=True)
+        self._start_N, self._count_N = first[code], count[code]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """`input_ids`, `labels` and, if the model has a bridge for them, `context_ids`; see `ArcModel`."""
+        return self.batch(*self.episodes(rows))
+
+    def episodes(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
+        """Input, output (B grids each) and demonstrations (B * P) of rows; training rows varied as the options ask.
+
+        What is random follows from the seed and the rows' numbers, so that it is the same wherever and whenever a batch
+        is made: in another process, after an interruption.
+        """
+        index_B = torch.tensor(rows)
+        context_C = (index_B[:, None] * self.n_context + torch.arange(self.n_context)).flatten()
+        parts = [self.inputs[index_B], self.outputs[index_B], self.context_inputs[context_C], self.context_outputs[context_C]]
+        if self.split != "train":
+            return tuple(parts)  # pyright: ignore[reportReturnType]
+        rng = np.random.default_rng([self.options["dataset_seed"], *rows])
+        if self.options["resample_context"]:
+            drawn_C = self.draw_context(np.array(rows), rng)
+            parts[2:] = [self.inputs[drawn_C], self.outputs[drawn_C]]
+        times = [1, 1, self.n_context, self.n_context]
+        if self.options["augment_dihedral"]:
+            which_B = torch.from_numpy(rng.integers(N_DIHEDRAL, size=len(rows)))
+            parts = [turned(part, which_B.repeat_interleave(n)) for part, n in zip(parts, times, strict=True)]
+        if self.options["augment_colours"]:
+            colours_BV = random_colours(len(rows), rng)
+            parts = [recoloured(part, colours_BV.repeat_interleave(n, 0)) for part, n in zip(parts, times, strict=True)]
+        return tuple(parts)  # pyright: ignore[reportReturnType]
+
+    def draw_context(self, rows_B: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """For every row P other rows of its task, all different, (B * P,)."""
+        others_B = self._count_N[rows_B] - 1
+        keys = rng.random((len(rows_B), int(others_B.max())))
+        keys[np.arange(keys.shape[1]) >= others_B[:, None]] = np.inf
+        drawn_BP = np.argsort(keys, axis=1)[:, : self.n_context]
+        own_B = rows_B - self._start_N[rows_B]
+        drawn_BP += drawn_BP >= own_B[:, None]
+        return torch.from_numpy((drawn_BP + self._start_N[rows_B, None]).ravel())
+
+    def batch(self, before: Grids, after: Grids, shown: Grids, shown_after: Grids) -> Batch:
+        """Episodes as the model takes them."""
+        answer, _ = joined([(tokens(after), after.length_B), column_of(EOS, len(after))])
+        prompt, prompt_len_B = self._prompt(before, shown, shown_after)
+        if self.config.architecture == "decoder_only":
+            whole, _ = joined([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])
+            is_answer = (torch.arange(whole.shape[1]) > prompt_len_B[:, None]) & (whole != PAD)
+            return {"input_ids": whole[:, :-1], "labels": whole.long().masked_fill(~is_answer, IGNORE)[:, 1:]}
+        labels = answer.long().masked_fill(answer == PAD, IGNORE)
+        return {"input_ids": prompt, "labels": labels, **self._context(shown, shown_after)}
+
+    def prompts(self, rows: list[int]) -> Batch:
+        """What generation begins with: `input_ids`, and `context_ids` if the model has a bridge for them."""
+        before, _, shown, shown_after = self.episodes(rows)
+        context = {} if self.config.architecture == "decoder_only" else self._context(shown, shown_after)
+        return {"input_ids": self._prompt(before, shown, shown_after)[0], **context}
+
+    def _prompt(self, before: Grids, shown: Grids, shown_after: Grids) -> tuple[torch.Tensor, torch.Tensor]:
+        """The input grid; behind the demonstrations with the bridge `prompt`."""
+        pieces = [(tokens(before), before.length_B)]
+        if self.config.bridge == "prompt":
+            ids, length = self._pairs(shown, shown_after)
+            for number in reversed(range(self.n_context)):
+                pieces.insert(0, (ids[number :: self.n_context], length[number :: self.n_context]))
+        return joined(pieces)
+
+    def _context(self, shown: Grids, shown_after: Grids) -> Batch:
+        if self.config.bridge not in ("concat_mlp", "cross_attention"):
+            return {}
+        ids, _ = self._pairs(shown, shown_after)
+        return {"context_ids": ids.unflatten(0, (-1, self.n_context))}
+
+    def _pairs(self, shown: Grids, shown_after: Grids) -> tuple[torch.Tensor, torch.Tensor]:
+        """Every demonstration as `input BOS output EOS`, and its length."""
+        bos, eos = column_of(BOS, len(shown)), column_of(EOS, len(shown))
+        return joined([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
+
+
+def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:
+    missing = {"task", "input", "output", "context_inputs", "context_outputs"} - set(table.column_names)
+    if missing or len(table) == 0:
+        found = f"only {', '.join(table.column_names)}" if missing else "no rows"
+        raise UserError(f"split {split} has {found}; build the dataset again, or give another --dataset")
+    tasks = np.array(table["task"])
+    if (np.diff(np.unique(tasks, return_inverse=True)[1]) != 0).sum() + 1 != len(set(tasks.tolist())):
+        raise UserError(f"split {split} has the rows of a task in several places; build the dataset again")
+    return tasks
+
+
+def _grids(table: datasets.Dataset, name: str) -> Grids:
+    """A column of grids (or of lists of them, all as long) as tensors.
+
+    Raises:
+        UserError: something that is no grid of colours 0-9.
+    """
+    column: Any = table.with_format("arrow")[:][name].combine_chunks()
+    while column.type.value_type.value_type.num_fields:  # demonstrations: a list of grids in every row
+        column = column.flatten()
+    height_N = np.diff(column.offsets.to_numpy())
+    lines = column.flatten()
+    width_R, values = np.diff(lines.offsets.to_numpy()), lines.flatten().to_numpy()
+    first_N = np.concatenate([[0], np.cumsum(height_N)[:-1]])
+    if height_N.min(initial=1) < 1 or max(height_N.max(), width_R.max()) > LARGEST_SIDE or width_R.min() < 1:
+        raise UserError(f"a grid in the column {name} has a side that is not 1 to {LARGEST_SIDE}; build the dataset again")
+    width_N = width_R[first_N]
+    grid_R = np.repeat(np.arange(len(height_N)), height_N)
+    if (width_R != width_N[grid_R]).any() or values.max() >= N_COLOURS:
+        raise UserError(f"the column {name} has a grid with uneven rows or a colour above 9; build the dataset again")
+    side = int(max(height_N.max(), width_N.max()))
+    cells = np.full((len(height_N), side, side), PAD, dtype=np.uint8)
+    row_R = np.arange(len(grid_R)) - first_N[grid_R]
+    column_V = np.arange(len(values)) - np.repeat(np.cumsum(width_R) - width_R, width_R)
+    cells[np.repeat(grid_R, width_R), np.repeat(row_R, width_R), column_V] = values
+    return Grids(torch.from_numpy(cells), torch.from_numpy(height_N.astype(np.int64)), torch.from_numpy(width_N.astype(np.int64)))

@@ -1,0 +1,166 @@
+"""The Trainer of `arc`: generates every output grid, twice, and scores it with the trivial baselines beside."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel
+
+from tasks.arc import baselines
+from tasks.arc.decoding import encode, generate, second_attempt
+from tasks.arc.grids import N_COLOURS, NAMES, read_grid
+from tasks.arc.metric import same
+from tasks.arc.model import ArcConfig, ArcModel
+from tasks.arc.pictures import Episode, episodes_figure, per_task_figure
+from tasks.arc.rows import EpisodeRows
+from trainers.base import WorldTrainer
+from trainers.contract import Assessment, SummarySpec
+
+SHOWN = 4  # examples in the console and in the tracked table
+DRAWN = 8  # episodes in the picture
+
+
+class ArcTrainer(WorldTrainer):
+    """Trains on episodes; evaluation generates."""
+
+    summary = SummarySpec(
+        label="generated exact match",
+        value_label="exact match of a row (0 or 1)",
+        lines={0.5: "half of the grids", 1: "all grids"},
+        limits=(0, 1.02),
+        log=False,
+    )
+
+    def rows(self, split: str) -> EpisodeRows:
+        """The split as episodes."""
+        config = cast(ArcConfig, self.network_config)
+        return EpisodeRows(split, self.data.splits[split], config, dict(self.data.metadata["options"]))
+
+    def make_processor(self, model: PreTrainedModel) -> None:
+        """Grids need no tokenizer."""
+
+    def describe_row(self, split: str, row: int) -> str:
+        """The tokens of the sequence that is trained on, and whether the loss sees them."""
+        batch = self.rows(split).__getitems__([row])
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+        shown = [f"  input    {' '.join(NAMES[token] for token in ids)}"]
+        for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist():
+            shown.append(f"  context  {' '.join(NAMES[token] for token in pair)}")
+        return "\n".join([*shown, f"  loss on  {' '.join(NAMES[token] for token in labels if token >= 0)}"])
+
+    def assess(self, rows: EpisodeRows) -> Assessment:
+        """Generate two attempts for every row and compare them with the true grids."""
+        attempts, cells = self._answers(rows)
+        return self.score(rows, attempts, cells)
+
+    def score(self, rows: EpisodeRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Assessment:
+        """Score two attempts a row (None: no grid) and the cells predicted under teacher forcing."""
+        inputs, true = rows.inputs.list(), rows.outputs.list()
+        readable = [[[] if grid is None else grid for grid in tried] for tried in attempts]
+        metrics = self.metric.compute(
+            predictions=[[np.asarray(grid).tolist() for grid in tried] for tried in readable],
+            references=[grid.tolist() for grid in true],
+            inputs=[grid.tolist() for grid in inputs],
+            teacher_forced=[row.tolist() for row in cells],
+        )
+        common = self._common(rows)
+        trivial = {f"baseline_{name}": value for name, value in baselines.scores(inputs, true, common).items()}
+        right = np.array([same(tried[0], grid) for tried, grid in zip(readable, true, strict=True)], dtype=float)
+        guessed = [[same(a, grid), same(b, grid)] for a, b, grid in zip(inputs, common, true, strict=True)]
+        names = sorted(set(rows.tasks.tolist()))
+        of_task = [rows.tasks == name for name in names]
+        per_task = [float(right[chosen].mean()) for chosen in of_task]
+        trivial_per_task = [float(np.array(guessed)[chosen].mean(axis=0).max()) for chosen in of_task]
+        step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
+        return Assessment(
+            metrics={
+                **metrics,
+                **trivial,
+                "baseline_exact_match": max(trivial["baseline_copy_exact_match"], trivial["baseline_common_exact_match"]),
+                **{f"exact_match_{name}": value for name, value in zip(names, per_task, strict=True)},
+                **{f"baseline_exact_match_{name}": v for name, v in zip(names, trivial_per_task, strict=True)},
+            },
+            samples=_samples(rows, [tried[0] for tried in attempts], true),
+            values=right,
+            figures={
+                "episodes.png": lambda: episodes_figure(_episodes(rows, attempts), step),
+                "per_task.png": lambda: per_task_figure(names, per_task, trivial_per_task, step),
+            },
+        )
+
+    def _common(self, rows: EpisodeRows) -> list[np.ndarray]:
+        """For every row the most common output of its task in training, or among its demonstrations."""
+        shown, n = rows.context_outputs.list(), rows.n_context
+        return [
+            self._common_in_training.get(task, baselines.most_common(shown[row * n : (row + 1) * n]))
+            for row, task in enumerate(rows.tasks.tolist())
+        ]
+
+    @cached_property
+    def _common_in_training(self) -> dict[str, np.ndarray]:
+        train = cast(EpisodeRows, self.train_dataset)
+        outputs = train.outputs.list()
+        by_task: dict[str, list[np.ndarray]] = {}
+        for task, grid in zip(train.tasks.tolist(), outputs, strict=True):
+            by_task.setdefault(task, []).append(grid)
+        return {task: baselines.most_common(grids) for task, grids in by_task.items()}
+
+    def _answers(self, rows: EpisodeRows) -> tuple[list[list[Any]], list[np.ndarray]]:
+        """Two attempts and the teacher-forced cells of every row; every process does its share."""
+        state = PartialState()
+        by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
+        found = []
+        for chosen in by_length.split(self.args.eval_batch_size):
+            found += zip(chosen.tolist(), *self._answer(rows, chosen.tolist()), strict=True)
+        if state.num_processes > 1:
+            found = gather_object(found)
+        found.sort(key=lambda answer: answer[0])
+        return [[first, second] for _, first, second, _ in found], [cells for *_, cells in found]
+
+    @torch.no_grad()
+    def _answer(self, rows: EpisodeRows, chosen: list[int]) -> tuple[list[Any], list[Any], list[np.ndarray]]:
+        model = cast(ArcModel, self.network)
+        forced = {name: part.to(model.device) for name, part in rows.__getitems__(chosen).items()}
+        predicted = model(**forced).logits[..., :N_COLOURS].argmax(dim=-1).cpu().numpy()
+        is_cell = ((forced["labels"] >= 0) & (forced["labels"] < N_COLOURS)).cpu().numpy()
+        prompts = encode(model, **{name: part.to(model.device) for name, part in rows.prompts(chosen).items()})
+        first = generate(model, prompts, rows.longest_answer)
+        second = second_attempt(model, prompts, rows.longest_answer, first)
+        grids = [[read_grid(ids) for ids in attempt.cpu().numpy()] for attempt in (first.ids_BT, second)]
+        return grids[0], grids[1], [cells[known] for cells, known in zip(predicted, is_cell, strict=True)]
+
+
+def _samples(rows: EpisodeRows, generated: Sequence[Any], true: Sequence[np.ndarray]) -> dict[str, list[Any]]:
+    chosen = _one_of_each_task(rows)[:SHOWN]
+    return {
+        "task": [str(rows.tasks[row]) for row in chosen],
+        "expected": [_text(true[row]) for row in chosen],
+        "generated": ["no grid" if generated[row] is None else _text(generated[row]) for row in chosen],
+    }
+
+
+def _episodes(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[Episode]:
+    n, drawn = rows.n_context, []
+    for row in _one_of_each_task(rows)[:DRAWN]:
+        context = range(row * n, (row + 1) * n)
+        pairs = [(rows.context_inputs.numpy(place), rows.context_outputs.numpy(place)) for place in context]
+        drawn.append(Episode(str(rows.tasks[row]), pairs, rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0]))
+    return drawn
+
+
+def _one_of_each_task(rows: EpisodeRows) -> list[int]:
+    """The first row of every task, then the second of every one, and so on."""
+    seen: dict[str, int] = {}
+    rank = []
+    for row, task in enumerate(rows.tasks.tolist()):
+        rank.append((seen.setdefault(task, 0), row))
+        seen[task] += 1
+    return [row for _, row in sorted(rank)]
+
+
+def _text(grid: np.ndarray) -> str:
+    return "/".join("".join(map(str, line)) for line in grid.tolist())
