@@ -33,7 +33,8 @@ class RunOptions:
     early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
     keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all")
     restart_epochs: float | None = option(
-        None, "cosine learning rate, restarted every so many epochs, constant within one; instead of --lr_scheduler_type"
+        None,
+        "cosine learning rate, restarted every so many epochs, constant within one; instead of --lr_scheduler_type",
     )
     min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")

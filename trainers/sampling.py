@@ -27,7 +27,9 @@ class GroupedByLength(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         order = torch.randperm(len(self), generator=generator)
-        sorted_ = [part[self.length_N[part].argsort()] for part in order.split(_BATCHES_SORTED_TOGETHER * self.batch_size)]
+        sorted_ = [
+            part[self.length_N[part].argsort()] for part in order.split(_BATCHES_SORTED_TOGETHER * self.batch_size)
+        ]
         batches = list(torch.cat(sorted_).split(self.batch_size))
         last = batches.pop() if len(batches[-1]) < self.batch_size else None  # an incomplete batch must stay the last
         shuffled = [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]

@@ -11,8 +11,8 @@ def warm_restarts(
 ) -> LambdaLR:
     """Cosine from `learning_rate` towards `least`, restarted every `epochs` epochs, constant within an epoch.
 
-    It is `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts` stepped once an epoch (Loshchilov & Hutter 2017): with 6
-    epochs the rate takes six values, and never `least` itself.
+    It is `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts` stepped once an epoch (Loshchilov & Hutter 2017): with
+    6 epochs the rate takes six values, and never `least` itself.
     """
 
     def factor(step: int) -> float:

@@ -1,8 +1,8 @@
 """What can be scored without understanding anything: the trivial baselines that stand beside every metric.
 
-    copy    the output is the input
-    common  the output is the most common output of the task's training pairs (of its demonstrations, if it has none)
-    repeat  every cell is what the true cell before it is (black at first); it needs the true cells, so it generates nothing
+copy    the output is the input
+common  the output is the most common output of the task's training pairs (of its demonstrations, if it has none)
+repeat  every cell is what the true cell before it is (black at first); it needs the true cells, so it generates nothing
 """
 
 from collections import Counter
@@ -32,7 +32,10 @@ def scores(
     guesses: Mapping[str, Sequence[np.ndarray]] = {"copy": inputs, "common": common}
     for name, guess in guesses.items():
         cells = [_laid_over(grid, true) for grid, true in zip(guess, references, strict=True)]
-        measured = {**generated_scores([[grid] for grid in guess], references), **cell_scores(cells, references, inputs)}
+        measured = {
+            **generated_scores([[grid] for grid in guess], references),
+            **cell_scores(cells, references, inputs),
+        }
         found |= {f"{name}_{metric}": value for metric, value in measured.items() if metric != "parse_rate"}
     repeated = [np.concatenate([[0], grid.ravel()[:-1]]) for grid in references]
     return found | {f"repeat_{metric}": value for metric, value in cell_scores(repeated, references, inputs).items()}

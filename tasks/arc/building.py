@@ -17,9 +17,9 @@ def build_model(options: ArcModelOptions, data: StoredDataset) -> ArcModel:
     heads = 4 if options.positions == "2d" else 2
     if options.hidden_size % (options.num_attention_heads * heads):
         raise UserError(
-            f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads} gives heads of"
-            f" size {options.hidden_size / options.num_attention_heads:g}; positions {options.positions} need a multiple"
-            f" of {heads}"
+            f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads} gives heads"
+            f" of size {options.hidden_size / options.num_attention_heads:g}; positions {options.positions} need a"
+            f" multiple of {heads}"
         )
     if options.architecture == "decoder_only":
         wrong = [

@@ -1,8 +1,8 @@
 """How colours are given to a model: as they are, or as labels by order of appearance.
 
-The second makes a model equivariant: exchange colours in demonstrations and input, and the labels stay what they were, so
-the logits are the same and only stand under the exchanged colours. Black is the background in all tasks and keeps its label.
-Colours that have not appeared share one label, and its probability is divided equally among them.
+The second makes a model equivariant: exchange colours in demonstrations and input, and the labels stay what they were,
+so the logits are the same and only stand under the exchanged colours. Black is the background in all tasks and keeps
+its label. Colours that have not appeared share one label, and its probability is divided equally among them.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,7 @@ Splits are by task and by pair: `train`; `validation` and `test`, held-out pairs
 held-out pairs of tasks of which nothing is trained on, shown with their own demonstrations.
 """
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from tasks.arc.sources import ArcTask, load_source
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
+Query = tuple[Pair, list[Pair]]
+"""A pair whose output is to be predicted, and the pairs shown beside it."""
 GRID = List(List(Value("uint8")))
 FEATURES = Features(
     {
@@ -44,7 +45,8 @@ def build(options: ArcOptions) -> BuiltDataset:
     seen = without_contamination(seen, unseen, notes)
     if not seen:
         raise UserError(
-            f"no task of --train_source {options.train_source} is left to train on; " + "; ".join(notes or ["it is empty"])
+            f"no task of --train_source {options.train_source} is left to train on; "
+            + "; ".join(notes or ["it is empty"])
         )
     n = options.n_context
     splits = {
@@ -66,7 +68,7 @@ def build(options: ArcOptions) -> BuiltDataset:
 
 
 def without_contamination(seen: Sequence[ArcTask], unseen: Sequence[ArcTask], notes: list[str]) -> list[ArcTask]:
-    """The training tasks that share neither name nor any pair with an unseen one; `notes` says how many were dropped."""
+    """The training tasks that share neither name nor pair with an unseen one; `notes` says how many were dropped."""
     names = {task.name for task in unseen}
     pairs = {_key(pair) for task in unseen for pair in task.demonstrations + task.tests}
     clean = [
@@ -75,15 +77,15 @@ def without_contamination(seen: Sequence[ArcTask], unseen: Sequence[ArcTask], no
         if task.name not in names and not any(_key(pair) in pairs for pair in task.demonstrations + task.tests)
     ]
     if dropped := len(seen) - len(clean):
-        notes.append(f"{dropped} of {len(seen)} training tasks are left out, because an unseen task has their name or a pair of theirs")
+        notes.append(
+            f"{dropped} of {len(seen)} training tasks are left out, as an unseen task has their name or a pair of theirs"
+        )
     return clean
 
 
 def _load(options: ArcOptions, source: str, unseen: bool) -> list[ArcTask]:
     n_held_out = options.n_val + options.n_test
-    return load_source(
-        source, unseen, options.pairs_per_task, n_held_out, options.max_side, options.dataset_seed
-    )
+    return load_source(source, unseen, options.pairs_per_task, n_held_out, options.max_side, options.dataset_seed)
 
 
 def _fitting(tasks: Sequence[ArcTask], options: ArcOptions, notes: list[str]) -> list[ArcTask]:
@@ -98,7 +100,9 @@ def _fitting(tasks: Sequence[ArcTask], options: ArcOptions, notes: list[str]) ->
     ]
     n_before, n_after = (sum(len(task.demonstrations) + len(task.tests) for task in part) for part in (tasks, fits))
     if n_after < n_before:
-        notes.append(f"{n_before - n_after} of {n_before} pairs are left out, because a side is longer than {options.max_side}")
+        notes.append(
+            f"{n_before - n_after} of {n_before} pairs are left out, because a side is longer than {options.max_side}"
+        )
     enough = [task for task in fits if len(task.demonstrations) > options.n_context]
     if len(enough) < len(fits):
         notes.append(
@@ -113,26 +117,31 @@ def _context(task: ArcTask, n_context: int, query: int) -> list[Pair]:
     return [pair for i, pair in enumerate(task.demonstrations[: n_context + 1]) if i != query][:n_context]
 
 
-def _held_out(task: ArcTask, n_context: int) -> list[tuple[Pair, list[Pair]]]:
+def _held_out(task: ArcTask, n_context: int) -> list[Query]:
     return [(pair, _context(task, n_context, -1)) for pair in task.tests]
 
 
-def _rows(tasks: Sequence[ArcTask], queries_of: Any) -> Dataset:
-    """One row per query of every task; `queries_of` gives pairs of query and context."""
-    queries = [(task.name, number, *query) for task in tasks for number, query in enumerate(queries_of(task))]
-    columns = {
-        "task": [name for name, _, _, _ in queries],
-        "pair": [number for _, number, _, _ in queries],
-        "input": [query[0].tolist() for _, _, query, _ in queries],
-        "output": [query[1].tolist() for _, _, query, _ in queries],
-        "context_inputs": [[pair[0].tolist() for pair in context] for *_, context in queries],
-        "context_outputs": [[pair[1].tolist() for pair in context] for *_, context in queries],
-    }
+def _rows(tasks: Sequence[ArcTask], queries_of: Callable[[ArcTask], list[Query]]) -> Dataset:
+    """One row for every query of every task."""
+    columns: dict[str, list[Any]] = {name: [] for name in FEATURES}
+    for task in tasks:
+        for number, (pair, context) in enumerate(queries_of(task)):
+            before, after = pair
+            row = (
+                task.name,
+                number,
+                before.tolist(),
+                after.tolist(),
+                [shown.tolist() for shown, _ in context],
+                [shown.tolist() for _, shown in context],
+            )
+            for name, value in zip(FEATURES, row, strict=True):
+                columns[name].append(value)
     return Dataset.from_dict(columns, features=FEATURES)
 
 
 def _side(pair: Pair) -> int:
-    return max(chain(*(grid.shape for grid in pair)))
+    return max(*pair[0].shape, *pair[1].shape)
 
 
 def _key(pair: Pair) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Grids as tensors, whole batches at a time: 2-D cells <-> token ids, turned, recoloured, read back.
 
-A grid is written row by row with ROW between rows: `1 2 ROW 3 4`. What is generated begins with BOS and ends with EOS, so
-its shape is generated too. Tensors of cells are named `cells_BSS`: (batch, side, side) uint8, PAD outside the grid.
+A grid is written row by row with ROW between rows: `1 2 ROW 3 4`. What is generated begins with BOS and ends with EOS,
+so its shape is generated too. Tensors of cells are named `cells_BSS`: (batch, side, side) uint8, PAD outside the grid.
 """
 
 from collections.abc import Sequence
@@ -98,11 +98,14 @@ def column_of(token: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def turned(grids: Grids, which_B: torch.Tensor) -> Grids:
-    """Every grid by one of the 8 symmetries of the square: bit 0 flips rows, bit 1 flips columns, bit 2 transposes last."""
+    """Every grid by one of the square's 8 symmetries: bit 0 flips rows, bit 1 flips columns, then bit 2 transposes."""
     side = grids.cells_BSS.shape[1]
     height_B, width_B = grids.height_B, grids.width_B
     transposed_B = which_B >= 4
-    new_height_B, new_width_B = torch.where(transposed_B, width_B, height_B), torch.where(transposed_B, height_B, width_B)
+    new_height_B, new_width_B = (
+        torch.where(transposed_B, width_B, height_B),
+        torch.where(transposed_B, height_B, width_B),
+    )
     r, c = torch.arange(side)[None, :, None], torch.arange(side)[None, None, :]
     t = transposed_B[:, None, None]
     row, column = torch.where(t, c, r), torch.where(t, r, c)  # where the cell stood before the transposition

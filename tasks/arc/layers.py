@@ -93,13 +93,18 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention where there is a memory, MLP; each with its norm before and the residual around."""
+    """Self-attention, cross-attention where there is a memory, MLP; each normed before, the residual around."""
 
-    def __init__(self, hidden_size: int, n_heads: int, intermediate_size: int, dropout: float, has_memory: bool) -> None:
+    def __init__(
+        self, hidden_size: int, n_heads: int, intermediate_size: int, dropout: float, has_memory: bool
+    ) -> None:
         super().__init__()
         self.self_norm, self.self_attention = nn.LayerNorm(hidden_size, bias=False), Attention(hidden_size, n_heads)
         if has_memory:
-            self.cross_norm, self.cross_attention = nn.LayerNorm(hidden_size, bias=False), Attention(hidden_size, n_heads)
+            self.cross_norm, self.cross_attention = (
+                nn.LayerNorm(hidden_size, bias=False),
+                Attention(hidden_size, n_heads),
+            )
         self.mlp_norm, self.mlp = nn.LayerNorm(hidden_size, bias=False), SwiGLU(hidden_size, intermediate_size)
         self.dropout = nn.Dropout(dropout)
 

@@ -10,7 +10,7 @@ import numpy as np
 _DESCRIPTION = "Exact match of generated ARC grids, shape included, and cell by cell under teacher forcing."
 _INPUTS = """
 Args:
-    predictions: for every row a list of attempts, the first one first; a grid is a list of rows, [] one that cannot be read.
+    predictions: for every row a list of attempts, the first one first; a grid is a list of rows, [] an unreadable one.
     references: the true output grids. inputs: the input grids.
     teacher_forced: for every row the colour predicted for each cell of the true output, row by row, when all cells
         before it are the true ones.
@@ -18,9 +18,9 @@ Returns, shares from 0 to 1:
     exact_match: the first attempt is the true grid. pass_at_2: one of the first two is (the ARC prize's score).
     shape_accuracy: the first attempt has the true shape. parse_rate: it is a grid at all.
     cell_accuracy: of all cells of all rows (micro). grid_accuracy: rows with every cell right, the shape given.
-    copy_rate, change_recall, change_precision: of rows whose output has the input's shape, cells predicted as in the input;
-        of cells that the rule changes, those predicted to change; of those predicted to change, those that the rule
-        changes. 0 where there are no such cells.
+    copy_rate, change_recall, change_precision: of rows whose output has the input's shape, cells predicted as in the
+        input; of cells that the rule changes, those predicted to change; of those predicted to change, those that the
+        rule changes. 0 where there are no such cells.
 """
 
 
@@ -39,9 +39,7 @@ class GridMatch(evaluate.Metric):
             ),
         )
 
-    def _compute(
-        self, predictions: Any, references: Any, inputs: Any, teacher_forced: Any
-    ) -> dict[str, float]:
+    def _compute(self, predictions: Any, references: Any, inputs: Any, teacher_forced: Any) -> dict[str, float]:
         if len(predictions) == 0:
             raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
         return {
@@ -52,7 +50,9 @@ class GridMatch(evaluate.Metric):
 
 def generated_scores(attempts: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
     """What is said of generated grids (see the metric); lists or arrays."""
-    right = np.array([[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)])
+    right = np.array(
+        [[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)]
+    )
     first = [tried[0] for tried in attempts]
     return {
         "exact_match": float(right[:, 0].mean()),

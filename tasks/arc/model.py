@@ -1,12 +1,12 @@
 """The grid models: one config, whose flags are the steps of the ladder from decoder-only to champion.
 
-    decoder_only        input grid and output grid as one sequence; rotary positions
-    encoder_decoder     the input is encoded, the output generated; sinusoidal positions along the sequence
-    + positions 2d      every cell knows its row and column, and how far it is from the other edges
-    + colours           colours are labels by order of appearance: permuting them permutes the logits
-    + bridge            demonstration pairs are encoded too, and reach the decoder
+decoder_only        input grid and output grid as one sequence; rotary positions
+encoder_decoder     the input is encoded, the output generated; sinusoidal positions along the sequence
++ positions 2d      every cell knows its row and column, and how far it is from the other edges
++ colours           colours are labels by order of appearance: permuting them permutes the logits
++ bridge            demonstration pairs are encoded too, and reach the decoder
 
-    from tasks.arc.model import ArcModel; model = ArcModel.from_pretrained("outputs/runs/arc_champion-001")
+from tasks.arc.model import ArcModel; model = ArcModel.from_pretrained("outputs/runs/arc_champion-001")
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
@@ -83,9 +83,9 @@ class Memory:
 class ArcModel(PreTrainedModel):
     """All the models of the ladder.
 
-    `input_ids` (B, L) are the input grid's tokens; for a decoder alone everything up to the last token but one, of which
-    the labels are the end. `context_ids` (B, P, L) are the demonstrations, each as `input BOS output EOS`. `labels` (B, L)
-    are what is to be predicted, the output grid's tokens and EOS, not shifted; `IGNORE` elsewhere. PAD is on the right.
+    `input_ids` (B, L) are the input grid's tokens; for a decoder alone the whole sequence without its last token.
+    `context_ids` (B, P, L) are the demonstrations, each as `input BOS output EOS`. `labels` (B, L) are what is to be
+    predicted, the output grid's tokens and EOS, not to be shifted again; `IGNORE` elsewhere. PAD is on the right.
     """
 
     config_class = ArcConfig
@@ -169,7 +169,8 @@ class ArcModel(PreTrainedModel):
             else:
                 together = [(states, found), (real, found_real), *zip(places, found_places, strict=True)]
                 states, real, *places = [
-                    torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1) for own, other in together
+                    torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
+                    for own, other in together
                 ]
         states, rotated = self.memory_norm(states), self._axial(places)
         keys_values = [block.cross_attention.keys_values(states, rotated) for block in self.decoder]  # pyright: ignore

@@ -14,13 +14,19 @@ class ArcOptions:
     train_source: str = option(
         "generated", "tasks to train on: generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder"
     )
-    unseen_source: str = option("generated", "tasks that are never trained on, from the same choice; none: no such tasks")
+    unseen_source: str = option(
+        "generated", "tasks that are never trained on, from the same choice; none: no such tasks"
+    )
     pairs_per_task: int = option(400, "pairs of every generated task, all different")
     n_val: int = option(20, "held-out pairs of every training task, evaluated during training")
     n_test: int = option(40, "held-out pairs of every task (all of an unseen one's), evaluated at the end")
-    max_side: int = option(30, "largest height or width of a generated grid; pairs of other sources that are larger are left out")
+    max_side: int = option(
+        30, "largest height or width of a generated grid; pairs of other sources that are larger are left out"
+    )
     n_context: int = option(2, "demonstration pairs shown beside an input")
-    resample_context: bool = option(False, "draw the demonstrations anew for every training batch, instead of fixed ones")
+    resample_context: bool = option(
+        False, "draw the demonstrations anew for every training batch, instead of fixed ones"
+    )
     augment_dihedral: bool = option(False, "turn and mirror every training episode at random")
     augment_colours: bool = option(False, "exchange the nine colours of every training episode at random")
     dataset_seed: int = option(307, "seed of the generators and of the splits")
@@ -39,9 +45,13 @@ class ArcOptions:
 class ArcModelOptions:
     """The steps of the ladder and the sizes; every name is one of `tasks.arc.model.ArcConfig`."""
 
-    architecture: Literal["decoder_only", "encoder_decoder"] = option("encoder_decoder", "one sequence, or input encoded")
+    architecture: Literal["decoder_only", "encoder_decoder"] = option(
+        "encoder_decoder", "one sequence, or input encoded"
+    )
     positions: Literal["1d", "2d"] = option("2d", "along the sequence, or rows and columns")
-    colours: Literal["table", "equivariant"] = option("equivariant", "one vector a colour, or labels by order of appearance")
+    colours: Literal["table", "equivariant"] = option(
+        "equivariant", "one vector a colour, or labels by order of appearance"
+    )
     bridge: Literal["none", "prompt", "concat_mlp", "cross_attention"] = option(
         "cross_attention", "how demonstrations reach the decoder (prompt: in front of the input, decoder_only)"
     )

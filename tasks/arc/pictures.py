@@ -32,7 +32,11 @@ def episodes_figure(episodes: Sequence[Episode], title: str) -> Figure:
     figure.suptitle(title)
     grid = figure.subplots(len(episodes), n_columns, squeeze=False)
     for line, episode in zip(grid, episodes, strict=True):
-        shown = [(f"{part} {n}", g) for n, pair in enumerate(episode.demonstrations, 1) for part, g in zip(("in", "out"), pair, strict=True)]
+        shown = [
+            (f"{part} {n}", g)
+            for n, pair in enumerate(episode.demonstrations, 1)
+            for part, g in zip(("in", "out"), pair, strict=True)
+        ]
         shown += [(f"{episode.task}: input", episode.given), ("expected", episode.expected)]
         for axes in line:
             axes.axis("off")

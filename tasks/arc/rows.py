@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from tasks.arc.generators.concept import LARGEST_SIDE
 from tasks.arc.grids import (
     BOS,
     EOS,
@@ -21,7 +22,6 @@ from tasks.arc.grids import (
     tokens,
     turned,
 )
-from tasks.arc.generators.concept import LARGEST_SIDE
 from tasks.arc.model import IGNORE, ArcConfig
 from trainers.errors import UserError
 
@@ -65,7 +65,12 @@ class EpisodeRows(Dataset):
         """
         index_B = torch.tensor(rows)
         context_C = (index_B[:, None] * self.n_context + torch.arange(self.n_context)).flatten()
-        parts = [self.inputs[index_B], self.outputs[index_B], self.context_inputs[context_C], self.context_outputs[context_C]]
+        parts = [
+            self.inputs[index_B],
+            self.outputs[index_B],
+            self.context_inputs[context_C],
+            self.context_outputs[context_C],
+        ]
         if self.split != "train":
             return tuple(parts)  # pyright: ignore[reportReturnType]
         rng = np.random.default_rng([self.options["dataset_seed"], *rows])
@@ -154,7 +159,9 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
     width_R, values = np.diff(lines.offsets.to_numpy()), lines.flatten().to_numpy()
     first_N = np.concatenate([[0], np.cumsum(height_N)[:-1]])
     if height_N.min(initial=1) < 1 or max(height_N.max(), width_R.max()) > LARGEST_SIDE or width_R.min() < 1:
-        raise UserError(f"a grid in the column {name} has a side that is not 1 to {LARGEST_SIDE}; build the dataset again")
+        raise UserError(
+            f"a grid in the column {name} has a side that is not 1 to {LARGEST_SIDE}; build the dataset again"
+        )
     width_N = width_R[first_N]
     grid_R = np.repeat(np.arange(len(height_N)), height_N)
     if (width_R != width_N[grid_R]).any() or values.max() >= N_COLOURS:
@@ -164,4 +171,6 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
     row_R = np.arange(len(grid_R)) - first_N[grid_R]
     column_V = np.arange(len(values)) - np.repeat(np.cumsum(width_R) - width_R, width_R)
     cells[np.repeat(grid_R, width_R), np.repeat(row_R, width_R), column_V] = values
-    return Grids(torch.from_numpy(cells), torch.from_numpy(height_N.astype(np.int64)), torch.from_numpy(width_N.astype(np.int64)))
+    return Grids(
+        torch.from_numpy(cells), torch.from_numpy(height_N.astype(np.int64)), torch.from_numpy(width_N.astype(np.int64))
+    )

