@@ -172,6 +172,7 @@ class ArcModel(PreTrainedModel):
                     torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
                     for own, other in together
                 ]
+                states, real, places = _without_gaps(states, real, places)
         states, rotated = self.memory_norm(states), self._axial(places)
         keys_values = [block.cross_attention.keys_values(states, rotated) for block in self.decoder]  # pyright: ignore
         return Memory(keys_values, _mask(real), pooled)
@@ -249,6 +250,16 @@ class ArcModel(PreTrainedModel):
 def _stack(config: ArcConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:
     sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
     return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
+
+
+def _without_gaps(
+    states_BLD: torch.Tensor, real_BL: torch.Tensor, places: list[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """The same tokens with all padding moved behind them, and as little of it as the longest row needs."""
+    length = int(real_BL.sum(dim=1).max())
+    order_BL = real_BL.int().argsort(dim=1, descending=True, stable=True)[:, :length]
+    states_BLD = states_BLD.gather(1, order_BL[..., None].expand(-1, -1, states_BLD.shape[2]))
+    return states_BLD, real_BL.gather(1, order_BL), [place.gather(1, order_BL) for place in places]
 
 
 def _mask(real_BL: torch.Tensor) -> torch.Tensor | None:
