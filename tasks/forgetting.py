@@ -9,9 +9,6 @@ folder; what is finished there already is used again. For every checkpoint the s
 and the error on real pairs that no run trained on; the table compares before and after.
 """
 
-import json
-import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +17,7 @@ from typing import Any
 from trainers import environment
 from trainers.errors import UserError, exit_code_of
 from trainers.options import option
-
-_RUN = environment.ROOT / "trainers" / "run.py"
+from trainers.studies import results_of, study_path, trained
 
 
 @dataclass
@@ -62,33 +58,17 @@ def _study(argv: list[str]) -> None:
     prefix = environment.resolved_prefix()
     study = read_study(study_path(given.study))
     folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
-    base = Path(given.base).expanduser().resolve() if given.base else _trained(folder / "base", study.base)
+    base = Path(given.base).expanduser().resolve() if given.base else trained(folder / "base", study.base)
     _check_tested(base)
     replay = {"replay_dataset": str(_replay_source(base))}
     runs = {}
     for name, flags in study.runs.items():
-        runs[name] = _trained(
-            folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})}
-        )
+        runs[name] = trained(folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})})
         _check_tested(runs[name])
 
     from tasks.forgetting_report import report
 
     report(folder, base, runs, study.reference)
-
-
-def study_path(name: str) -> Path:
-    """The file that `--study name` means.
-
-    Raises:
-        UserError: there is none.
-    """
-    studies = environment.ROOT / "configs" / "studies"
-    for path in (Path(name), studies / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(path.stem for path in studies.glob("*.yaml")))
-    raise UserError(f"there is no study {name!r}; configs/studies/ has: {known}")
 
 
 def read_study(path: Path) -> Study:
@@ -118,46 +98,6 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def _trained(folder: Path, flags: dict[str, Any]) -> Path:
-    """Train a run in `folder` unless this very run is finished there; return the folder.
-
-    Raises:
-        UserError: another run lies there, or the training failed.
-    """
-    from trainers import guards
-    from trainers.layers import strings, tokens
-
-    argv = [t for n, v in strings({**flags, "output_dir": str(folder)}, "study").items() for t in tokens(n, v)]
-    command = [sys.executable, str(_RUN), *argv]
-    if (folder / guards.MARKER).is_file():
-        found = guards.read_marker(folder).get("command", "no known command")
-        if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
-            raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
-        if (folder / "results.json").is_file():
-            print(f"finished already: {folder}", flush=True)
-            return folder
-        command += ["--resume_from_checkpoint", "last"] if _goes_on(folder) else ["--overwrite"]
-    print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
-    code = subprocess.run(command, cwd=environment.ROOT).returncode
-    if code != 0:
-        raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
-    return folder
-
-
-def _goes_on(folder: Path) -> bool:
-    """Whether an interrupted run has a checkpoint with steps left to do."""
-    from trainers import guards
-
-    checkpoint = guards.last_checkpoint(folder)
-    if checkpoint is None:
-        return False
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        return state["global_step"] < state["max_steps"]
-    except (ValueError, KeyError, TypeError):
-        return True  # damaged: resuming says so, and what to do
-
-
 def _check_tested(folder: Path) -> None:
     """A finished run must have what the study compares: its error on test pairs.
 
@@ -166,11 +106,7 @@ def _check_tested(folder: Path) -> None:
     """
     from tasks.forgetting_report import TESTED
 
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder} is no finished run (no readable results.json); give another") from error
-    if TESTED not in results:
+    if TESTED not in results_of(folder):
         raise UserError(f"{folder} has no {TESTED} in its results.json; the study needs runs on pairs, with --n_test")
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -51,6 +58,8 @@ class WorldTrainer(Trainer):
             processing_class=self.make_processor(model),
         )
         self.remove_callback(PrinterCallback)
+        if hasattr(self.train_dataset, "set_epoch"):
+            self.add_callback(_TellEpoch(self.train_dataset))
 
     @property
     def evaluated(self) -> list[str]:
@@ -60,7 +69,7 @@ class WorldTrainer(Trainer):
     def rows(self, split: str) -> Dataset:
         """The split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
 
-        It must carry the split's name as `split`.
+        It must carry the split's name as `split`. If it has `set_epoch`, it is told when one begins.
         """
         raise NotImplementedError
 
@@ -161,6 +170,19 @@ class WorldTrainer(Trainer):
         if not hasattr(self, "_parameter_count"):
             self._parameter_count = self.network.num_parameters()
         return 6 * self._parameter_count * inputs[self.network.main_input_name].numel()
+
+
+class _TellEpoch(TrainerCallback):
+    """Tells the training rows which epoch begins; the DataLoader would do so in a run of one process only."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Also in the middle of an epoch, when a run is resumed there."""
+        self.rows.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
 def _finished(batch: Any) -> Any:

@@ -127,10 +127,14 @@ def recoloured(grids: Grids, colours_BV: torch.Tensor) -> Grids:
     return Grids(flat.view_as(grids.cells_BSS), grids.height_B, grids.width_B)
 
 
-def random_colours(batch: int, rng: np.random.Generator) -> torch.Tensor:
-    """Tables for `recoloured`: the nine colours permuted, black and the special tokens as they are."""
-    table = np.tile(np.arange(VOCABULARY_SIZE, dtype=np.uint8), (batch, 1))
-    table[:, 1:N_COLOURS] = rng.permuted(table[:, 1:N_COLOURS], axis=1)
+def colours_in_order(keys_BC: np.ndarray) -> torch.Tensor:
+    """Tables for `recoloured`: the nine colours permuted, black and the special tokens as they are.
+
+    Arguments:
+        keys_BC: (B, 9) numbers, by whose order the colours are permuted.
+    """
+    table = np.tile(np.arange(VOCABULARY_SIZE, dtype=np.uint8), (len(keys_BC), 1))
+    table[:, 1:N_COLOURS] = 1 + np.argsort(keys_BC, axis=1)
     return torch.from_numpy(table)
 
 

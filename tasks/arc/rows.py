@@ -15,9 +15,9 @@ from tasks.arc.grids import (
     N_DIHEDRAL,
     PAD,
     Grids,
+    colours_in_order,
     column_of,
     joined,
-    random_colours,
     recoloured,
     tokens,
     turned,
@@ -38,7 +38,7 @@ class EpisodeRows(Dataset):
     """
 
     def __init__(self, split: str, table: datasets.Dataset, config: ArcConfig, options: dict[str, Any]) -> None:
-        self.split, self.table, self.config, self.options = split, table, config, options
+        self.split, self.table, self.config, self.options, self.epoch = split, table, config, options, 0
         self.tasks = _tasks(split, table)
         self.inputs, self.outputs = _grids(table, "input"), _grids(table, "output")
         self.context_inputs, self.context_outputs = _grids(table, "context_inputs"), _grids(table, "context_outputs")
@@ -60,8 +60,8 @@ class EpisodeRows(Dataset):
     def episodes(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
         """Input, output (B grids each) and demonstrations (B * P) of rows; training rows varied as the options ask.
 
-        What is random follows from the seed and the rows' numbers, so that it is the same wherever and whenever a batch
-        is made: in another process, after an interruption.
+        What is random follows from the seed, the epoch and the row's number, so that it is the same wherever and whenever
+        a batch is made: among other rows, in another process, after an interruption.
         """
         index_B = torch.tensor(rows)
         context_C = (index_B[:, None] * self.n_context + torch.arange(self.n_context)).flatten()
@@ -73,23 +73,35 @@ class EpisodeRows(Dataset):
         ]
         if self.split != "train":
             return tuple(parts)  # pyright: ignore[reportReturnType]
-        rng = np.random.default_rng([self.options["dataset_seed"], *rows])
+        rows_B = np.array(rows)
         if self.options["resample_context"]:
-            drawn_C = self.draw_context(np.array(rows), rng)
+            drawn_C = self.draw_context(rows_B)
             parts[2:] = [self.inputs[drawn_C], self.outputs[drawn_C]]
         times = [1, 1, self.n_context, self.n_context]
         if self.options["augment_dihedral"]:
-            which_B = torch.from_numpy(rng.integers(N_DIHEDRAL, size=len(rows)))
+            which_B = torch.from_numpy(self._random(rows_B, 1, "dihedral")[:, 0] * N_DIHEDRAL).long()
             parts = [turned(part, which_B.repeat_interleave(n)) for part, n in zip(parts, times, strict=True)]
         if self.options["augment_colours"]:
-            colours_BV = random_colours(len(rows), rng)
+            colours_BV = colours_in_order(self._random(rows_B, N_COLOURS - 1, "colours"))
             parts = [recoloured(part, colours_BV.repeat_interleave(n, 0)) for part, n in zip(parts, times, strict=True)]
         return tuple(parts)  # pyright: ignore[reportReturnType]
 
-    def draw_context(self, rows_B: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    def set_epoch(self, epoch: int) -> None:
+        """What is random is drawn for this epoch."""
+        self.epoch = epoch
+
+    def _random(self, rows_B: np.ndarray, count: int, use: str) -> np.ndarray:
+        """Uniform numbers in [0, 1), (B, count), for one use."""
+        stream = np.random.SeedSequence([self.options["dataset_seed"], self.epoch, *use.encode()]).generate_state(
+            1, np.uint64
+        )
+        place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
+        return hashed(place_BC + stream) / 2.0**64
+
+    def draw_context(self, rows_B: np.ndarray) -> torch.Tensor:
         """For every row P other rows of its task, all different, (B * P,)."""
         others_B = self._count_N[rows_B] - 1
-        keys = rng.random((len(rows_B), int(others_B.max())))
+        keys = self._random(rows_B, int(others_B.max()), "context")
         keys[np.arange(keys.shape[1]) >= others_B[:, None]] = np.inf
         drawn_BP = np.argsort(keys, axis=1)[:, : self.n_context]
         own_B = rows_B - self._start_N[rows_B]
@@ -132,6 +144,14 @@ class EpisodeRows(Dataset):
         """Every demonstration as `input BOS output EOS`, and its length."""
         bos, eos = column_of(BOS, len(shown)), column_of(EOS, len(shown))
         return joined([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
+
+
+def hashed(number: np.ndarray) -> np.ndarray:
+    """Every uint64 as another one that looks random: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    number = number * np.uint64(0x9E3779B97F4A7C15)
+    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return number ^ (number >> np.uint64(31))
 
 
 def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:

@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModel, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from tasks.arc.building import build_model
-from tasks.arc.decoding import Prompts, encode, generate, second_attempt
-from tasks.arc.grids import BOS, EOS, N_COLOURS, NAMES, PAD, ROW, VOCABULARY_SIZE, read_grid
+from tasks.arc.decoding import encode, generate, second_attempt
+from tasks.arc.grids import BOS, EOS, N_COLOURS, PAD, ROW, VOCABULARY_SIZE, read_grid
 from tasks.arc.layers import Attention, rotate, rotation
 from tasks.arc.model import IGNORE, ArcConfig, ArcModel
 from tasks.arc.options import ArcModelOptions
@@ -125,7 +125,7 @@ def answer_logits(model, batch):
 
 
 def gap(one, other):
-    return float((one - other).abs().max()) if one.numel() else 0.0
+    return (one - other).abs().max().item() if one.numel() else 0.0
 
 
 # --- what the logits depend on
@@ -166,6 +166,12 @@ def test_every_part_of_the_prompt_is_looked_at(model):
             flat[place] = kept
 
 
+def test_it_counts_where_the_cells_of_the_prompt_stand(model):
+    one, other = (np.array(grid, dtype=np.uint8) for grid in ([[5, 3, 0], [2, 0, 0]], [[5, 3, 0], [0, 0, 2]]))
+    batches = [batch_of(model.config, [(grid, one, [(one, one)])]) for grid in (one, other)]
+    assert gap(*(answer_logits(model, batch)[0] for batch in batches)) > 1e-4
+
+
 def test_padding_columns_change_nothing(model):
     episodes = random_episodes(3)
     expected = answer_logits(model, batch_of(model.config, episodes))
@@ -185,7 +191,8 @@ def test_rows_of_a_batch_know_nothing_of_each_other(model):
 
 @pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])
 def test_the_order_of_the_demonstrations_counts_only_for_the_order_of_colours(name):
-    model = build(name, colours="table") if False else ArcModel(ArcConfig(**{**LADDER[name], **TINY, "colours": "table"}))
+    torch.manual_seed(0)
+    model = ArcModel(ArcConfig(**{**LADDER[name], **TINY, "colours": "table"})).eval()
     batch = batch_of(model.config, random_episodes(2, n_pairs=3))
     turned = {**batch, "context_ids": batch["context_ids"].flip(1)}
     assert gap(run(model, batch).logits, run(model, turned).logits) < 1e-5
@@ -239,6 +246,46 @@ def naive_next_places(ids):
             column += 1
         found.append((row, column))
     return found
+
+
+RELATIVE = ["2d", "equivariant", "concat_mlp", "cross_attention"]
+
+
+def without_edges(name):
+    """A model in two dimensions that knows places by rotary positions alone."""
+    model = build(name)
+    with torch.no_grad():
+        for table in model.from_edge:
+            table.weight.zero_()
+    return model
+
+
+@pytest.mark.parametrize("name", RELATIVE)
+def test_rotary_positions_alone_say_how_output_cells_stand_to_those_of_the_grids_shown(name, monkeypatch):
+    model = without_edges(name)
+    batch = batch_of(model.config, random_episodes(3))
+    expected = run(model, batch).logits
+
+    def moved(places, by):
+        return lambda ids: [place + shift for place, shift in zip(places(ids), [*by, 0, 0], strict=False)]
+
+    for by in ((4, 7), (0, 3), (2, 0)):
+        monkeypatch.setattr("tasks.arc.model.cell_places", moved(cell_places, by))
+        monkeypatch.setattr("tasks.arc.model.next_places", next_places)
+        assert gap(run(model, batch).logits, expected) > 1e-3
+        monkeypatch.setattr("tasks.arc.model.next_places", moved(next_places, by))
+        assert gap(run(model, batch).logits, expected) < 1e-4
+
+
+@pytest.mark.parametrize("name", RELATIVE)
+def test_encoders_know_by_rotary_positions_how_cells_stand_to_each_other(name):
+    model = without_edges(name)
+    one, two = torch.tensor([[1, 2, 3, ROW, 4, 5, 6]]), torch.tensor([[1, 2, 6, ROW, 4, 5, 3]])
+    code = encode(build("2d"), one).code  # every colour its own label
+    for stack in (model.encoder, model.context_encoder):
+        if len(stack):
+            (first, *_), (second, *_) = (model._encode(stack, ids, code) for ids in (one, two))
+            assert gap(first[:, 0], second[:, 0]) > 1e-4
 
 
 def random_sequences(seed, n=20):
@@ -346,7 +393,11 @@ def test_colours_that_have_not_appeared_are_equally_likely_and_share_one_probabi
     model = build(name)
     for episode in random_episodes(3):
         batch = batch_of(model.config, [episode])
-        seen = {token for part in ("input_ids", "context_ids") for token in batch.get(part, torch.zeros(0)).view(-1).tolist()}
+        seen = {
+            token
+            for part in ("input_ids", "context_ids")
+            for token in batch.get(part, torch.zeros(0)).view(-1).tolist()
+        }
         new = sorted(set(range(1, N_COLOURS)) - seen)
         assert len(new) > 1
         logits = run(model, batch).logits
@@ -395,7 +446,7 @@ def test_nothing_to_predict_costs_nothing(model):
     batch["labels"].fill_(IGNORE)
     loss = model(**batch).loss
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert all(not grad.any() for grad in gradients(model) if grad is not None)
 
 
@@ -428,9 +479,11 @@ def test_two_batches_of_four_accumulated_are_one_of_eight(model):
     loss.backward()
     expected = [grad.clone() for grad in gradients(model)]
     model.zero_grad()
-    halves = [model(**batch_of(model.config, part), num_items_in_batch=count).loss for part in (episodes[:4], episodes[4:])]
+    halves = [
+        model(**batch_of(model.config, part), num_items_in_batch=count).loss for part in (episodes[:4], episodes[4:])
+    ]
     sum(halves).backward()
-    assert float(sum(halves)) == pytest.approx(float(loss), rel=1e-5)
+    assert sum(halves).item() == pytest.approx(loss.item(), rel=1e-5)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(model), expected, strict=True))
 
 
@@ -515,7 +568,7 @@ def test_rotary_positions_along_a_sequence_are_llamas():
     llama = LlamaRotaryEmbedding(LlamaConfig(hidden_size=64, num_attention_heads=4))
     by = rotation([places], 16)
     for expected, x in zip(apply_rotary_pos_emb(query, key, *llama(query, places)), (query, key), strict=True):
-        assert gap(rotate(x, by), expected) < 1e-5
+        assert gap(rotate(x, by), expected) < 1e-4  # angles up to 900 have no more digits
 
 
 @pytest.mark.parametrize("n_axes", [1, 2])
@@ -585,26 +638,34 @@ def cut(ids):
     return ids[: ids.index(EOS) + 1] if EOS in ids else ids
 
 
-def eager_to_end(model):
-    """A model whose answers have different lengths: it likes EOS better than others do."""
-    with torch.no_grad():
-        model.head.weight[EOS] *= 3
-    return model
+def generated(model, episodes):
+    prompts = encode(model, **prompts_of(model.config, episodes))
+    return prompts, generate(model, prompts, LONGEST)
+
+
+def is_varied(found):
+    """Answers of several lengths, some with rows, without ties."""
+    lengths = {len(cut(ids)) for ids in found.ids_BT}
+    return len(lengths) > 2 and (found.ids_BT == ROW).sum() > 2 and found.margin_BT.min() > 1e-3
 
 
 @pytest.fixture(scope="module", params=LADDER)
 def decoded(request):
     """A model, episodes with prompts of different lengths, the encoded prompts, and what was generated at once."""
-    model, episodes = eager_to_end(build(request.param)), random_episodes(6, seed=1)
-    prompts = encode(model, **prompts_of(model.config, episodes))
-    return model, episodes, prompts, generate(model, prompts, LONGEST)
+    episodes = random_episodes(6, seed=1)
+    assert len({len(written(before)) for before, *_ in episodes}) > 2
+    for seed in range(200):
+        model = build(request.param, seed, num_hidden_layers=2)
+        with torch.no_grad():
+            model.head.weight[[ROW, EOS]] *= 2  # random models rarely end
+        prompts, found = generated(model, episodes)
+        if is_varied(found):
+            return model, episodes, prompts, found
+    raise AssertionError("no random model gives varied answers")
 
 
 def test_generation_is_the_greedy_choice_without_any_cache(decoded):
     model, episodes, _, found = decoded
-    assert len({len(written(before)) for before, *_ in episodes}) > 2  # prompts of different lengths
-    assert float(found.margin_BT.min()) > 1e-4  # no ties
-    assert len(found.ids_BT.unique()) > 2 and len({len(cut(ids)) for ids in found.ids_BT}) > 1
     assert [cut(ids) for ids in found.ids_BT] == [one_by_one(model, episode) for episode in episodes]
 
 
@@ -644,7 +705,7 @@ def test_forced_tokens_are_kept_and_the_others_are_the_models_choice(decoded):
         asked = [*asked, *[-1] * LONGEST]
         best = allowed(logits).argmax(dim=1).tolist()
         assert answer == [best[i] if asked[i] < 0 else asked[i] for i in range(len(answer))]
-    assert [answers[row][1] for row in (1, 4)] in ([EOS, EOS],) or any(answers[row] == [EOS] for row in (1, 4))
+    assert all(EOS in answers[row][:2] for row in (1, 4))
 
 
 def test_the_second_attempt_differs_first_at_the_least_certain_token(decoded):
@@ -668,12 +729,21 @@ def test_the_second_attempt_goes_on_greedily(decoded):
 
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_exchanging_colours_exchanges_what_is_generated(name):
-    model, table = eager_to_end(build(name)), random_table(5)
-    asked = prompts_of(model.config, random_episodes(6, seed=1))
-    seen = set(torch.cat([part.view(-1) for part in asked.values()]).tolist())
-    found, other = (generate(model, encode(model, **part), LONGEST).ids_BT for part in (asked, exchanged(asked, table)))
-    assert set(found.unique().tolist()) <= {*seen, ROW, EOS}  # of equally likely new colours none can be chosen fairly
-    assert exchanged({"": found}, table)[""].tolist() == other.tolist()
+    table, n_compared = random_table(5), 0
+    inverse = np.argsort(table).tolist()
+    for seed in range(5):
+        model, asked = build(name, seed), prompts_of(ArcConfig(**LADDER[name]), random_episodes(6, seed=1))
+        found, other = (
+            generate(model, encode(model, **part), LONGEST).ids_BT for part in (asked, exchanged(asked, table))
+        )
+        parts = torch.cat([part.flatten(1) for part in asked.values()], dim=1).tolist()
+        for seen, ids, expected in zip(
+            parts, found.tolist(), exchanged({"": other}, inverse)[""].tolist(), strict=True
+        ):
+            if not set(ids) & set(range(1, N_COLOURS)) - set(seen):  # one of several equally likely ones
+                assert ids == expected
+                n_compared += 1
+    assert n_compared > 10
 
 
 def test_what_is_solved_in_training_is_generated_exactly():

@@ -1,0 +1,140 @@
+"""CPU time of a training step: this champion beside one made of stock layers as the first experiments made theirs.
+
+    python -m tasks.arc.bench --max_side 30 --rounds 3
+
+Both see the same 32 episodes and predict the same tokens; steps alternate, forward and backward with one thread. The
+stock model pads demonstrations to 30 x 30 cells, pushes every pad through a 2,048 wide layer and adds a float mask to
+its attention. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trainers import environment
+from trainers.arguments import read_command
+from trainers.errors import exit_code_of
+from trainers.guards import write_json
+from trainers.layers import flags_of
+from trainers.options import Range, option
+
+_SIZES = {"hidden_size": 160, "num_attention_heads": 4, "num_encoder_layers": 1, "num_hidden_layers": 3}
+
+
+@dataclass
+class BenchOptions:
+    """What is timed."""
+
+    max_side: int = option(30, "largest height or width of a grid")
+    batch_size: int = option(32, "episodes in a step")
+    rounds: int = option(3, "steps of each contender, alternating")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"max_side": (10, 30), "batch_size": (2, 512), "rounds": (1, 100)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the bench; return the exit code."""
+    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
+
+
+def table(seconds: Mapping[str, Sequence[float]]) -> str:
+    """One line per contender: CPU-seconds a step, and how many of the first contender's steps fit into one."""
+    first = float(np.median(next(iter(seconds.values()))))
+    lines = [f"{'contender':<28}{'min':>8}{'median':>8}{'max':>8}{'ratio':>8}   (CPU-seconds a step)"]
+    for name, times in seconds.items():
+        middle = float(np.median(times))
+        lines.append(f"{name:<28}{min(times):>8.2f}{middle:>8.2f}{max(times):>8.2f}{middle / first:>8.2f}")
+    return "\n".join(lines)
+
+
+def _bench(argv: list[str]) -> None:
+    environment.set_up()
+    (options,) = read_command(flags_of(argv), BenchOptions)
+    prefix = environment.resolved_prefix()
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    seconds: dict[str, list[float]] = {}
+    steps = _contenders(options)
+    for step in steps.values():
+        step()  # the first step of a shape allocates
+    for _ in range(options.rounds):
+        for name, step in steps.items():
+            start_s = time.process_time()
+            step()
+            seconds.setdefault(name, []).append(time.process_time() - start_s)
+    print(table(seconds))
+    (prefix / "bench").mkdir(exist_ok=True)
+    path = prefix / "bench" / f"arc_step-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(path, {**vars(options), "threads": 1, "cpu_seconds": seconds})
+    print(f"written: {path}")
+
+
+def _contenders(options: BenchOptions) -> dict[str, Callable[[], Any]]:
+    """Name -> one training step, without the optimiser."""
+    from tasks.arc.model import ArcConfig, ArcModel
+    from tasks.arc.stock_champion import StockChampion
+
+    steps: dict[str, Callable[[], Any]] = {}
+    for bridge in ("concat_mlp", "cross_attention"):
+        model = ArcModel(ArcConfig(bridge=bridge, intermediate_size=384, **_SIZES)).train()
+        batch = _episodes(options, model.config)
+        steps[f"champion, {bridge}"] = _step(model, model, batch)
+    stock = StockChampion().train()
+    batch = _episodes(options, ArcConfig(bridge="cross_attention"))
+    grids = _context_grids(options)
+    steps["stock layers"] = _step(stock, lambda **inputs: stock(grids, **inputs), batch)
+    return steps
+
+
+def _step(model: Any, loss_of: Callable[..., Any], batch: Mapping[str, Any]) -> Callable[[], None]:
+    def step() -> None:
+        model.zero_grad()
+        loss_of(**batch).loss.backward()
+
+    return step
+
+
+def _rows(options: BenchOptions, config: Any) -> Any:
+    from tasks.arc.data import build
+    from tasks.arc.options import ArcOptions
+    from tasks.arc.rows import EpisodeRows
+
+    pairs = math.ceil(options.batch_size / 14) + 3
+    wanted = ArcOptions(max_side=options.max_side, pairs_per_task=pairs, n_val=0, n_test=0, unseen_source="none")
+    return EpisodeRows("train", build(wanted).splits["train"], config, vars(wanted))
+
+
+def _episodes(options: BenchOptions, config: Any) -> dict[str, Any]:
+    rows = _rows(options, config)
+    return rows.__getitems__(np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist())
+
+
+def _context_grids(options: BenchOptions) -> Any:
+    """(B, 4, 30 * 30) colours of the demonstrations, inputs and outputs, padded."""
+    import torch
+    from torch.nn.functional import pad
+
+    from tasks.arc.generators.concept import LARGEST_SIDE
+    from tasks.arc.grids import PAD
+    from tasks.arc.model import ArcConfig
+
+    rows = _rows(options, ArcConfig())
+    chosen = np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist()
+    _, _, shown, shown_after = rows.episodes(chosen)
+    together = []
+    for grids in (shown, shown_after):
+        more = LARGEST_SIDE - grids.cells_BSS.shape[1]
+        cells = pad(grids.cells_BSS, (0, more, 0, more), value=PAD)
+        together.append(cells.flatten(1).unflatten(0, (-1, rows.n_context)))
+    return torch.cat(together, dim=1).long()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Which step of the ladder helps? All models of a study, every seed, one table and one figure.
+
+    python -m tasks.arc.ladder --study arc_small
+    python -m tasks.arc.ladder --study arc_ladder
+
+A study is a YAML file below configs/studies/: seeds, and by name each model's flags for trainers/run.py. Each run is a
+tracked run of its own, in the study's folder; what is finished there already is used again.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers import environment
+from trainers.errors import UserError, exit_code_of
+from trainers.options import option
+from trainers.studies import results_of, study_path, trained
+
+MEASURES = {
+    "final_test_exact_match": "held-out pairs",
+    "final_test_pass_at_2": "pass@2",
+    "final_test_cell_accuracy": "cells",
+    "final_unseen_tasks_exact_match": "unseen tasks",
+    "final_unseen_tasks_pass_at_2": "pass@2",
+    "final_unseen_tasks_cell_accuracy": "cells",
+}
+"""The columns of the table, from a run's results.json; all are shares."""
+BASELINES = ("copy", "common", "repeat")
+
+
+@dataclass
+class LadderOptions:
+    """Which study."""
+
+    study: str = option("arc_small", "a YAML file, or its name below configs/studies/")
+    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A study as written down: the seeds, and by name the flags of every model."""
+
+    seeds: list[int]
+    runs: dict[str, dict[str, Any]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code."""
+    return exit_code_of(lambda: _ladder(sys.argv[1:] if argv is None else argv))
+
+
+def read_ladder(path: Path) -> Ladder:
+    """The study in a YAML file.
+
+    Raises:
+        UserError: it is not of the form `seeds: [1, 2]` and `runs: {name: {config: …, flag: value}, …}`.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ladder = Ladder(
+            [int(seed) for seed in content["seeds"]],
+            {str(name): dict(flags) for name, flags in content["runs"].items()},
+        )
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is no ladder ({type(error).__name__}: {' '.join(str(error).split())}); write `seeds`, a list of"
+            " numbers, and `runs` (name: flags), each with a config"
+        ) from error
+    for name, flags in ladder.runs.items():
+        if "config" not in flags or Path(name).name != name or name == "..":
+            raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
+    if not ladder.seeds or not ladder.runs:
+        raise UserError(f"{path} has no seeds or no runs; name at least one of each")
+    return ladder
+
+
+def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """One row per model: mean over its seeds of every measure, and the spread (half of largest minus smallest).
+
+    The trivial baselines follow as rows of their own: they are the same for every run on the same dataset.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, results in found.items():
+        row: dict[str, Any] = {"model": name, "seeds": len(results)}
+        for measure in MEASURES:
+            values = [float(result[measure]) for result in results if measure in result]
+            row[measure] = float(np.mean(values)) if values else None
+            row[f"{measure}_spread"] = (max(values) - min(values)) / 2 if values else None
+        rows.append(row)
+    first = next(iter(found.values()))[0]
+    for baseline in BASELINES:
+        row = {"model": f"baseline {baseline}", "seeds": None}
+        for measure in MEASURES:
+            stage, split, metric = _parts(measure)
+            row[measure] = first.get(f"{stage}_{split}_baseline_{baseline}_{metric}")
+            row[f"{measure}_spread"] = None
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as text, in per cent."""
+    lines = [f"{'model':<20}" + "".join(f"{label:>16}" for label in MEASURES.values())]
+    for row in rows:
+        cells = "".join(f"{_percent(row[name], row[f'{name}_spread']):>16}" for name in MEASURES)
+        lines.append(f"{row['model']:<20}{cells}")
+    return "\n".join(lines)
+
+
+def _ladder(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers import arguments, figures, guards, usage
+    from trainers.layers import flags_of
+
+    if {"-h", "--help"} & set(argv):
+        print(f"{__doc__}\n{usage.table(LadderOptions)}")
+        return
+    (given,) = arguments.read_command(flags_of(argv), LadderOptions)
+    prefix = environment.resolved_prefix()
+    ladder = read_ladder(study_path(given.study))
+    folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
+    found = {
+        name: [results_of(trained(folder / f"{name}-{seed}", {**flags, "seed": seed})) for seed in ladder.seeds]
+        for name, flags in ladder.runs.items()
+    }
+    rows = summary(found)
+    guards.write_csv(folder / "ladder.csv", rows)
+    figures.save(_figure(found, rows), folder / "ladder.png")
+    print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
+
+
+def _parts(measure: str) -> tuple[str, str, str]:
+    """`final_unseen_tasks_exact_match` as stage, split and metric."""
+    split = "unseen_tasks" if "unseen_tasks" in measure else "test"
+    stage, metric = measure.split(f"_{split}_")
+    return stage, split, metric
+
+
+def _percent(value: float | None, spread: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1%}" + (f" ± {100 * spread:.1f}" if spread else "")
+
+
+def _figure(found: Mapping[str, Sequence[Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Exact match of every model, a dot for each seed, on held-out pairs and on unseen tasks."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(7.0, 1.6 * len(found) + 3), 4), dpi=110, layout="constrained")
+    names = list(found)
+    for axes, measure in zip(
+        figure.subplots(1, 2), ("final_test_exact_match", "final_unseen_tasks_exact_match"), strict=True
+    ):
+        by_model = {row["model"]: row[measure] or 0.0 for row in rows}
+        axes.bar(names, [by_model[name] for name in names], color="#2b6cb0", alpha=0.8)
+        for place, name in enumerate(names):
+            values = [result.get(measure, 0.0) for result in found[name]]
+            axes.plot([place] * len(values), values, "o", color="#1a365d", ms=4)
+        trivial = max(by_model["baseline copy"], by_model["baseline common"])
+        axes.axhline(trivial, color="#c53030", ls=":", label=f"best trivial baseline ({trivial:.1%})")
+        axes.set(ylabel="generated exact match", title=MEASURES[measure])
+        axes.set_ylim(bottom=0)
+        axes.tick_params(axis="x", rotation=20)
+        axes.legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main())
