@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import secrets
 import shutil
 import time
@@ -139,9 +140,14 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
 
 
 def _input_digests(options: Any) -> dict[str, str]:
-    """Digests of the files and dataset folders that options point to: a changed CSV is another dataset."""
-    given = {
-        n: Path(v) for n, v in dataclasses.asdict(options).items() if n.endswith(("_csv", "_file", "_dataset")) and v
-    }
-    files = {n: path / METADATA if n.endswith("_dataset") else path for n, path in given.items()}
-    return {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in files.items() if path.is_file()}
+    """Digests of the files and folders that options point to: a changed CSV is another dataset."""
+    ends = ("_csv", "_file", "_dataset", "_source")
+    given = {n: Path(os.path.expanduser(v)) for n, v in dataclasses.asdict(options).items() if n.endswith(ends) and v}
+    found = {}
+    for name, path in given.items():
+        is_dataset = (path / METADATA).is_file()
+        inside = [path / METADATA] if is_dataset else sorted(path.glob("*.json")) if path.is_dir() else [path]
+        contents = [hashlib.sha256(part.read_bytes()).hexdigest() for part in inside if part.is_file()]
+        if contents:
+            found[name] = hashlib.sha256("".join(contents).encode()).hexdigest() if len(contents) > 1 else contents[0]
+    return found

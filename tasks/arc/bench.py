@@ -23,7 +23,13 @@ from trainers.guards import write_json
 from trainers.layers import flags_of
 from trainers.options import Range, option
 
-_SIZES = {"hidden_size": 160, "num_attention_heads": 4, "num_encoder_layers": 1, "num_hidden_layers": 3}
+_SIZES: dict[str, Any] = {
+    "hidden_size": 160,
+    "num_attention_heads": 4,
+    "num_encoder_layers": 1,
+    "num_hidden_layers": 3,
+    "intermediate_size": 384,
+}
 
 
 @dataclass
@@ -83,7 +89,7 @@ def _contenders(options: BenchOptions) -> dict[str, Callable[[], Any]]:
 
     steps: dict[str, Callable[[], Any]] = {}
     for bridge in ("concat_mlp", "cross_attention"):
-        model = ArcModel(ArcConfig(bridge=bridge, intermediate_size=384, **_SIZES)).train()
+        model = ArcModel(ArcConfig(bridge=bridge, **_SIZES)).train()
         batch = _episodes(options, model.config)
         steps[f"champion, {bridge}"] = _step(model, model, batch)
     stock = StockChampion().train()

@@ -49,6 +49,8 @@ def build(options: ArcOptions) -> BuiltDataset:
             + "; ".join(notes or ["it is empty"])
         )
     n = options.n_context
+    if options.n_test and max(len(task.tests) for task in seen) <= options.n_val:
+        notes.append(f"there is no split test: no task has more than the {options.n_val} held-out pairs of --n_val")
     splits = {
         "train": _rows(seen, lambda task: [(pair, _context(task, n, i)) for i, pair in enumerate(task.demonstrations)]),
         "validation": _rows(seen, lambda task: _held_out(task, n)[: options.n_val]),
@@ -78,7 +80,7 @@ def without_contamination(seen: Sequence[ArcTask], unseen: Sequence[ArcTask], no
     ]
     if dropped := len(seen) - len(clean):
         notes.append(
-            f"{dropped} of {len(seen)} training tasks are left out, as an unseen task has their name or a pair of theirs"
+            f"{dropped} of {len(seen)} training tasks are left out: an unseen task has the same name or shares a pair"
         )
     return clean
 

@@ -97,7 +97,8 @@ def _begin(model: ArcModel, prompts: Prompts, max_new_tokens: int) -> _State:
     ids_BL, device = prompts.ids_BL, prompts.ids_BL.device
     batch, prefix = ids_BL.shape
     shape = (batch, model.config.num_attention_heads, prefix + max_new_tokens, model.head_size)
-    caches = [Cache(torch.zeros(shape, device=device), torch.zeros(shape, device=device)) for _ in model.decoder]
+    empty = torch.zeros(shape, device=device, dtype=model.dtype)
+    caches = [Cache(empty.clone(), empty.clone()) for _ in model.decoder]
     visible_BL = torch.ones(batch, shape[2], dtype=torch.bool, device=device)
     visible_BL[:, :prefix] = ids_BL != PAD
     zero_B = torch.zeros(batch, dtype=torch.int64, device=device)

@@ -50,21 +50,21 @@ class GridMatch(evaluate.Metric):
 
 def generated_scores(attempts: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
     """What is said of generated grids (see the metric); lists or arrays."""
-    right = np.array(
-        [[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)]
-    )
-    first = [tried[0] for tried in attempts]
+    right = [[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)]
+    first = [tried[0] if len(tried) else [] for tried in attempts]
     return {
-        "exact_match": float(right[:, 0].mean()),
-        "pass_at_2": float(right.any(axis=1).mean()),
+        "exact_match": float(np.mean([tried[:1] == [True] for tried in right])),
+        "pass_at_2": float(np.mean([any(tried) for tried in right])),
         "shape_accuracy": float(np.mean([np.shape(a) == np.shape(b) for a, b in zip(first, references, strict=True)])),
-        "parse_rate": float(np.mean([len(grid) > 0 for grid in first])),
+        "parse_rate": float(np.mean([np.size(grid) > 0 for grid in first])),
     }
 
 
 def cell_scores(predicted: Sequence[Any], references: Sequence[Any], inputs: Sequence[Any]) -> dict[str, float]:
     """What is said of single cells (see the metric); `predicted` is flat, row by row, for each row."""
     true = [np.ravel(grid) for grid in references]
+    if [len(cells) for cells in predicted] != [len(cells) for cells in true]:
+        raise ValueError("teacher_forced needs one colour for every cell of the reference, row by row")
     right = [np.asarray(cells) == wanted for cells, wanted in zip(predicted, true, strict=True)]
     same_shape = [i for i, grid in enumerate(references) if np.shape(grid) == np.shape(inputs[i])]
     before = _flat([np.ravel(inputs[i]) for i in same_shape])

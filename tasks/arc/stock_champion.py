@@ -1,7 +1,7 @@
-"""The champion as one would put it together from PyTorch's own layers: the contender of `tasks.arc.bench`, not a task's model.
+"""The champion put together from PyTorch's own layers: the contender of `tasks.arc.bench`, not a model to train.
 
-Shapes and sizes are those of the first experiments: width 160, one encoder and three decoder layers, a context encoder of
-width 32 with PyTorch's default inner width of 2,048 over grids padded to 30 x 30, one context vector for each episode.
+Shapes and sizes are those of the first experiments: width 160, one encoder and three decoder layers, a context encoder
+of width 32 with PyTorch's default inner width of 2,048 over grids padded to 30 x 30, one context vector an episode.
 """
 
 import math

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainingArguments
 
 from tasks.arc import baselines
 from tasks.arc.decoding import encode, generate, second_attempt
@@ -18,7 +18,9 @@ from tasks.arc.model import ArcConfig, ArcModel
 from tasks.arc.pictures import Episode, episodes_figure, per_task_figure
 from tasks.arc.rows import EpisodeRows
 from trainers.base import WorldTrainer
-from trainers.contract import Assessment, SummarySpec
+from trainers.contract import Assessment, StoredDataset, SummarySpec, Task
+from trainers.errors import UserError
+from trainers.options import RunOptions
 
 SHOWN = 4  # examples in the console and in the tracked table
 DRAWN = 8  # episodes in the picture
@@ -34,6 +36,20 @@ class ArcTrainer(WorldTrainer):
         limits=(0, 1.02),
         log=False,
     )
+
+    def __init__(
+        self,
+        task: Task,
+        data: StoredDataset,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        run: RunOptions | None = None,
+    ) -> None:
+        if args.label_smoothing_factor:
+            raise UserError(
+                "--label_smoothing_factor is not for this task: the loss is computed by its model; leave it out"
+            )
+        super().__init__(task, data, model, args, run)
 
     def rows(self, split: str) -> EpisodeRows:
         """The split as episodes."""
@@ -116,8 +132,9 @@ class ArcTrainer(WorldTrainer):
         state = PartialState()
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
         found = []
-        for chosen in by_length.split(self.args.eval_batch_size):
-            found += zip(chosen.tolist(), *self._answer(rows, chosen.tolist()), strict=True)
+        with self.accelerator.autocast():  # both ways of predicting in the precision of training
+            for chosen in by_length.split(self.args.eval_batch_size):
+                found += zip(chosen.tolist(), *self._answer(rows, chosen.tolist()), strict=True)
         if state.num_processes > 1:
             found = gather_object(found)
         found.sort(key=lambda answer: answer[0])

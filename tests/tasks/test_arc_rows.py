@@ -18,10 +18,10 @@ from tasks.arc.grids import (
     PAD,
     ROW,
     VOCABULARY_SIZE,
+    colours_in_order,
     column_of,
     joined,
     pack,
-    random_colours,
     read_grid,
     recoloured,
     tokens,
@@ -219,8 +219,8 @@ def test_exchanged_colours_are_numpys_lookup():
     assert equal(back.list(), grids)
 
 
-def test_random_colours_are_permutations_that_keep_black_and_the_special_tokens():
-    table = random_colours(3000, np.random.default_rng(0)).numpy()
+def test_colours_in_order_of_random_numbers_are_permutations_that_keep_black_and_the_special_tokens():
+    table = colours_in_order(np.random.default_rng(0).random((3000, 9))).numpy()
     assert table.shape == (3000, VOCABULARY_SIZE) and table.dtype == np.uint8
     assert (np.sort(table, axis=1) == range(VOCABULARY_SIZE)).all()
     kept = [0, *range(N_COLOURS, VOCABULARY_SIZE)]
@@ -357,7 +357,7 @@ def test_rows_of_a_part_of_a_table_are_those_of_the_whole(data, make):
 
 
 @pytest.mark.parametrize(("architecture", "bridge"), MODELS)
-def test_the_same_rows_give_the_same_batch_and_others_give_other_draws(architecture, bridge, make):
+def test_what_is_drawn_follows_from_seed_epoch_and_row(architecture, bridge, make):
     rows, again = (make("train", architecture, bridge, **VARIED) for _ in range(2))
     chosen = [60, 3, 41, 7, 7, 30]
     first = rows.__getitems__(chosen)
@@ -365,8 +365,13 @@ def test_the_same_rows_give_the_same_batch_and_others_give_other_draws(architect
     torch.manual_seed(1)
     assert same_batch(rows.__getitems__(chosen), first) and same_batch(again.__getitems__(chosen), first)
     assert not same_batch(make("train", architecture, bridge, **VARIED, dataset_seed=1).__getitems__(chosen), first)
-    usual, other = (episodes_of(rows, [*chosen[:5], last]) for last in (30, 31))
-    assert not any(equal(flat(*one), flat(*two)) for one, two in zip(usual[:5], other[:5], strict=True))
+    usual, other = episodes_of(rows, [*chosen[:5], 31]), episodes_of(rows, [44, *chosen[4::-1]])
+    assert all(equal(flat(*one), flat(*two)) for one, two in zip(usual[:5], other[:0:-1], strict=True))
+    rows.set_epoch(1)
+    later = episodes_of(rows, [*chosen[:5], 31])
+    assert not any(equal(flat(*one), flat(*two)) for one, two in zip(usual, later, strict=True))
+    again.set_epoch(1)
+    assert same_batch(rows.__getitems__(chosen), again.__getitems__(chosen))
 
 
 @pytest.mark.parametrize("split", ["validation", "unseen_tasks", "test"])
@@ -383,7 +388,8 @@ def test_a_drawn_context_is_of_other_rows_of_the_task_and_all_of_them_occur(make
     number = {(name, key(query)): row for row, (name, query, _) in enumerate(stored["train"])}
     assert len(number) == len(rows) == 84
     rng, partners = np.random.default_rng(0), {row: [] for row in range(84)}
-    for _ in range(40):
+    for epoch in range(40):
+        rows.set_epoch(epoch)
         chosen = rng.permutation(84)[:60].tolist()
         for row, (query, context) in zip(chosen, episodes_of(rows, chosen), strict=True):
             task = stored["train"][row][0]
@@ -403,7 +409,11 @@ def test_every_choice_of_other_rows_is_equally_likely(n_context, make, data):
     columns = {name: table[name] for name in ("task", "pair", "input", "output")}
     rows = make(table=datasets.Dataset.from_dict({**columns, **wide}, features=FEATURES), resample_context=True)
     assert rows.n_context == n_context
-    drawn = rows.draw_context(np.full(4000, 8), np.random.default_rng(0)).numpy().reshape(4000, n_context)
+    epochs = []
+    for epoch in range(2000):
+        rows.set_epoch(epoch)
+        epochs.append(rows.draw_context(np.array([8])).numpy())
+    drawn = np.array(epochs)
     others = [6, 7, 9, 10, 11]
     for column in drawn.T:
         assert stats.chisquare([(column == other).sum() for other in others]).pvalue > 1e-4
@@ -415,9 +425,10 @@ def test_a_context_is_drawn_for_tasks_of_any_number_of_rows(make, data):
     part = [0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
     rows = make(table=data.splits["train"].select(part), resample_context=True)
     blocks = [range(3), range(3, 9), range(9, 13)]
-    chosen, rng, found = np.arange(13), np.random.default_rng(0), {row: set() for row in range(13)}
-    for _ in range(60):
-        for row, drawn in enumerate(rows.draw_context(chosen, rng).view(13, 2).tolist()):
+    chosen, found = np.arange(13), {row: set() for row in range(13)}
+    for epoch in range(60):
+        rows.set_epoch(epoch)
+        for row, drawn in enumerate(rows.draw_context(chosen).view(13, 2).tolist()):
             assert len({row, *drawn}) == 3
             found[row] |= {*drawn}
     assert found == {row: {*block} - {row} for block in blocks for row in block}
@@ -443,8 +454,9 @@ def test_a_turned_episode_still_follows_its_rule(make):
     rows = make(augment_dihedral=True, resample_context=True)
     chosen = np.nonzero(rows.tasks == "6d0aefbc")[0].tolist()
     n_turned = 0
-    for shift in range(6):
-        for query, context in episodes_of(rows, chosen[shift:] + chosen[:shift]):
+    for epoch in range(6):
+        rows.set_epoch(epoch)
+        for query, context in episodes_of(rows, chosen):
             pairs = [query, *context]
             assert any(all(mirrors([image(grid, k) for grid in pair]) for pair in pairs) for k in range(8))
             n_turned += not mirrors(query)
@@ -531,9 +543,34 @@ def test_damaged_grids_are_refused(name, grid, words, data, make):
 
 @pytest.mark.parametrize("name", ["task", *GRID_COLUMNS])
 def test_missing_columns_are_refused(name, data, make):
-    found = ", ".join(column for column in FEATURES if column != name)
-    with pytest.raises(UserError, match=f"split train has only {found}; build the dataset again"):
+    with pytest.raises(UserError, match=f"split train has no column {name} as this task writes it; build the dataset"):
         make(table=damaged(data, **{name: None}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"context_inputs": [[[[1]]]] + [[[[1]], [[2]]]] * 83}, "equally many demonstrations"),
+        ({"context_inputs": [[[[1]]]] * 84}, "more demonstration inputs than outputs, or fewer"),
+        ({"context_inputs": [[]] * 84, "context_outputs": [[]] * 84}, "equally many demonstrations"),
+        ({"input": [[[1, None]]] + [[[1, 2]]] * 83}, "missing values"),
+        ({"task": [None] * 84}, "without a task"),
+    ],
+)
+def test_tables_with_holes_are_refused(columns, words, data, make):
+    with pytest.raises(UserError, match=words):
+        make(table=damaged(data, **columns))
+
+
+def test_columns_of_other_types_are_refused(data, make):
+    table = data.splits["train"].remove_columns("input").add_column("input", ["1/2"] * 84)
+    with pytest.raises(UserError, match="no column input as this task writes it"):
+        make(table=table)
+
+
+def test_a_task_with_too_few_rows_to_draw_from_is_refused(data, make):
+    with pytest.raises(UserError, match="draws 2 other rows of a task, and one has 2 rows in all"):
+        make(table=data.splits["train"].select([0, 1, 6, 7, 8, 9]), resample_context=True)
 
 
 def test_splits_without_rows_are_refused(data, make):

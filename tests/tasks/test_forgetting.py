@@ -16,10 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tasks import forgetting
-from tasks.forgetting import Study, read_study, study_path
+from tasks.forgetting import Study, read_study
 from tasks.forgetting_report import Course, _course, as_markdown, forgetting_figure, table
+from trainers import studies
 from trainers.environment import ROOT
 from trainers.errors import UserError
+from trainers.studies import study_path
 
 # --- what is written down
 
@@ -114,7 +116,7 @@ def test_the_study_that_is_meant_without_any_flag_exists():
     ],
 )
 def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(forgetting, "subprocess", None)  # nothing may be trained
+    monkeypatch.setattr(studies, "subprocess", None)  # nothing may be trained
     monkeypatch.chdir(tmp_path)
     written(tmp_path, GOOD)
     assert forgetting.main(argv) == 2
@@ -126,7 +128,7 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
     finished_run, prefix, tmp_path, monkeypatch, capsys
 ):
     launcher = Launcher(code=1)
-    monkeypatch.setattr(forgetting, "subprocess", launcher)
+    monkeypatch.setattr(studies, "subprocess", launcher)
     assert forgetting.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
     assert launcher.commands == [] and "location" in capsys.readouterr().err
 
@@ -160,9 +162,9 @@ def train(tmp_path, monkeypatch):
     """Ask for a run, with some launcher; returns the commands that were started."""
 
     def asked(launcher, flags=None):
-        monkeypatch.setattr(forgetting, "subprocess", launcher)
+        monkeypatch.setattr(studies, "subprocess", launcher)
         flags = {"config": "distance", "learning_rate": 1e-05} if flags is None else flags
-        assert forgetting._trained(tmp_path / "run", flags) == tmp_path / "run"
+        assert studies.trained(tmp_path / "run", flags) == tmp_path / "run"
         return launcher.commands
 
     return asked
@@ -483,7 +485,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     }
 
     # once more: nothing is trained, and the same comes out
-    monkeypatch.setattr(forgetting, "subprocess", None)
+    monkeypatch.setattr(studies, "subprocess", None)
     table_csv = (folder / "table.csv").read_bytes()
     capfd.readouterr()
     assert forgetting.main(["--study", str(path)]) == 0
