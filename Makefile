@@ -11,7 +11,7 @@ READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check probe study bench ui clean
+.PHONY: help setup dataset train test test-slow lint check probe study ladder bench ui clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,7 +51,11 @@ probe: $(READY) ## fit the probe to a run: make probe ARGS="--run outputs/runs/d
 study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, figure (about an hour)
 	$(BIN)/python -m tasks.forgetting $(ARGS)
 
-bench: $(READY) ## time to quality: this stack's recipe beside the seed's
+ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (under an hour)
+	$(BIN)/python -m tasks.arc.ladder $(ARGS)
+
+bench: $(READY) ## time to quality beside the seed's recipe; CPU time of a step beside stock layers
+	$(BIN)/python -m tasks.arc.bench
 	$(BIN)/python -m trainers.bench $(ARGS)
 
 ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000

@@ -105,7 +105,7 @@ def merged(layers: Mapping[str, Layer]) -> Layer:
             if one in layer or other in layer:
                 flags.pop(one, None)
                 flags.pop(other, None)
-        if "lr_scheduler_type" in layer:
+        if "lr_scheduler_type" in layer or "restart_epochs" in layer:
             flags.pop("lr_scheduler_kwargs", None)  # they were another schedule's
         flags |= layer
     if "evals_per_epoch" in flags:

@@ -506,9 +506,8 @@ def test_nothing_is_left_that_both_corpora_have(real, corpora):
 
 def test_held_out_pairs_that_leave_none_for_a_test_split_are_stated(folder):
     found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1))
-    assert found.facts["adjustments"] == [
-        "there is no split test: no task has more than the 20 held-out pairs of --n_val"
-    ]
+    (said,) = found.facts["adjustments"]
+    assert said == "there is no split test: no task has more than the 20 held-out pairs of --n_val"
 
 
 def test_a_changed_folder_is_another_dataset(folder, tmp_path):
