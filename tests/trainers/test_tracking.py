@@ -17,5 +17,6 @@ def test_a_run_of_many_evaluations_keeps_all_its_tables(prefix):
     assert sorted(file.path for file in files) == names
     tag = json.loads(mlflow.get_run(tracker.run_id).data.tags["mlflow.loggedArtifacts"])
     assert [entry["path"] for entry in tag] == names[-50:] and {entry["type"] for entry in tag} == {"table"}
+    mlflow.set_experiment("tables")
     shown = mlflow.load_table(names[-1], run_ids=[tracker.run_id])
     assert shown.to_dict("list") == {"task": ["a", "b"], "right": [129, 0.5]}
