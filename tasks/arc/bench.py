@@ -88,7 +88,7 @@ def _contenders(options: BenchOptions) -> dict[str, Callable[[], Any]]:
     from tasks.arc.stock_champion import StockChampion
 
     steps: dict[str, Callable[[], Any]] = {}
-    for bridge in ("concat_mlp", "cross_attention"):
+    for bridge in ("cross_attention", "concat_mlp"):
         model = ArcModel(ArcConfig(bridge=bridge, **_SIZES)).train()
         batch = _episodes(options, model.config)
         steps[f"champion, {bridge}"] = _step(model, model, batch)

@@ -1,6 +1,6 @@
 """Pictures of episodes in the colours of the ARC website."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,14 +49,15 @@ def episodes_figure(episodes: Sequence[Episode], title: str) -> Figure:
     return figure
 
 
-def per_task_figure(tasks: Sequence[str], found: Sequence[float], trivial: Sequence[float], title: str) -> Figure:
-    """Exact match of every task as bars, the better trivial baseline as a line across each."""
-    figure = Figure(figsize=(max(5.0, 0.55 * len(tasks) + 2), 4), dpi=110, layout="constrained")
+def per_task_figure(per_task: Mapping[str, tuple[float, float]], title: str) -> Figure:
+    """Exact match of every task as bars, the better trivial baseline (the second number) as a line across each."""
+    figure = Figure(figsize=(max(5.0, 0.55 * len(per_task) + 2), 4), dpi=110, layout="constrained")
     axes = figure.subplots()
-    places = np.arange(len(tasks))
+    places = np.arange(len(per_task))
+    found, trivial = zip(*per_task.values(), strict=True)
     axes.bar(places, found, color="#2b6cb0", label="generated exact match")
     axes.hlines(trivial, places - 0.4, places + 0.4, color=_WRONG, label="better of copy and common")
-    axes.set_xticks(places, list(tasks), rotation=60, ha="right")
+    axes.set_xticks(places, list(per_task), rotation=60, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of grids", title=title)
     axes.grid(axis="y", alpha=0.25)
     axes.legend(frameon=False)

@@ -20,6 +20,7 @@ from tasks.arc import baselines
 from tasks.arc.grids import N_COLOURS
 from tasks.arc.metric import GridMatch, cell_scores, generated_scores, same
 from tasks.arc.pictures import PALETTE, Episode, episodes_figure, per_task_figure
+from tasks.arc.trainer import TASKS_NAMED, _per_task
 from trainers import storage
 
 SMALL = {"max_side": 10, "pairs_per_task": 8, "n_val": 2, "n_test": 2}
@@ -330,7 +331,8 @@ def test_one_episode_without_an_answer_is_drawn():
 @pytest.mark.parametrize("n_tasks", [1, 18])
 def test_tasks_are_drawn(n_tasks):
     names = [f"{number:08x}" for number in range(n_tasks)]
-    figure = per_task_figure(names, np.linspace(0, 1, n_tasks).tolist(), [0.0] * n_tasks, "a title")
+    found = zip(np.linspace(0, 1, n_tasks).tolist(), [0.0] * n_tasks, strict=True)
+    figure = per_task_figure(dict(zip(names, found, strict=True)), "a title")
     figure.draw_without_rendering()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
 
@@ -475,3 +477,14 @@ def test_a_described_row_shows_the_answer_that_the_loss_sees(trainer, data):
     row = data.splits["validation"][0]
     answer = " <row> ".join(" ".join(map(str, line)) for line in row["output"])
     assert trainer.describe_row("validation", 0).splitlines()[-1] == f"  loss on  {answer} <eos>"
+
+
+def test_of_a_whole_corpus_only_the_best_tasks_are_named():
+    tasks_ = np.array([f"task{number:03d}" for number in range(50) for _ in range(2)])
+    true = [np.full((1, 1), number % 10, dtype=np.uint8) for number in range(50) for _ in range(2)]
+    wrong = np.zeros((2, 2), dtype=np.uint8)
+    generated = [grid if row % 2 == 0 or row >= 80 else wrong for row, grid in enumerate(true)]
+    found = _per_task(tasks_, generated, true, ([wrong] * 100, [np.zeros((1, 1), dtype=np.uint8)] * 100))
+    assert len(found) == TASKS_NAMED and list(found) == sorted(found)
+    assert {f"task{number:03d}" for number in range(40, 50)} <= set(found)
+    assert found["task045"] == (1.0, 0.0) and found["task040"] == (1.0, 1.0) and found["task001"] == (0.5, 0.0)
