@@ -51,7 +51,7 @@ probe: $(READY) ## fit the probe to a run: make probe ARGS="--run outputs/runs/d
 study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, figure (about an hour)
 	$(BIN)/python -m tasks.forgetting $(ARGS)
 
-ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (under an hour)
+ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (about an hour)
 	$(BIN)/python -m tasks.arc.ladder $(ARGS)
 
 bench: $(READY) ## time to quality beside the seed's recipe; CPU time of a step beside stock layers

@@ -36,6 +36,8 @@ class WorldTrainer(Trainer):
 
     summary: ClassVar[SummarySpec]
     """How summary.png shows the task's primary metric."""
+    smooths_labels: ClassVar[bool] = True
+    """Whether `--label_smoothing_factor` works: it calls the model without labels."""
 
     def __init__(
         self,
@@ -122,7 +124,8 @@ class WorldTrainer(Trainer):
         rows: Any = train_dataset or self.train_dataset
         if self.run.group_by_length:
             batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-            return GroupedByLength(rows.length_N, batch_size, self.args.data_seed or self.args.seed)
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            return GroupedByLength(rows.length_N, batch_size, seed)
         return super()._get_train_sampler(rows)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:

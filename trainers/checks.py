@@ -103,6 +103,8 @@ def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
 def check_optimizer(trainer: WorldTrainer) -> None:
     """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
     args, names = trainer.args, trainer.args.to_dict()
+    if args.label_smoothing_factor and not trainer.smooths_labels:
+        raise UserError(f"--label_smoothing_factor: {type(trainer).__name__} cannot do it; leave it out")
     if args.activation_checkpointing and not trainer.network.supports_gradient_checkpointing:
         raise UserError(f"--activation_checkpointing: {type(trainer.network).__name__} cannot do it; leave it out")
     kwargs: Any = args.lr_scheduler_kwargs

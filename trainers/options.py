@@ -34,7 +34,7 @@ class RunOptions:
     keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all")
     restart_epochs: float | None = option(
         None,
-        "cosine learning rate, restarted every so many epochs, constant within one; instead of --lr_scheduler_type",
+        "cosine rate, restarted every so many epochs, constant within one, no warm-up; for --lr_scheduler_type",
     )
     min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards")
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
@@ -105,7 +105,7 @@ REFUSED: Mapping[str, str] = {
     "label_names": "the batches name their labels themselves",
     "train_sampling_strategy": "rows are drawn in random order, or with --group_by_length in batches of like length",
     "length_column_name": "rows know their lengths themselves",
-    "fp16": "models of this kind overflow in it; use --bf16, or neither",
+    "fp16": "earlier runs of such models ended in NaN with it; use --bf16, or neither",
     "disable_tqdm": "progress is shown by trainers/callbacks.py, as plain lines where there is no terminal",
     **dict.fromkeys(
         (

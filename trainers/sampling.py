@@ -1,4 +1,4 @@
-"""The order of training rows with `--train_sampling_strategy group_by_length`: rows of like length share a batch."""
+"""The order of training rows with `--group_by_length`: rows of like length share a batch."""
 
 from collections.abc import Iterator
 

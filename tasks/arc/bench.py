@@ -2,7 +2,7 @@
 
     python -m tasks.arc.bench --max_side 30 --rounds 3
 
-Both see the same 32 episodes and predict the same tokens; steps alternate, forward and backward with one thread. The
+All see the same 32 episodes and predict the same tokens; steps alternate, forward and backward with one thread. The
 stock model pads demonstrations to 30 x 30 cells, pushes every pad through a 2,048 wide layer and adds a float mask to
 its attention. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
 """

@@ -49,15 +49,6 @@ class Grids:
         return [self.numpy(index) for index in range(len(self))]
 
 
-def pack(grids: Sequence[np.ndarray], side: int) -> Grids:
-    """Grids, none larger than `side`, in one tensor."""
-    cells = np.full((len(grids), side, side), PAD, dtype=np.uint8)
-    for number, grid in enumerate(grids):
-        cells[number, : grid.shape[0], : grid.shape[1]] = grid
-    shapes = np.array([grid.shape for grid in grids], dtype=np.int64).reshape(-1, 2)
-    return Grids(torch.from_numpy(cells), torch.from_numpy(shapes[:, 0]), torch.from_numpy(shapes[:, 1]))
-
-
 def tokens(grids: Grids) -> torch.Tensor:
     """(B, L) uint8, the grids written row by row; PAD on the right."""
     step_B1 = grids.width_B[:, None] + 1

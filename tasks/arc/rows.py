@@ -104,7 +104,7 @@ class EpisodeRows(Dataset):
             1, np.uint64
         )
         place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
-        return hashed(place_BC + stream) / 2.0**64
+        return (hashed(place_BC + stream) >> np.uint64(11)) / 2.0**53
 
     def draw_context(self, rows_B: np.ndarray) -> torch.Tensor:
         """For every row P other rows of its task, all different, (B * P,)."""

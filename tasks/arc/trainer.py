@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel
 
 from tasks.arc import baselines
 from tasks.arc.decoding import encode, generate, second_attempt
@@ -18,9 +18,7 @@ from tasks.arc.model import ArcConfig, ArcModel
 from tasks.arc.pictures import Episode, episodes_figure, per_task_figure
 from tasks.arc.rows import EpisodeRows
 from trainers.base import WorldTrainer
-from trainers.contract import Assessment, StoredDataset, SummarySpec, Task
-from trainers.errors import UserError
-from trainers.options import RunOptions
+from trainers.contract import Assessment, SummarySpec
 
 SHOWN = 4  # examples in the console and in the tracked table
 DRAWN = 8  # episodes in the picture
@@ -38,19 +36,7 @@ class ArcTrainer(WorldTrainer):
         log=False,
     )
 
-    def __init__(
-        self,
-        task: Task,
-        data: StoredDataset,
-        model: PreTrainedModel,
-        args: TrainingArguments,
-        run: RunOptions | None = None,
-    ) -> None:
-        if args.label_smoothing_factor:
-            raise UserError(
-                "--label_smoothing_factor is not for this task: the loss is computed by its model; leave it out"
-            )
-        super().__init__(task, data, model, args, run)
+    smooths_labels = False  # the model computes its loss itself
 
     def rows(self, split: str) -> EpisodeRows:
         """The split as episodes."""

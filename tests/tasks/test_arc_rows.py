@@ -18,10 +18,10 @@ from tasks.arc.grids import (
     PAD,
     ROW,
     VOCABULARY_SIZE,
+    Grids,
     colours_in_order,
     column_of,
     joined,
-    pack,
     read_grid,
     recoloured,
     tokens,
@@ -71,6 +71,15 @@ def image(grid, which):
 
 def equal(grids, others):
     return all(np.array_equal(one, other) for one, other in zip(grids, others, strict=True))
+
+
+def pack(grids, side):
+    """Grids, none larger than `side`, in one tensor."""
+    cells = np.full((len(grids), side, side), PAD, dtype=np.uint8)
+    for number, grid in enumerate(grids):
+        cells[number, : grid.shape[0], : grid.shape[1]] = grid
+    shapes = np.array([grid.shape for grid in grids], dtype=np.int64).reshape(-1, 2)
+    return Grids(torch.from_numpy(cells), torch.from_numpy(shapes[:, 0]), torch.from_numpy(shapes[:, 1]))
 
 
 def same_batch(one, other):
