@@ -1,4 +1,7 @@
-"""The tasks: one folder each, found by its name. There is no table to edit."""
+"""The tasks: one folder each, found by its name. There is no table to edit.
+
+A folder with a `card.md` is a task; one without is what several tasks share.
+"""
 
 import dataclasses
 import importlib
@@ -10,7 +13,7 @@ from trainers.errors import UserError, suggest
 
 def names() -> list[str]:
     """Return the names of the tasks in this folder, sorted, without importing them."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/card.md"))
 
 
 def load(name: str) -> Task:

@@ -187,13 +187,20 @@ def plain(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+BESIDE = ("baseline_", "reference_")
+"""Metrics whose names begin so are shown in parentheses behind the metric they belong to."""
+
+
 def _beside(name: str, found: Mapping[str, float]) -> str:
-    """The trivial baselines of a metric: `baseline_x`, or several with a word each, `baseline_copy_x`."""
-    ends = [key for key in found if key.startswith("baseline_") and key.endswith(f"_{name}")]
-    words = {key.removeprefix("baseline_").removesuffix(name).rstrip("_"): plain(float(found[key])) for key in ends}
-    named = [f"{word} {value}" for word, value in words.items() if word and "_" not in word]
-    shown = named or [value for word, value in words.items() if not word]
-    return f"   (trivial baseline {', '.join(shown)})" if shown else ""
+    """What a metric is to be compared with: `baseline_x`, or several with a word each, `baseline_copy_x`."""
+    texts = []
+    for prefix, title in zip(BESIDE, ("trivial baseline", "beside it"), strict=True):
+        ends = [key for key in found if key.startswith(prefix) and key.endswith(f"_{name}")]
+        words = {key.removeprefix(prefix).removesuffix(name).rstrip("_"): plain(float(found[key])) for key in ends}
+        named = [f"{word} {value}" for word, value in words.items() if word and "_" not in word]
+        shown = named or [value for word, value in words.items() if not word]
+        texts += [f"{title} {', '.join(shown)}"] if shown else []
+    return f"   ({'; '.join(texts)})" if texts else ""
 
 
 def _evaluation_text(title: str, step: int, metrics: Mapping[str, float], assessment: Assessment) -> str:
@@ -201,7 +208,7 @@ def _evaluation_text(title: str, step: int, metrics: Mapping[str, float], assess
     found = assessment.metrics
     lines = [f"\n{title} at step {step}: loss {plain(metrics[f'{title}_loss'])}"]
     for name, value in found.items():
-        if not name.startswith("baseline_"):
+        if not name.startswith(BESIDE):
             lines.append(f"  {name:<24}{plain(float(value)):>8}{_beside(name, found)}")
     for example in zip(*assessment.samples.values(), strict=True):
         shown = "   ".join(f"{n} {plain(v)}" for n, v in zip(assessment.samples, example, strict=True))

@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import get_reporting_integratio
 from trainers import guards
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
+from trainers.callbacks import BESIDE
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
 
@@ -60,7 +61,7 @@ def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list
     split = evaluated[0]
     trainer.network.eval()
     trainer.data = replace(data, splits={split: data.splits[split].select([0])})
-    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith("baseline_")]
+    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith(BESIDE)]
     trainer.data = data
     chosen = str(training.metric_for_best_model)
     known = [f"eval_{split}_{name}" for split in evaluated for name in ("loss", *metrics)]

@@ -88,7 +88,8 @@ class Assessment:
     """What one evaluation by generation (or by rollouts) found.
 
     Attributes:
-        metrics: name -> value, without prefix; failures count in them.
+        metrics: name -> value, without prefix; failures count in them. `baseline_x` and
+            `baseline_<word>_x` are what trivial answers score on x, `reference_<word>_x` what else x is compared with.
         samples: column -> list: the table of the first examples that is shown and tracked.
         values: one value of the primary quantity per row, for the histogram.
         figures: file name -> function that draws it; drawn once per evaluation on the main process.

@@ -1,7 +1,8 @@
-"""The order of training rows with `--group_by_length`: rows of like length share a batch."""
+"""Chance in training batches: the order of rows with `--group_by_length`, and numbers that belong to a row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
 
@@ -34,3 +35,22 @@ class GroupedByLength(Sampler[int]):
         last = batches.pop() if len(batches[-1]) < self.batch_size else None  # an incomplete batch must stay the last
         shuffled = [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
         return iter(torch.cat([*shuffled, *([] if last is None else [last])]).tolist())
+
+
+def drawn(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.ndarray:
+    """Uniform numbers in [0, 1), (B, count), that follow from seeds, use and row alone.
+
+    So they are the same wherever and whenever a batch is made: among other rows, in another process, after an
+    interruption.
+    """
+    stream = np.random.SeedSequence([*seeds, *use.encode()]).generate_state(1, np.uint64)
+    place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
+    return (hashed(place_BC + stream) >> np.uint64(11)) / 2.0**53
+
+
+def hashed(number: np.ndarray) -> np.ndarray:
+    """Every uint64 as another one that looks random: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    number = number * np.uint64(0x9E3779B97F4A7C15)
+    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return number ^ (number >> np.uint64(31))

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, List, Value
 
 from tasks.arc.generators.concept import Pair
 from tasks.arc.options import ArcOptions
-from tasks.arc.sources import ArcTask, load_source
+from tasks.arc.sources import ArcTask, load_sources
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -87,7 +87,7 @@ def without_contamination(seen: Sequence[ArcTask], unseen: Sequence[ArcTask], no
 
 def _load(options: ArcOptions, source: str, unseen: bool) -> list[ArcTask]:
     n_held_out = options.n_val + options.n_test
-    return load_source(source, unseen, options.pairs_per_task, n_held_out, options.max_side, options.dataset_seed)
+    return load_sources(source, unseen, options.pairs_per_task, n_held_out, options.max_side, options.dataset_seed)
 
 
 def _fitting(tasks: Sequence[ArcTask], options: ArcOptions, notes: list[str]) -> list[ArcTask]:

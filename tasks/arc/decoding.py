@@ -6,8 +6,8 @@ import torch
 
 from tasks.arc.colours import ColourCode, colour_code
 from tasks.arc.grids import BOS, EOS, PAD, ROW
-from tasks.arc.layers import Cache
 from tasks.arc.model import ArcModel, Memory
+from tasks.layers import Cache
 
 
 @dataclass

@@ -12,7 +12,8 @@ class ArcOptions:
     """Which tasks, how many pairs, and how they are shown to a model."""
 
     train_source: str = option(
-        "generated", "tasks to train on: generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder"
+        "generated",
+        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, a folder; several with commas between",
     )
     unseen_source: str = option(
         "generated", "tasks that are never trained on, from the same choice; none: no such tasks"

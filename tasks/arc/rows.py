@@ -25,6 +25,7 @@ from tasks.arc.grids import (
 )
 from tasks.arc.model import IGNORE, ArcConfig
 from trainers.errors import UserError
+from trainers.sampling import drawn
 
 Batch = dict[str, torch.Tensor]
 
@@ -99,12 +100,7 @@ class EpisodeRows(Dataset):
         self.epoch = epoch
 
     def _random(self, rows_B: np.ndarray, count: int, use: str) -> np.ndarray:
-        """Uniform numbers in [0, 1), (B, count), for one use."""
-        stream = np.random.SeedSequence([self.options["dataset_seed"], self.epoch, *use.encode()]).generate_state(
-            1, np.uint64
-        )
-        place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
-        return (hashed(place_BC + stream) >> np.uint64(11)) / 2.0**53
+        return drawn([self.options["dataset_seed"], self.epoch], use, rows_B, count)
 
     def draw_context(self, rows_B: np.ndarray) -> torch.Tensor:
         """For every row P other rows of its task, all different, (B * P,)."""
@@ -152,14 +148,6 @@ class EpisodeRows(Dataset):
         """Every demonstration as `input BOS output EOS`, and its length."""
         bos, eos = column_of(BOS, len(shown)), column_of(EOS, len(shown))
         return joined([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
-
-
-def hashed(number: np.ndarray) -> np.ndarray:
-    """Every uint64 as another one that looks random: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
-    number = number * np.uint64(0x9E3779B97F4A7C15)
-    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return number ^ (number >> np.uint64(31))
 
 
 def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:

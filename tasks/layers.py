@@ -1,4 +1,4 @@
-"""Transformer blocks of the grid models: pre-norm, SwiGLU, no biases, rotary positions in one or two dimensions.
+"""Transformer blocks of the models built here: pre-norm, SwiGLU, no biases, rotary positions in one or two dimensions.
 
 They are Llama's blocks (Touvron et al. 2023) with, where asked for, a cross-attention in the middle, and LayerNorm for
 RMSNorm: on a CPU PyTorch's takes a seventh of the time. Attention is PyTorch's fused one: no (L, L) mask is ever made.

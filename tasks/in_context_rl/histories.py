@@ -1,0 +1,111 @@
+"""The dataset of every task here: one row per learner, its whole history, split by task."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from tasks.in_context_rl.options import HistoryOptions
+from tasks.in_context_rl.rooms import World, optimal_returns, random_returns, shuffled_split
+from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, record
+from trainers.contract import BuiltDataset
+from trainers.errors import UserError
+
+STEP_COLUMNS = ("cell", "action", "reward", "next_cell", "probability")
+"""Lists of one value per step."""
+
+
+def build_histories(options: HistoryOptions, world: World, card: str) -> BuiltDataset:
+    """Let every learner learn; equal options give equal rows.
+
+    Raises:
+        UserError: a split without tasks, or histories that are no whole episodes.
+    """
+    whole = options.horizon * options.keep_every
+    if options.history_steps % whole:
+        raise UserError(
+            f"--history_steps {options.history_steps} is no multiple of {whole} (--horizon x --keep_every); whole"
+            f" episodes are kept, e.g. {-(-options.history_steps // whole) * whole}"
+        )
+    numbers, notes = _split(options, len(world.tasks))
+    seeds = np.random.SeedSequence(options.dataset_seed).spawn(3)
+    splits, facts = {}, {}
+    for (name, chosen), seed in zip(numbers.items(), seeds, strict=True):
+        if chosen:
+            streams = options.n_streams if name == "train" else options.eval_streams
+            splits[name] = _rows(options, world, chosen, streams, np.random.default_rng(seed))
+            facts[name] = [world.labels[number] for number in chosen]
+    return BuiltDataset(
+        splits=splits,
+        facts={
+            "seed": options.dataset_seed,
+            "room": asdict(world.room),
+            "tasks": facts if len(world.tasks) <= 200 else {name: len(labels) for name, labels in facts.items()},
+            "adjustments": notes,
+        },
+        files={},
+        card=card,
+    )
+
+
+def source_of(options: HistoryOptions) -> QLearning | FadingOracle:
+    """Who makes the histories."""
+    noise = options.noise_start, options.noise_end, options.noise_share
+    if options.source == "fading_oracle":
+        return FadingOracle(*noise)
+    return QLearning(options.q_step_size, options.q_discount, options.q_initial, *noise)
+
+
+def _split(options: HistoryOptions, n_tasks: int) -> tuple[dict[str, list[int]], list[str]]:
+    """Numbers of the tasks of every split."""
+    train, test = shuffled_split(n_tasks, options.train_share, options.split_seed)
+    if options.n_val_tasks >= len(train):
+        raise UserError(
+            f"--n_val_tasks {options.n_val_tasks} leaves none of the {len(train)} training tasks to train on (of"
+            f" {n_tasks}, --train_share {options.train_share:g}); hold fewer out"
+        )
+    n_train, notes = len(train) - options.n_val_tasks, []
+    train, validation = train[:n_train], train[n_train:]
+    if options.max_train_tasks is not None and options.max_train_tasks < n_train:
+        notes.append(
+            f"{n_train - options.max_train_tasks} of {n_train} training tasks are left out (--max_train_tasks)"
+        )
+        train = train[: options.max_train_tasks]
+    return {"train": train, "validation": validation, "test": test}, notes
+
+
+def _rows(
+    options: HistoryOptions, world: World, chosen: Sequence[int], streams: int, rng: np.random.Generator
+) -> Dataset:
+    """One row for every stream of every chosen task."""
+    tasks = world.tasks[list(chosen)]
+    many = tasks.repeated(streams)
+    found = record(source_of(options), world.room, many, options.history_steps, rng)
+    columns: dict[str, Any] = {
+        "task": pa.array(np.repeat(chosen, streams).astype(np.int32)),
+        "label": pa.array([world.labels[number] for number in chosen for _ in range(streams)]),
+        "goals": _lists(many.goals_NG.astype(np.int32)),
+        "moves": _lists(many.moves_NA.astype(np.uint8)),
+        "random_return": pa.array(random_returns(world.room, tasks).repeat(streams)),
+        "optimal_return": pa.array(optimal_returns(world.room, tasks).repeat(streams)),
+        **{name: _lists(_kept(options, values)) for name, values in _steps(found).items()},
+    }
+    return Dataset(pa.table(columns))
+
+
+def _steps(found: Histories) -> dict[str, np.ndarray]:
+    return {name: getattr(found, name) for name in STEP_COLUMNS}
+
+
+def _kept(options: HistoryOptions, values_NT: np.ndarray) -> np.ndarray:
+    """The steps of one episode of every `keep_every`."""
+    episodes_NEH = values_NT.reshape(len(values_NT), -1, options.horizon)
+    return episodes_NEH[:, :: options.keep_every].reshape(len(values_NT), -1)
+
+
+def _lists(values_NK: np.ndarray) -> pa.Array:
+    """Rows of one length."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values_NK.ravel()), values_NK.shape[1])

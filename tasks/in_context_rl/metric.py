@@ -1,0 +1,70 @@
+"""The metrics of learning in context: what acting brings, and how well actions of histories are predicted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+LAST = 10
+"""Episodes at the end of a rollout that count as what was learnt."""
+SHALLOW = 4
+"""Depths with an accuracy of their own; deeper ones share one."""
+
+_DESCRIPTION = "Returns of episodes that follow one another in one context, between random and optimal."
+_INPUTS = """
+Args:
+    predictions: for every rollout the returns of its episodes, in order; equally many everywhere.
+    random, optimal: for every rollout the expected return of random actions in its task, and the largest possible.
+    last: episodes at the end that count as what was learnt.
+Returns:
+    normalised_return: of the last episodes, 0 for random and 1 for optimal actions, each rollout alike.
+    return_last: the same in rewards. return_first: of the first episode.
+    optimum_share: return_last over the mean optimum.
+    area_under_curve: the normalised return of all episodes.
+    solved_share: rollouts that reach at least half of their optimum in the last episodes.
+"""
+
+
+class ReturnInContext(evaluate.Metric):
+    """`evaluate.load("tasks/in_context_rl/metric.py")` or `ReturnInContext()`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        number = datasets.Value("float64")
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation="",
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": datasets.List(number), "random": number, "optimal": number}),
+        )
+
+    def _compute(
+        self, predictions: Sequence[Sequence[float]], random: Any, optimal: Any, last: int = LAST
+    ) -> dict[str, float]:
+        if len(predictions) == 0 or min(len(returns) for returns in predictions) == 0:
+            raise ValueError("no episodes: a mean over nothing is undefined; add rollouts before compute()")
+        return_NE, random_N, optimal_N = np.array(predictions, dtype=float), np.array(random), np.array(optimal)
+        if (optimal_N <= random_N).any():
+            raise ValueError("a task whose optimum is not above random actions cannot be normalised; leave it out")
+        normalised_NE = (return_NE - random_N[:, None]) / (optimal_N - random_N)[:, None]
+        last_N = return_NE[:, -last:].mean(axis=1)
+        return {
+            "normalised_return": float(normalised_NE[:, -last:].mean()),
+            "return_last": float(last_N.mean()),
+            "return_first": float(return_NE[:, 0].mean()),
+            "optimum_share": float(last_N.mean() / optimal_N.mean()),
+            "area_under_curve": float(normalised_NE.mean()),
+            "solved_share": float((last_N >= optimal_N / 2).mean()),
+        }
+
+
+def accuracy_by_depth(correct_NT: np.ndarray, depth_T: np.ndarray) -> Mapping[str, float]:
+    """Share of actions predicted right, overall and by how often the past was compressed; shallow depths each."""
+    found = {"accuracy": float(correct_NT.mean())}
+    for depth in range(SHALLOW):
+        if (depth_T == depth).any():
+            found[f"accuracy_depth_{depth}"] = float(correct_NT[:, depth_T == depth].mean())
+    if (depth_T >= SHALLOW).any():
+        found["accuracy_deeper"] = float(correct_NT[:, depth_T >= SHALLOW].mean())
+    return found

@@ -1,0 +1,246 @@
+"""Models that learn to act from what they have done: algorithm distillation, plain and with a compressed past.
+
+ad             one causal decoder over the newest steps (Laskin et al. 2022)
+compressed_ad  older steps are folded, again and again, into a few latents that stand in front of the newest ones
+
+from tasks.in_context_rl.model import HistoryModel; HistoryModel.from_pretrained("outputs/runs/darkroom-001")
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from tasks.in_context_rl.compression import Schedule
+from tasks.in_context_rl.rooms import N_ACTIONS
+from tasks.in_context_rl.steps import field_sizes
+from tasks.layers import Block, Cache, Rotation, rotation
+
+IGNORE = -100
+
+
+class HistoryConfig(PreTrainedConfig):
+    """Sizes; the names are those of `tasks.in_context_rl.options.HistoryModelOptions`, where they are explained."""
+
+    model_type = "in_context_rl"
+
+    def __init__(
+        self,
+        architecture: str = "ad",
+        size: int = 9,
+        window: int = 100,
+        keep: int = 50,
+        n_latents: int = 15,
+        gated: bool = True,
+        depth_weights: str = "0:1",
+        hidden_size: int = 64,
+        num_hidden_layers: int = 4,
+        num_encoder_layers: int = 2,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 168,
+        dropout: float = 0.0,
+        init_scale: float = 0.02,
+        act_temperature: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.architecture, self.size, self.window, self.keep = architecture, size, window, keep
+        self.n_latents, self.gated, self.depth_weights = n_latents, gated, depth_weights
+        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
+        self.num_hidden_layers, self.num_encoder_layers = num_hidden_layers, num_encoder_layers
+        self.num_attention_heads, self.dropout, self.init_scale = num_attention_heads, dropout, init_scale
+        self.act_temperature = act_temperature
+        super().__init__(**{"tie_word_embeddings": False, **kwargs})
+
+    @property
+    def schedule(self) -> Schedule:
+        """When a history is compressed."""
+        return Schedule(self.window, self.keep)
+
+    def depths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Depths of training batches, and how likely each is.
+
+        Raises:
+            ValueError: `depth_weights` cannot be read.
+        """
+        pairs = [part.split(":") for part in self.depth_weights.split(",")]
+        depth_D, weight_D = np.array([int(depth) for depth, _ in pairs]), np.array([float(w) for _, w in pairs])
+        return depth_D, weight_D / weight_D.sum()
+
+
+@dataclass
+class HistoryOutput(ModelOutput):
+    """loss: nats per action; logits: (B, T, N_ACTIONS), of the action taken at each step."""
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+class HistoryModel(PreTrainedModel):
+    """Both models: `ad` is the one without latents.
+
+    `steps` (B, T, 7) are consecutive steps of B histories, as `tasks.in_context_rl.steps.encode` writes them; `labels`
+    (B, T) the actions taken, `IGNORE` where the loss should not look. Both models go by the schedule, so that acting
+    step by step gives the same logits.
+    """
+
+    config_class = HistoryConfig
+    main_input_name = "labels"  # one element per step; `steps` has seven
+
+    def __init__(self, config: HistoryConfig) -> None:
+        super().__init__(config)
+        size = config.hidden_size
+        self.schedule = config.schedule
+        self.n_latents = config.n_latents if config.architecture == "compressed_ad" else 0
+        self.embedding = nn.EmbeddingBag(sum(field_sizes(config.size)), size, mode="sum")
+        self.embedding_norm = nn.LayerNorm(size, bias=False)
+        self.encoder = CompressionEncoder(config) if self.n_latents else None
+        self.input_norm = nn.LayerNorm(size, bias=False)
+        self.decoder = _stack(config, config.num_hidden_layers)
+        self.final_norm = nn.LayerNorm(size, bias=False)
+        self.head = nn.Linear(size, N_ACTIONS, bias=False)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.EmbeddingBag)):
+            nn.init.normal_(module.weight, 0.0, self.config.init_scale)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """The head."""
+        return self.head
+
+    def forward(
+        self,
+        steps: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> HistoryOutput:
+        """All steps at once. The loss is the mean over the labels; 0 where there are none."""
+        logits = self.head(self.read(self.embed(steps)))
+        if labels is None:
+            return HistoryOutput(logits=logits)
+        total = F.cross_entropy(
+            logits.flatten(0, 1).float(), labels.flatten().long(), ignore_index=IGNORE, reduction="sum"
+        )
+        count = (labels != IGNORE).sum() if num_items_in_batch is None else num_items_in_batch
+        return HistoryOutput(loss=total / torch.as_tensor(count, device=total.device).clamp(min=1), logits=logits)
+
+    def embed(self, steps: torch.Tensor) -> torch.Tensor:
+        """Steps (B, T, 7) as vectors (B, T, hidden_size)."""
+        return self.embedding_norm(self.embedding(steps.flatten(0, 1)).unflatten(0, steps.shape[:2]))
+
+    def read(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        """Hidden states (B, T, hidden_size) of embedded steps: every window at once, behind the latents of its past."""
+        window, stride, length = self.schedule.window, self.schedule.stride, x_BTD.shape[1]
+        depth = self.schedule.depth(length - 1)
+        first = self.decode(x_BTD[:, :window], None)
+        if depth == 0:
+            return first
+        missing = self.schedule.length(depth) - length  # a last window that is not full: later steps change nothing
+        windows = F.pad(x_BTD, (0, 0, 0, missing)).unfold(1, window, stride)[:, 1:].transpose(2, 3)
+        latents = self.compressed(x_BTD[:, : depth * stride])
+        found = self.decode(windows.flatten(0, 1), None if latents is None else latents.flatten(0, 1))
+        new = found[:, self.schedule.keep :].unflatten(0, (len(x_BTD), depth)).flatten(1, 2)
+        return torch.cat([first, new], dim=1)[:, :length]
+
+    def compressed(self, x_BTD: torch.Tensor) -> torch.Tensor | None:
+        """The latents (B, depth, n_latents, hidden_size) after every stride of the embedded steps; None for `ad`."""
+        if self.encoder is None:
+            return None
+        latents, found = None, []
+        for segment in x_BTD.split(self.schedule.stride, dim=1):
+            latents = self.encoder(segment, latents)
+            found.append(latents)
+        return torch.stack(found, dim=1)
+
+    def decode(
+        self,
+        x_BWD: torch.Tensor,
+        latents_BMD: torch.Tensor | None,
+        caches: list[Cache] | None = None,
+        n_cached: int = 0,
+    ) -> torch.Tensor:
+        """Hidden states of the steps of one window: latents see one another, steps the latents and no later step.
+
+        Arguments:
+            x_BWD: embedded steps. latents_BMD: what stands in front of them.
+            caches: during acting, of each block; they hold the latents and the first `n_cached` steps already.
+        """
+        n_before = 0 if latents_BMD is None else latents_BMD.shape[1]
+        place = torch.arange(-n_before, x_BWD.shape[1], device=x_BWD.device) + self.n_latents + n_cached
+        hidden = x_BWD
+        if latents_BMD is not None and self.encoder is not None:
+            hidden = torch.cat([self.encoder.placed(latents_BMD), hidden], dim=1)
+        hidden, rotated = self.input_norm(hidden), rotation([place[None]], self.head_size)
+        mask = hybrid_mask(n_before, x_BWD.shape[1], x_BWD.device) if n_before else None
+        for number, block in enumerate(self.decoder):
+            cache = None if caches is None else caches[number]
+            hidden = block(hidden, rotated, mask=mask, causal=mask is None and x_BWD.shape[1] > 1, cache=cache)
+        return self.final_norm(hidden)[:, n_before:]
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.config.hidden_size // self.config.num_attention_heads
+
+
+class CompressionEncoder(nn.Module):
+    """Folds a stretch of steps and the latents before it into new latents.
+
+    Learned queries stand behind both and are read off; with a gate each latent keeps what the new one does not replace.
+    """
+
+    def __init__(self, config: HistoryConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.head_size = size // config.num_attention_heads
+        self.queries, self.slots = nn.Embedding(config.n_latents, size), nn.Embedding(config.n_latents, size)
+        self.input_norm = nn.LayerNorm(size, bias=False)
+        self.blocks = _stack(config, config.num_encoder_layers)
+        self.output_norm = nn.LayerNorm(size, bias=False)
+        self.gate = nn.Linear(2 * size, size) if config.gated else None
+
+    def placed(self, latents_BMD: torch.Tensor) -> torch.Tensor:
+        """Latents that say which one each is."""
+        return latents_BMD + self.slots.weight
+
+    def forward(self, segment_BSD: torch.Tensor, latents_BMD: torch.Tensor | None) -> torch.Tensor:
+        """The new latents (B, M, hidden_size); the first ones have none before them."""
+        past = segment_BSD if latents_BMD is None else torch.cat([self.placed(latents_BMD), segment_BSD], dim=1)
+        queries = self.queries.weight.to(past.dtype).expand(len(past), -1, -1)
+        hidden = torch.cat([self.input_norm(past), queries], dim=1)
+        n_latents, n_steps = queries.shape[1], segment_BSD.shape[1]
+        # Steps are placed the same whether latents stand before them or not; queries have places of their own.
+        place = torch.arange(n_latents + n_steps + n_latents, device=past.device)[-hidden.shape[1] :]
+        rotated: Rotation = rotation([place[None]], self.head_size)
+        for block in self.blocks:
+            hidden = block(hidden, rotated)
+        new_BMD = self.output_norm(hidden[:, -n_latents:])
+        if self.gate is None or latents_BMD is None:
+            return new_BMD
+        share = torch.sigmoid(self.gate(torch.cat([latents_BMD, new_BMD], dim=-1)))
+        return latents_BMD + share * (new_BMD - latents_BMD)
+
+
+def hybrid_mask(n_latents: int, n_steps: int, device: torch.device) -> torch.Tensor:
+    """Which place may see which, (1, 1, L, L): latents one another, steps the latents and no later step."""
+    place = torch.arange(n_latents + n_steps, device=device)
+    return (place[None] <= place[:, None].clamp(min=n_latents - 1))[None, None]
+
+
+def _stack(config: HistoryConfig, n_blocks: int) -> nn.ModuleList:
+    sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
+    return nn.ModuleList([Block(*sizes, has_memory=False) for _ in range(n_blocks)])
+
+
+AutoConfig.register(HistoryConfig.model_type, HistoryConfig)
+AutoModel.register(HistoryConfig, HistoryModel)

@@ -1,0 +1,170 @@
+"""Dark rooms: grids in which an agent sees only where it stands. Where the reward is differs from task to task.
+
+Darkroom (Laskin et al. 2022, "In-context Reinforcement Learning with Algorithm Distillation"): one goal, a reward for
+every step that ends on it. Permuted Darkroom: the goal is fixed, what each action does is not. Dark Key-to-Door: the
+key is worth a reward once, then the door once; the agent does not see which of them it has.
+
+All three are goals that are to be reached one after the other, so one set of rules serves them. A cell is one number,
+row * size + column.
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+MOVES = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [0, 0]])
+"""Rows and columns that the five moves lead on; without a permutation, action and move are the same number."""
+N_ACTIONS = len(MOVES)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The rules that all tasks of a family share.
+
+    Attributes:
+        size: rows, and columns. start: the cell of every episode's beginning. horizon: steps of an episode.
+        n_goals: cells to be reached one after the other. once: a goal is worth a reward only the first time.
+    """
+
+    size: int
+    start: int
+    horizon: int
+    n_goals: int = 1
+    once: bool = False
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the grid."""
+        return self.size**2
+
+    @property
+    def n_stages(self) -> int:
+        """How far an episode can have come: goals reached, if reaching them counts once."""
+        return self.n_goals + 1 if self.once else 1
+
+    @cached_property
+    def moved_CM(self) -> np.ndarray:
+        """Where each move leads from each cell; walls stop it."""
+        row_C, column_C = np.divmod(np.arange(self.n_cells), self.size)
+        place_CM2 = np.stack([row_C, column_C], -1)[:, None] + MOVES
+        row_CM, column_CM = np.moveaxis(place_CM2.clip(0, self.size - 1), -1, 0)
+        return row_CM * self.size + column_CM
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """N tasks of one room: goals_NG, the cells to be reached in order; moves_NA, the move that every action makes."""
+
+    goals_NG: np.ndarray
+    moves_NA: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.goals_NG)
+
+    def __getitem__(self, chosen: Sequence[int] | np.ndarray) -> "Tasks":
+        return Tasks(self.goals_NG[chosen], self.moves_NA[chosen])
+
+    def repeated(self, times: int) -> "Tasks":
+        """Every task so many times, one after the other."""
+        return Tasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
+
+
+def step(
+    room: Room, tasks: Tasks, cell_N: np.ndarray, stage_N: np.ndarray, action_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One step of N tasks at once: the next cells, the next stages, and the rewards (0 or 1)."""
+    every_N = np.arange(len(tasks))
+    cell_N = room.moved_CM[cell_N, tasks.moves_NA[every_N, action_N]]
+    if not room.once:
+        return cell_N, stage_N, (cell_N == tasks.goals_NG[:, 0]).astype(np.uint8)
+    wanted_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
+    reward_N = ((cell_N == wanted_N) & (stage_N < room.n_goals)).astype(np.uint8)
+    return cell_N, stage_N + reward_N, reward_N
+
+
+@dataclass(frozen=True)
+class World:
+    """A room and every task there is in it; labels name them for people."""
+
+    room: Room
+    tasks: Tasks
+    labels: list[str]
+
+
+def darkroom(size: int = 9, horizon: int = 20) -> World:
+    """Every cell as the goal, row by row; episodes begin in the middle."""
+    goals_NG = np.arange(size**2)[:, None]
+    labels = [f"goal {_place(goal, size)}" for goal in goals_NG[:, 0]]
+    return World(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
+
+
+def permuted_darkroom(size: int = 9, horizon: int = 50) -> World:
+    """From the first cell to the last, and all 120 orders of the actions."""
+    moves_NA = np.array(list(itertools.permutations(range(N_ACTIONS))))
+    goals_NG = np.full((len(moves_NA), 1), size**2 - 1)
+    labels = ["moves " + "".join(map(str, moves)) for moves in moves_NA.tolist()]
+    return World(Room(size, 0, horizon), Tasks(goals_NG, moves_NA), labels)
+
+
+def key_to_door(size: int = 9, horizon: int = 50) -> World:
+    """Every pair of cells as key and door, which may be the same; episodes begin in the middle."""
+    goals_NG = np.array(list(itertools.product(range(size**2), repeat=2)))
+    labels = [f"key {_place(key, size)} door {_place(door, size)}" for key, door in goals_NG]
+    return World(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
+
+
+def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of the training and of the held-out tasks, as published: Python's own shuffle, the first part trains."""
+    order = list(range(n_tasks))
+    random.Random(seed).shuffle(order)
+    n_train = round(n_tasks * train_share)
+    return order[:n_train], order[n_train:]
+
+
+def random_returns(room: Room, tasks: Tasks) -> np.ndarray:
+    """The expected return of uniformly random actions, (N,) float64: exact, by the distribution over states."""
+    spread_CC = np.zeros((room.n_cells, room.n_cells))
+    np.add.at(spread_CC, (np.arange(room.n_cells)[:, None], room.moved_CM), 1 / N_ACTIONS)
+    every_N = np.arange(len(tasks))
+    mass_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
+    mass_NSC[:, 0, room.start] = 1
+    return_N = np.zeros(len(tasks))
+    for _ in range(room.horizon):
+        mass_NSC = mass_NSC @ spread_CC
+        for stage in reversed(range(room.n_goals)):
+            goal_N = tasks.goals_NG[:, stage]
+            arrived_N = mass_NSC[every_N, stage, goal_N]
+            return_N += arrived_N
+            if room.once:
+                mass_NSC[every_N, stage + 1, goal_N] += arrived_N
+                mass_NSC[every_N, stage, goal_N] = 0
+    return return_N
+
+
+def optimal_returns(room: Room, tasks: Tasks) -> np.ndarray:
+    """The largest possible return, (N,) float64: exact, by backward induction over the horizon (Bellman 1957)."""
+    every_N = np.arange(len(tasks))
+    value_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
+    for _ in range(room.horizon):
+        worth_NSC = value_NSC.copy()  # of arriving somewhere: the reward there, and what can be had from then on
+        for stage in range(room.n_goals):
+            goal_N = tasks.goals_NG[:, stage]
+            worth_NSC[every_N, stage, goal_N] = 1 + value_NSC[every_N, stage + room.once, goal_N]
+        value_NSC = worth_NSC[:, :, room.moved_CM].max(axis=-1)
+    return value_NSC[:, 0, room.start]
+
+
+def _middle(size: int) -> int:
+    return size // 2 * size + size // 2
+
+
+def _place(cell: int, size: int) -> str:
+    return "{},{}".format(*divmod(int(cell), size))
+
+
+def _plain_moves(goals_NG: np.ndarray) -> Tasks:
+    return Tasks(goals_NG, np.tile(np.arange(N_ACTIONS), (len(goals_NG), 1)))

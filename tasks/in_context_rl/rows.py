@@ -1,0 +1,142 @@
+"""A split of histories as tensors: in training stretches from anywhere in them, else whole ones."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tasks.in_context_rl.histories import STEP_COLUMNS
+from tasks.in_context_rl.model import HistoryConfig
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, Tasks
+from tasks.in_context_rl.steps import encode
+from trainers.errors import UserError
+from trainers.sampling import drawn
+
+Batch = dict[str, torch.Tensor]
+
+
+class HistoryRows(Dataset):
+    """N histories of T steps each.
+
+    Attributes:
+        split: the split's name. table: its `datasets.Dataset`. room: the rules.
+        columns: by name (N, T) arrays, see `histories.STEP_COLUMNS`.
+        task_N: number of each history's task. drawn_by_depth: training rows given out so far, by depth.
+    """
+
+    def __init__(
+        self, split: str, table: datasets.Dataset, room: Room, config: HistoryConfig, options: dict[str, Any]
+    ) -> None:
+        self.split, self.table, self.room, self.config, self.options, self.epoch = (
+            split,
+            table,
+            room,
+            config,
+            options,
+            0,
+        )
+        try:
+            self.columns = {name: _matrix(table, name) for name in STEP_COLUMNS}
+            self.task_N = np.array(table["task"])
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
+            raise UserError(f"split {split} has no {error} as this task writes it; build the dataset again") from error
+        _check(split, self.columns, room)
+        self.n_steps = self.columns["cell"].shape[1]
+        self.depth_D, self.chance_D = config.depths()
+        longest = config.schedule.length(int(self.depth_D.max()))
+        if split == "train" and longest > self.n_steps:
+            raise UserError(
+                f"a batch of depth {self.depth_D.max()} takes {longest} steps, and the histories have {self.n_steps};"
+                " give smaller --depth_weights or --window, or more --history_steps"
+            )
+        self.drawn_by_depth = dict.fromkeys(self.depth_D.tolist(), 0)
+
+    def __len__(self) -> int:
+        return len(self.task_N)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """`steps` (B, T, 7) and `labels` (B, T), see `HistoryModel`."""
+        rows_B = np.array(rows)
+        if self.split != "train":
+            return self.stretch(rows_B, np.zeros_like(rows_B), self.n_steps)
+        depth = self.draw_depth(rows)
+        self.drawn_by_depth[depth] += len(rows)
+        length = self.config.schedule.length(depth)
+        return self.stretch(rows_B, self.draw_start(rows_B, length), length)
+
+    def set_epoch(self, epoch: int) -> None:
+        """What is random is drawn for this epoch."""
+        self.epoch = epoch
+
+    def draw_depth(self, rows: list[int]) -> int:
+        """One depth for the whole batch, so that all of its rows are equally long; by its first row."""
+        u = self._random(np.array(rows[:1]), "depth")[0]
+        return int(
+            self.depth_D[np.searchsorted(np.cumsum(self.chance_D), u, side="right").clip(max=len(self.depth_D) - 1)]
+        )
+
+    def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
+        """First step of every row's stretch, anywhere in its history.
+
+        Starts before the history count as its beginning: else its first steps would be in fewer stretches than others,
+        and acting begins there.
+        """
+        return np.maximum(0, (self._random(rows_B, "start") * (self.n_steps + 1)).astype(np.int64) - length)
+
+    def stretch(self, rows_B: np.ndarray, start_B: np.ndarray, length: int) -> Batch:
+        """Consecutive steps of histories."""
+        place_BT, row_B1 = start_B[:, None] + np.arange(length), rows_B[:, None]
+        before_BT = place_BT - 1  # -1 at the beginning of a history: whatever stands there is not looked at
+
+        def at(name: str, places: np.ndarray) -> np.ndarray:
+            return self.columns[name][row_B1, places].astype(np.int64)
+
+        steps = encode(
+            self.room.size,
+            at("cell", place_BT),
+            np.where(before_BT < 0, -1, at("next_cell", before_BT)),
+            at("action", before_BT),
+            at("reward", before_BT),
+            place_BT % self.room.horizon == 0,
+        )
+        return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(at("action", place_BT))}
+
+    def tasks(self) -> tuple[Tasks, dict[str, np.ndarray]]:
+        """The split's tasks, each once, in order of appearance; beside them `row`, where each first appears."""
+        _, first = np.unique(self.task_N, return_index=True)
+        row_K = np.sort(first)
+        table = self.table.with_format("numpy")[row_K.tolist()]
+        facts = {name: np.array(table[name]) for name in ("task", "label", "random_return", "optimal_return")}
+        return Tasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
+
+    def returns(self) -> np.ndarray:
+        """Return of every episode of the histories, (N, E)."""
+        reward_NT = self.columns["reward"]
+        return reward_NT.reshape(len(self), -1, self.room.horizon).sum(-1, dtype=np.int64)
+
+    def _random(self, rows_B: np.ndarray, use: str) -> np.ndarray:
+        return drawn([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
+
+
+def _matrix(table: datasets.Dataset, name: str) -> np.ndarray:
+    column: Any = table.with_format("arrow")[:][name].combine_chunks()
+    if column.null_count or column.values.null_count:
+        raise ValueError(f"{name} without gaps")
+    return column.values.to_numpy().reshape(len(column), -1)
+
+
+def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
+    """Values in range, and whole episodes.
+
+    Raises:
+        UserError: it is not so.
+    """
+    limits = {"cell": room.n_cells, "next_cell": room.n_cells, "action": N_ACTIONS, "reward": 2}
+    for name, limit in limits.items():
+        values = columns[name]
+        if values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= limit:
+            raise UserError(f"the column {name} of split {split} is not of whole numbers below {limit}; build it again")
+    if columns["cell"].shape[1] % room.horizon:
+        raise UserError(f"the histories of split {split} are no whole episodes; build the dataset again")

@@ -1,0 +1,146 @@
+"""Where learning histories come from: tabular Q-learning, or an oracle whose noise fades.
+
+Both act by probabilities that are known, and record them: what a model of the histories can reach is then known.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, Tasks, step
+
+
+@dataclass(frozen=True)
+class Histories:
+    """T steps of N learners, each (N, T): uint8, the probabilities float16.
+
+    Attributes:
+        cell: where the agent stood. action: what it did. reward: what that brought. next_cell: where it led, also at
+            the end of an episode. probability: of the action under the policy that chose it.
+    """
+
+    cell: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    next_cell: np.ndarray
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class QLearning:
+    """Watkins' Q-learning (1989) with a fading share of random actions; ties are broken at random.
+
+    Attributes:
+        step_size, discount: of the update. initial: every Q before it is learnt; above 0 the agent explores by itself.
+        noise_start, noise_end: share of random actions, linear between them over `noise_share` of the history.
+    """
+
+    step_size: float
+    discount: float
+    initial: float
+    noise_start: float
+    noise_end: float
+    noise_share: float
+
+    def policy(self, room: Room, tasks: Tasks, n_steps: int) -> tuple["Policy", "Learn"]:
+        """How N learners act, and what they learn from a step."""
+        every_N = np.arange(len(tasks))
+        value_NSA = np.full((len(tasks), room.n_stages * room.n_cells, N_ACTIONS), self.initial, dtype=np.float32)
+
+        def policy(state_N: np.ndarray, number: int) -> np.ndarray:
+            known_NA = value_NSA[every_N, state_N]
+            best_NA = known_NA == known_NA.max(axis=1, keepdims=True)
+            return _noisy(best_NA, self.noise(number, n_steps))
+
+        def learn(state_N: np.ndarray, action_N: np.ndarray, reward_N: np.ndarray, next_N: np.ndarray) -> None:
+            target_N = reward_N + np.float32(self.discount) * value_NSA[every_N, next_N].max(axis=1)
+            known_N = value_NSA[every_N, state_N, action_N]
+            value_NSA[every_N, state_N, action_N] = known_N + np.float32(self.step_size) * (target_N - known_N)
+
+        return policy, learn
+
+    def noise(self, number: int, n_steps: int) -> float:
+        """Share of random actions in a step."""
+        return _linear(self.noise_start, self.noise_end, number / max(1.0, self.noise_share * n_steps))
+
+
+Policy = Callable[[np.ndarray, int], np.ndarray]
+"""States (N,) and the step's number -> probabilities of the actions (N, A)."""
+Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+"""State, action, reward and next state, (N,) each."""
+
+
+@dataclass(frozen=True)
+class FadingOracle:
+    """An optimal policy whose share of random actions fades: no learner, but a history of improvement.
+
+    Source: Zisman et al. 2023, "Emergence of In-Context Reinforcement Learning from Noise Distillation".
+    """
+
+    noise_start: float
+    noise_end: float
+    noise_share: float
+
+    def policy(self, room: Room, tasks: Tasks, n_steps: int) -> tuple[Policy, Learn]:
+        """How N oracles act; they learn nothing."""
+        every_N = np.arange(len(tasks))
+        action_of_move_NM = np.argsort(tasks.moves_NA, axis=1)
+
+        def policy(state_N: np.ndarray, number: int) -> np.ndarray:
+            stage_N, cell_N = np.divmod(state_N, room.n_cells)
+            goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
+            down_N, right_N = (goal - cell for goal, cell in _places(room, goal_N, cell_N))
+            move_N = np.select([down_N > 0, down_N < 0, right_N > 0, right_N < 0], [0, 1, 2, 3], 4)
+            best_NA = np.zeros((len(tasks), N_ACTIONS), dtype=bool)
+            best_NA[every_N, action_of_move_NM[every_N, move_N]] = True
+            return _noisy(best_NA, _linear(self.noise_start, self.noise_end, number / (self.noise_share * n_steps)))
+
+        return policy, lambda *_: None
+
+
+def record(
+    source: QLearning | FadingOracle, room: Room, tasks: Tasks, n_steps: int, rng: np.random.Generator
+) -> Histories:
+    """Histories of N tasks, all at once: equal seeds, equal histories."""
+    policy, learn = source.policy(room, tasks, n_steps)
+    n = len(tasks)
+    taken = Histories(*(np.empty((n_steps, n), kind) for kind in (np.uint8,) * 4 + (np.float16,)))
+    every_N, start_N, stage0_N = np.arange(n), np.full(n, room.start), np.zeros(n, dtype=np.int64)
+    cell_N, stage_N = start_N, stage0_N
+    for number in range(n_steps):
+        if number % room.horizon == 0:
+            cell_N, stage_N = start_N, stage0_N
+        state_N = stage_N * room.n_cells + cell_N
+        chance_NA = policy(state_N, number)
+        action_N = _drawn(chance_NA, rng)
+        next_N, stage_N, reward_N = step(room, tasks, cell_N, stage_N, action_N)
+        learn(state_N, action_N, reward_N, stage_N * room.n_cells + next_N)
+        for column, value in zip(
+            vars(taken).values(), (cell_N, action_N, reward_N, next_N, chance_NA[every_N, action_N]), strict=True
+        ):
+            column[number] = value
+        cell_N = next_N
+    return Histories(*(np.ascontiguousarray(column.T) for column in vars(taken).values()))
+
+
+def _drawn(chance_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One action each, by its probability."""
+    below_NA = np.cumsum(chance_NA, axis=1)
+    u_N1 = rng.random((len(chance_NA), 1), dtype=np.float32) * below_NA[:, -1:]
+    return (below_NA[:, :-1] <= u_N1).sum(axis=1)
+
+
+def _noisy(best_NA: np.ndarray, noise: float) -> np.ndarray:
+    """Uniform over the best actions, and with the chance `noise` over all."""
+    greedy_NA = best_NA / best_NA.sum(axis=1, keepdims=True, dtype=np.float32)
+    return np.float32(1 - noise) * greedy_NA + np.float32(noise / N_ACTIONS)
+
+
+def _linear(start: float, end: float, share: float) -> float:
+    return start + (end - start) * min(1.0, share)
+
+
+def _places(room: Room, *cells: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Rows of all, and columns of all."""
+    return list(zip(*(np.divmod(cell, room.size) for cell in cells), strict=True))

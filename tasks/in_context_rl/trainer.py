@@ -1,0 +1,152 @@
+"""The Trainer of the dark rooms: it learns to predict actions of histories, and is measured by acting."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from tasks.in_context_rl.acting import rollout
+from tasks.in_context_rl.metric import LAST, accuracy_by_depth
+from tasks.in_context_rl.model import HistoryConfig, HistoryModel
+from tasks.in_context_rl.pictures import curves_figure, per_task_figure
+from tasks.in_context_rl.rooms import Room
+from tasks.in_context_rl.rows import HistoryRows
+from trainers.base import WorldTrainer
+from trainers.contract import Assessment, SummarySpec
+
+TASKS_SHOWN = 20  # tasks in the table and the picture with one bar each
+ROLLOUT_SEED = 0
+
+
+class HistoryTrainer(WorldTrainer):
+    """Trains on stretches of histories; evaluation predicts whole ones of held-out tasks, and acts in these."""
+
+    summary = SummarySpec(
+        label="return in context (0 random, 1 optimal)",
+        value_label="share of a history's actions predicted",
+        lines={1: "optimal"},
+        limits=(0, 1.05),
+        log=False,
+    )
+    smooths_labels = False  # the model computes its loss itself
+
+    def rows(self, split: str) -> HistoryRows:
+        """The split as histories."""
+        config, room = cast(HistoryConfig, self.network_config), Room(**self.data.metadata["room"])
+        return HistoryRows(split, self.data.splits[split], room, config, dict(self.data.metadata["options"]))
+
+    def make_processor(self, model: PreTrainedModel) -> None:
+        """Steps need no tokenizer."""
+
+    def describe_row(self, split: str, row: int) -> str:
+        """The first episode of a history and what is to be predicted."""
+        rows = self.rows(split)
+        shown = slice(0, rows.room.horizon)
+        lines = [f"  task     {rows.table[row]['label']}"]
+        lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in ("cell", "reward", "next_cell")]
+        return "\n".join([*lines, f"  loss on  {rows.columns['action'][row, shown].tolist()} (action)"])
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Beside the loss: how many training rows of which depth this process has drawn since it started."""
+        if "loss" in logs:
+            counts = cast(HistoryRows, self.train_dataset).drawn_by_depth
+            logs |= {f"rows_of_depth_{depth}": float(count) for depth, count in counts.items()}
+        super().log(logs, *args, **kwargs)
+
+    def assess(self, rows: HistoryRows) -> Assessment:
+        """Predict the actions of the histories, and act in their tasks."""
+        with self.accelerator.autocast():
+            correct_NT = self._predicted(rows)
+            return self.score(rows, correct_NT, self._returns(rows))
+
+    def score(self, rows: HistoryRows, correct_NT: np.ndarray, return_KRE: np.ndarray) -> Assessment:
+        """Score predicted actions (right or not) and the returns of R rollouts in each of K tasks, E episodes each."""
+        _, facts = rows.tasks()
+        rollouts = return_KRE.shape[1]
+        metrics = self.metric.compute(
+            predictions=return_KRE.reshape(-1, return_KRE.shape[2]).tolist(),
+            random=facts["random_return"].repeat(rollouts).tolist(),
+            optimal=facts["optimal_return"].repeat(rollouts).tolist(),
+        )
+        schedule = cast(HistoryConfig, self.network_config).schedule
+        depth_T = np.array([schedule.depth(step) for step in range(rows.n_steps)])
+        reached_K, source_NE = return_KRE[:, :, -LAST:].mean(axis=(1, 2)), rows.returns()
+        step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
+        bars = facts["label"][:TASKS_SHOWN].tolist()
+        return Assessment(
+            metrics={
+                **metrics,
+                **accuracy_by_depth(correct_NT, depth_T),
+                **_beside(rows, facts, source_NE),
+            },
+            samples=_table(facts, return_KRE, source_NE, rows),
+            values=correct_NT.mean(axis=1),
+            figures={
+                "curves.png": lambda: curves_figure(
+                    return_KRE.mean(axis=1),
+                    source_NE.mean(axis=0),
+                    float(facts["random_return"].mean()),
+                    float(facts["optimal_return"].mean()),
+                    step,
+                ),
+                "per_task.png": lambda: per_task_figure(
+                    dict(zip(bars, reached_K, strict=False)),
+                    dict(zip(bars, facts["optimal_return"], strict=False)),
+                    step,
+                ),
+            },
+        )
+
+    @torch.no_grad()
+    def _predicted(self, rows: HistoryRows) -> np.ndarray:
+        """Whether the likeliest action is the one taken, (N, T) bool."""
+        model, found = cast(HistoryModel, self.network), []
+        for chosen in torch.arange(len(rows)).split(self.args.eval_batch_size):
+            batch = {name: part.to(model.device) for name, part in rows.__getitems__(chosen.tolist()).items()}
+            found.append((model(**batch).logits.argmax(dim=-1) == batch["labels"]).cpu().numpy())
+        return np.concatenate(found)
+
+    def _returns(self, rows: HistoryRows) -> np.ndarray:
+        """Returns of every rollout's episodes, (K, R, E); every process acts alike."""
+        tasks, _ = rows.tasks()
+        rollouts, generator = int(rows.options["eval_rollouts"]), torch.Generator().manual_seed(ROLLOUT_SEED)
+        episodes = int(rows.options["eval_episodes"])
+        found = rollout(cast(HistoryModel, self.network), rows.room, tasks.repeated(rollouts), episodes, generator)
+        return found.reshape(len(tasks), rollouts, episodes)
+
+
+def _beside(rows: HistoryRows, facts: Mapping[str, np.ndarray], source_NE: np.ndarray) -> dict[str, float]:
+    """What the numbers are to be compared with: random and optimal actions, the source, its entropy."""
+    end_NE = source_NE[:, -max(1, source_NE.shape[1] // 10) :]  # the last tenth of the source's learning
+    row_by_task = {task: place for place, task in enumerate(facts["task"].tolist())}
+    place_N = np.array([row_by_task[task] for task in rows.task_N.tolist()])
+    random_N, optimal_N = facts["random_return"][place_N], facts["optimal_return"][place_N]
+    normalised_N = (end_NE.mean(axis=1) - random_N) / (optimal_N - random_N)
+    actions = np.bincount(rows.columns["action"].ravel())
+    return {
+        "loss_floor": float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
+        "baseline_normalised_return": 0.0,
+        "baseline_random_normalised_return": 0.0,  # by definition
+        "reference_source_normalised_return": float(normalised_N.mean()),
+        "baseline_random_return_last": float(facts["random_return"].mean()),
+        "reference_source_return_last": float(end_NE.mean()),
+        "reference_optimal_return_last": float(facts["optimal_return"].mean()),
+        "baseline_accuracy": float(actions.max() / actions.sum()),  # always the commonest action
+    }
+
+
+def _table(
+    facts: Mapping[str, np.ndarray], return_KRE: np.ndarray, source_NE: np.ndarray, rows: HistoryRows
+) -> dict[str, list[Any]]:
+    """Each task's returns beside what there is to reach; of very many tasks the first ones."""
+    of_task = [source_NE[rows.task_N == task, -LAST:].mean() for task in facts["task"][:TASKS_SHOWN]]
+    return {
+        "task": facts["label"][:TASKS_SHOWN].tolist(),
+        "first": return_KRE[:TASKS_SHOWN, :, 0].mean(axis=1).tolist(),
+        f"last {LAST}": return_KRE[:TASKS_SHOWN, :, -LAST:].mean(axis=(1, 2)).tolist(),
+        "random": facts["random_return"][:TASKS_SHOWN].tolist(),
+        "source": [float(value) for value in of_task],
+        "optimal": facts["optimal_return"][:TASKS_SHOWN].tolist(),
+    }
