@@ -17,7 +17,9 @@ from typing import Any
 from trainers import environment
 from trainers.errors import UserError, exit_code_of
 from trainers.options import option
-from trainers.studies import results_of, study_path, trained
+from trainers.studies import check_runs, folder_of, no_study, read_yaml, results_of, study_path, trained
+
+_FORM = "`base` and `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
 
 
 @dataclass
@@ -48,16 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _study(argv: list[str]) -> None:
     environment.set_up()
-    from trainers import arguments, guards, usage
-    from trainers.layers import flags_of
+    from trainers import usage
 
-    if {"-h", "--help"} & set(argv):
-        print(f"{__doc__}\n{usage.table(StudyOptions)}")
+    given = usage.read_or_help(argv, __doc__, StudyOptions)
+    if given is None:
         return
-    (given,) = arguments.read_command(flags_of(argv), StudyOptions)
-    prefix = environment.resolved_prefix()
-    study = read_study(study_path(given.study))
-    folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
+    study, folder = read_study(study_path(given.study)), folder_of(given.study, given.output_dir)
     base = Path(given.base).expanduser().resolve() if given.base else trained(folder / "base", study.base)
     _check_tested(base)
     replay = {"replay_dataset": str(_replay_source(base))}
@@ -77,20 +75,12 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: it is not of the form `base: {config: …}` and `runs: {name: {config: …, flag: value}, …}`.
     """
-    import yaml
-
+    content = read_yaml(path, _FORM)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        runs = {str(name): dict(flags) for name, flags in content["runs"].items()}
-        study = Study(dict(content["base"]), runs, str(content["reference"]))
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no study ({type(error).__name__}: {' '.join(str(error).split())}); write `base` and"
-            " `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
-        ) from error
-    for name, flags in {"base": study.base, **study.runs}.items():
-        if "config" not in flags or Path(name).name != name or name == "..":
-            raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
+        study = Study(dict(content["base"]), content["runs"], str(content["reference"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise no_study(path, _FORM, error) from error
+    check_runs(path, {"base": study.base})
     if study.reference not in study.runs or "base" in study.runs:
         raise UserError(
             f"{path}: the reference {study.reference!r} must be one of the runs, and none may be called base"

@@ -1,9 +1,14 @@
-"""Several runs that belong together: a YAML file below configs/studies/, and runs that are trained once."""
+"""Several runs that belong together: a YAML file below configs/studies/, and runs that are trained once.
+
+Most studies are seeds, and by name the flags of every run for trainers/run.py; each is trained with every seed.
+"""
 
 import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,84 @@ from trainers import environment
 from trainers.errors import UserError
 
 _RUN = environment.ROOT / "trainers" / "run.py"
+
+
+@dataclass(frozen=True)
+class SeededStudy:
+    """A study as written down: the seeds, and by name the flags of every run."""
+
+    seeds: list[int]
+    runs: dict[str, dict[str, Any]]
+
+
+def read_yaml(path: Path, form: str) -> dict[str, Any]:
+    """The study in a YAML file as written down, its `runs` being flags by name.
+
+    Arguments:
+        form: what such a file is to hold, for the error's text.
+
+    Raises:
+        UserError: no YAML, no runs, or runs that no folder can be called like.
+    """
+    import yaml
+
+    try:
+        content = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        runs = {str(name): dict(flags) for name, flags in content["runs"].items()}
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise no_study(path, form, error) from error
+    check_runs(path, runs)
+    if not runs:
+        raise UserError(f"{path} has no runs; name at least one")
+    return {**content, "runs": runs}
+
+
+def read_seeded(path: Path) -> SeededStudy:
+    """A study of seeds and runs.
+
+    Raises:
+        UserError: it is not of the form `seeds: [1, 2]` and `runs: {name: {config: …, flag: value}, …}`.
+    """
+    form = "`seeds`, a list of numbers, and `runs` (name: flags), each with a config"
+    content = read_yaml(path, form)
+    try:
+        seeds = [int(seed) for seed in content["seeds"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise no_study(path, form, error) from error
+    if not seeds:
+        raise UserError(f"{path} has no seeds; name at least one")
+    return SeededStudy(seeds, content["runs"])
+
+
+def check_runs(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every run needs a config and a name that can be a folder's.
+
+    Raises:
+        UserError: one has not.
+    """
+    for name, flags in runs.items():
+        if "config" not in flags or Path(name).name != name or name == "..":
+            raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
+
+
+def train_all(study: SeededStudy, folder: Path) -> dict[str, list[Path]]:
+    """Train what is not finished yet; the folders of every run, one for each seed."""
+    return {
+        name: [trained(folder / f"{name}-{seed}", {**flags, "seed": seed}) for seed in study.seeds]
+        for name, flags in study.runs.items()
+    }
+
+
+def folder_of(study: str, output_dir: str | None) -> Path:
+    """Where a study's runs and tables go: below the prefix.
+
+    Raises:
+        UserError: `output_dir` lies elsewhere.
+    """
+    from trainers import guards
+
+    prefix = environment.resolved_prefix()
+    return guards.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
 
 
 def study_path(name: str) -> Path:
@@ -77,3 +160,8 @@ def _goes_on(folder: Path) -> bool:
         return state["global_step"] < state["max_steps"]
     except (ValueError, KeyError, TypeError):
         return True  # damaged: resuming says so, and what to do
+
+
+def no_study(path: Path, form: str, error: Exception) -> UserError:
+    """What to say of a file that is not of the form that is described in `form`."""
+    return UserError(f"{path} is no study ({type(error).__name__}: {' '.join(str(error).split())}); write {form}")

@@ -2,11 +2,15 @@
 
 import dataclasses
 import textwrap
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from trainers.arguments import flag_names
+from trainers.arguments import flag_names, read_command
 from trainers.contract import Task
+from trainers.layers import flags_of
 from trainers.options import RunOptions
+
+Options = TypeVar("Options")
 
 _USAGE = """\
 Train one task, tracked by MLflow.
@@ -18,6 +22,14 @@ Train one task, tracked by MLflow.
 A value is looked up in this order, the last one wins: the stack's defaults, the task's, the config's (--config, else
 configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where each value came from.
 """
+
+
+def read_or_help(argv: Sequence[str], doc: str | None, options: type[Options]) -> Options | None:
+    """The options of a command of its own from its command line; None when that asked for help, which is printed."""
+    if {"-h", "--help"} & set(argv):
+        print(f"{doc}\n{table(options)}")
+        return None
+    return read_command(flags_of(argv), options)[0]
 
 
 def text(task: Task | None, task_names: list[str]) -> str:

@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainers import environment
-from trainers.arguments import read_command
 from trainers.errors import exit_code_of
 from trainers.guards import write_json
-from trainers.layers import flags_of
 from trainers.options import Range, option
+from trainers.usage import read_or_help
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 160,
@@ -60,7 +59,9 @@ def table(seconds: Mapping[str, Sequence[float]]) -> str:
 
 def _bench(argv: list[str]) -> None:
     environment.set_up()
-    (options,) = read_command(flags_of(argv), BenchOptions)
+    options = read_or_help(argv, __doc__, BenchOptions)
+    if options is None:
+        return
     prefix = environment.resolved_prefix()
     import torch
 

@@ -10,15 +10,14 @@ tracked run of its own, in the study's folder; what is finished there already is
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainers import environment
-from trainers.errors import UserError, exit_code_of
+from trainers.errors import exit_code_of
 from trainers.options import option
-from trainers.studies import results_of, study_path, trained
+from trainers.studies import folder_of, read_seeded, results_of, study_path, train_all
 
 MEASURES = {
     "final_test_exact_match": "held-out pairs",
@@ -40,44 +39,9 @@ class LadderOptions:
     output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
 
 
-@dataclass(frozen=True)
-class Ladder:
-    """A study as written down: the seeds, and by name the flags of every model."""
-
-    seeds: list[int]
-    runs: dict[str, dict[str, Any]]
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; return the exit code."""
     return exit_code_of(lambda: _ladder(sys.argv[1:] if argv is None else argv))
-
-
-def read_ladder(path: Path) -> Ladder:
-    """The study in a YAML file.
-
-    Raises:
-        UserError: it is not of the form `seeds: [1, 2]` and `runs: {name: {config: …, flag: value}, …}`.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        ladder = Ladder(
-            [int(seed) for seed in content["seeds"]],
-            {str(name): dict(flags) for name, flags in content["runs"].items()},
-        )
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no ladder ({type(error).__name__}: {' '.join(str(error).split())}); write `seeds`, a list of"
-            " numbers, and `runs` (name: flags), each with a config"
-        ) from error
-    for name, flags in ladder.runs.items():
-        if "config" not in flags or Path(name).name != name or name == "..":
-            raise UserError(f"{path}: the run {name!r} needs a config, and a name that can be a folder's")
-    if not ladder.seeds or not ladder.runs:
-        raise UserError(f"{path} has no seeds or no runs; name at least one of each")
-    return ladder
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -115,20 +79,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _ladder(argv: list[str]) -> None:
     environment.set_up()
-    from trainers import arguments, figures, guards, usage
-    from trainers.layers import flags_of
+    from trainers import figures, guards, usage
 
-    if {"-h", "--help"} & set(argv):
-        print(f"{__doc__}\n{usage.table(LadderOptions)}")
+    given = usage.read_or_help(argv, __doc__, LadderOptions)
+    if given is None:
         return
-    (given,) = arguments.read_command(flags_of(argv), LadderOptions)
-    prefix = environment.resolved_prefix()
-    ladder = read_ladder(study_path(given.study))
-    folder = guards.inside(prefix, Path(given.output_dir or prefix / "studies" / Path(given.study).stem))
-    found = {
-        name: [results_of(trained(folder / f"{name}-{seed}", {**flags, "seed": seed})) for seed in ladder.seeds]
-        for name, flags in ladder.runs.items()
-    }
+    study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
+    runs = train_all(study, folder)
+    found = {name: [results_of(run) for run in folders] for name, folders in runs.items()}
     rows = summary(found)
     guards.write_csv(folder / "ladder.csv", rows)
     figures.save(_figure(found, rows), folder / "ladder.png")

@@ -19,7 +19,7 @@ from transformers.utils.generic import ModelOutput
 from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.rooms import N_ACTIONS
 from tasks.in_context_rl.steps import field_sizes
-from tasks.layers import Block, Cache, Rotation, rotation
+from tasks.layers import Block, Cache, rotation
 
 IGNORE = -100
 
@@ -100,7 +100,7 @@ class HistoryModel(PreTrainedModel):
         self.embedding_norm = nn.LayerNorm(size, bias=False)
         self.encoder = CompressionEncoder(config) if self.n_latents else None
         self.input_norm = nn.LayerNorm(size, bias=False)
-        self.decoder = _stack(config, config.num_hidden_layers)
+        self.decoder = _stack(config, config.num_hidden_layers, has_memory=False)
         self.final_norm = nn.LayerNorm(size, bias=False)
         self.head = nn.Linear(size, N_ACTIONS, bias=False)
         self.post_init()
@@ -196,7 +196,8 @@ class HistoryModel(PreTrainedModel):
 class CompressionEncoder(nn.Module):
     """Folds a stretch of steps and the latents before it into new latents.
 
-    Learned queries stand behind both and are read off; with a gate each latent keeps what the new one does not replace.
+    Learned queries look at one another and at what is to be folded (the Q-Former of Li et al. 2023, "BLIP-2"); with a
+    gate each latent keeps what the new one does not replace.
     """
 
     def __init__(self, config: HistoryConfig) -> None:
@@ -205,7 +206,7 @@ class CompressionEncoder(nn.Module):
         self.head_size = size // config.num_attention_heads
         self.queries, self.slots = nn.Embedding(config.n_latents, size), nn.Embedding(config.n_latents, size)
         self.input_norm = nn.LayerNorm(size, bias=False)
-        self.blocks = _stack(config, config.num_encoder_layers)
+        self.blocks = _stack(config, config.num_encoder_layers, has_memory=True)
         self.output_norm = nn.LayerNorm(size, bias=False)
         self.gate = nn.Linear(2 * size, size) if config.gated else None
 
@@ -216,15 +217,14 @@ class CompressionEncoder(nn.Module):
     def forward(self, segment_BSD: torch.Tensor, latents_BMD: torch.Tensor | None) -> torch.Tensor:
         """The new latents (B, M, hidden_size); the first ones have none before them."""
         past = segment_BSD if latents_BMD is None else torch.cat([self.placed(latents_BMD), segment_BSD], dim=1)
-        queries = self.queries.weight.to(past.dtype).expand(len(past), -1, -1)
-        hidden = torch.cat([self.input_norm(past), queries], dim=1)
-        n_latents, n_steps = queries.shape[1], segment_BSD.shape[1]
-        # Steps are placed the same whether latents stand before them or not; queries have places of their own.
-        place = torch.arange(n_latents + n_steps + n_latents, device=past.device)[-hidden.shape[1] :]
-        rotated: Rotation = rotation([place[None]], self.head_size)
+        past, hidden = self.input_norm(past), self.queries.weight.expand(len(past), -1, -1)
+        # Places count back from the end, where the queries stand, whether or not latents come first.
+        place = torch.arange(-past.shape[1], 1, device=past.device)[None]
+        at_past, at_end = rotation([place[:, :-1]], self.head_size), rotation([place[:, -1:]], self.head_size)
         for block in self.blocks:
-            hidden = block(hidden, rotated)
-        new_BMD = self.output_norm(hidden[:, -n_latents:])
+            memory = block.cross_attention.keys_values(past, at_past)  # pyright: ignore
+            hidden = block(hidden, None, memory=memory, memory_rotated=at_end)
+        new_BMD = self.output_norm(hidden)
         if self.gate is None or latents_BMD is None:
             return new_BMD
         share = torch.sigmoid(self.gate(torch.cat([latents_BMD, new_BMD], dim=-1)))
@@ -237,9 +237,9 @@ def hybrid_mask(n_latents: int, n_steps: int, device: torch.device) -> torch.Ten
     return (place[None] <= place[:, None].clamp(min=n_latents - 1))[None, None]
 
 
-def _stack(config: HistoryConfig, n_blocks: int) -> nn.ModuleList:
+def _stack(config: HistoryConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:
     sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
-    return nn.ModuleList([Block(*sizes, has_memory=False) for _ in range(n_blocks)])
+    return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
 
 
 AutoConfig.register(HistoryConfig.model_type, HistoryConfig)

@@ -15,6 +15,7 @@ from transformers import AutoModel
 from tasks.arc import ladder
 from trainers.errors import UserError
 from trainers.run import main
+from trainers.studies import read_seeded
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.split(
@@ -108,12 +109,12 @@ def test_a_ladder_gives_means_and_spreads_and_the_baselines():
 def test_what_is_no_ladder_is_refused(text, tmp_path):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(UserError, match=r"x\.yaml"):
-        ladder.read_ladder(tmp_path / "x.yaml")
+        read_seeded(tmp_path / "x.yaml")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "studies").glob("arc*.yaml")), ids=lambda path: path.stem)
 def test_every_step_of_a_ladder_dry_runs(path, prefix, monkeypatch):
-    for flags in ladder.read_ladder(path).runs.values():
+    for flags in read_seeded(path).runs.values():
         argv = [f"--{name}={value}" for name, value in flags.items()]
         assert main([*argv, "--pairs_per_task", "70", "--dry_run", "--use_cpu", "--threads", "1"]) == 0
 

@@ -17,6 +17,16 @@ from trainers.contract import Task
 from trainers.options import RunOptions, check_ranges
 from trainers.text import TextTrainer
 
+HISTORIES = {
+    "size": 3,
+    "n_streams": 3,
+    "history_steps": 200,
+    "max_train_tasks": 8,
+    "n_val_tasks": 1,
+    "eval_streams": 1,
+    "eval_episodes": 2,
+    "eval_rollouts": 2,
+}
 SMALL = {
     "location": {"n_cities": 32},
     "distance": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
@@ -24,6 +34,9 @@ SMALL = {
     "atlantis_inter": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
     "atlantis_cross": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
     "arc": {"max_side": 10, "pairs_per_task": 8, "n_val": 1, "n_test": 2},
+    "darkroom": HISTORIES,
+    "darkroom_permuted": HISTORIES,
+    "dark_key_to_door": HISTORIES,
 }
 """Options that make a task's dataset small; a new task adds a line only if its default is large."""
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

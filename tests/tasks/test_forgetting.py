@@ -70,7 +70,7 @@ def test_a_study_is_read_as_written(tmp_path):
         (GOOD.replace("replay:", "..:"), "a name that can be a folder's"),
         (GOOD.replace("reference: cross", "reference: crss"), "the reference 'crss' must be one of the runs"),
         (GOOD.replace("reference: cross", "reference: base"), "the reference 'base' must be one of the runs"),
-        (GOOD.partition("runs:")[0] + "runs: {}", "must be one of the runs"),
+        (GOOD.partition("runs:")[0] + "runs: {}", "has no runs"),
         (GOOD.replace("replay:", "base:"), "none may be called base"),
     ],
 )

@@ -1,0 +1,182 @@
+"""Does a model with a compressed past learn in context as well as one that sees more? One table, one figure.
+
+    python -m tasks.in_context_rl.compare --study darkroom_small
+
+A study is a YAML file below configs/studies/: seeds, and by name each model's flags for trainers/run.py. Each run is a
+tracked run of its own, in the study's folder; what is finished there already is used again. Then every model acts in
+the test tasks, and what its actions cost is counted and measured.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from trainers import environment
+from trainers.errors import exit_code_of
+from trainers.options import Range, option
+from trainers.studies import folder_of, read_seeded, study_path, train_all
+
+if TYPE_CHECKING:
+    from tasks.in_context_rl.rows import HistoryRows
+
+_ROUNDS = 5  # of the timing
+
+
+@dataclass
+class CompareOptions:
+    """Which study, and how much acting."""
+
+    study: str = option("darkroom_small", "a YAML file, or its name below configs/studies/")
+    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
+    rollouts: int = option(32, "how often every model acts in each test task")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"rollouts": (1, None)}
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What acting in K test tasks brought: R rollouts of E episodes each, of every seed, and what they cost.
+
+    Attributes:
+        return_SKRE: S seeds. metrics: of every seed. context: vectors that the decoder sees at most.
+        flops: see `cost.flops_per_action`. seconds: CPU time per action, several measurements.
+    """
+
+    return_SKRE: np.ndarray
+    metrics: list[dict[str, float]]
+    context: int
+    parameters: int
+    flops: dict[str, float]
+    seconds: list[float]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code."""
+    return exit_code_of(lambda: _compare(sys.argv[1:] if argv is None else argv))
+
+
+def summary(found: Mapping[str, Acted]) -> list[dict[str, Any]]:
+    """One row per model: means over its seeds, half of the spread between them, costs, and these beside the first's."""
+    rows = []
+    first = next(iter(found.values()))
+    for name, acted in found.items():
+        row: dict[str, Any] = {"model": name, "seeds": len(acted.metrics), "parameters": acted.parameters}
+        for metric in acted.metrics[0]:
+            values = [measured[metric] for measured in acted.metrics]
+            row[metric], row[f"{metric}_spread"] = float(np.mean(values)), (max(values) - min(values)) / 2
+        row["context"], row["context_ratio"] = acted.context, acted.context / first.context
+        for kind, flops in acted.flops.items():
+            row[f"flops_{kind}"], row[f"flops_{kind}_ratio"] = flops, flops / first.flops[kind]
+        row["us_per_action"] = 1e6 * float(np.median(acted.seconds))
+        row["time_ratio"] = float(np.median(acted.seconds) / np.median(first.seconds))
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as text."""
+    lines = [
+        f"{'model':<16}{'last 10':>9}{'of optimum':>12}{'normalised':>12}{'solved':>8}{'context':>9}"
+        f"{'MFLOP cached':>14}{'recomputed':>12}{'us/action':>11}   (ratios to the first)"
+    ]
+    for row in rows:
+        spread = f" ±{100 * row['optimum_share_spread']:.1f}" if row["seeds"] > 1 else ""
+        lines.append(
+            f"{row['model']:<16}{row['return_last']:>9.2f}{row['optimum_share']:>8.1%}{spread:<4}"
+            f"{row['normalised_return']:>12.3f}{row['solved_share']:>8.0%}{row['context']:>9}"
+            f"{row['flops_cached'] / 1e6:>14.2f}{row['flops_recomputed'] / 1e6:>12.2f}{row['us_per_action']:>11.1f}"
+            f"   {row['context_ratio']:.2f}, {row['flops_cached_ratio']:.2f}, {row['flops_recomputed_ratio']:.2f},"
+            f" {row['time_ratio']:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _compare(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers import figures, guards, usage
+
+    given = usage.read_or_help(argv, __doc__, CompareOptions)
+    if given is None:
+        return
+    study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
+    runs = train_all(study, folder)
+    rows = _test_rows(next(iter(runs.values()))[0])
+    found = _acted(runs, rows, given.rollouts)
+    measured = summary(found)
+    guards.write_csv(folder / "compare.csv", measured)
+    figures.save(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
+    print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
+
+
+def _test_rows(run: Path) -> "HistoryRows":
+    """The test split of the dataset that a run was trained on."""
+    from tasks.in_context_rl.model import HistoryConfig
+    from tasks.in_context_rl.rooms import Room
+    from tasks.in_context_rl.rows import HistoryRows
+    from trainers import guards, storage
+    from trainers.probe import dataset_folder
+
+    data = storage.load(dataset_folder(run), guards.read_marker(run)["task"])
+    config = HistoryConfig.from_pretrained(run)
+    room = Room(**data.metadata["room"])
+    return HistoryRows("test", data.splits["test"], room, config, dict(data.metadata["options"]))
+
+
+def _acted(runs: Mapping[str, Sequence[Path]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
+    """Let every model act in the test tasks, with the same seed of the draws."""
+    import torch
+
+    from tasks.in_context_rl.acting import rollout
+    from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
+    from tasks.in_context_rl.metric import ReturnInContext
+    from tasks.in_context_rl.model import HistoryModel
+    from tasks.in_context_rl.trainer import ROLLOUT_SEED
+
+    models = {name: [HistoryModel.from_pretrained(path).eval() for path in paths] for name, paths in runs.items()}
+    tasks, facts = rows.tasks()
+    many, episodes = tasks.repeated(rollouts), int(rows.options["eval_episodes"])
+    bounds = {name: facts[f"{name}_return"].repeat(rollouts).tolist() for name in ("random", "optimal")}
+    seconds = seconds_per_action({name: seeds[0] for name, seeds in models.items()}, len(many), _ROUNDS)
+    metric: Any = ReturnInContext()
+    found = {}
+    for name, seeds in models.items():
+        returns = [rollout(m, rows.room, many, episodes, torch.Generator().manual_seed(ROLLOUT_SEED)) for m in seeds]
+        found[name] = Acted(
+            np.stack(returns).reshape(len(seeds), len(tasks), rollouts, episodes),
+            [metric.compute(predictions=part.tolist(), **bounds) for part in returns],
+            seeds[0].n_latents + seeds[0].schedule.window,
+            seeds[0].num_parameters(),
+            flops_per_action(seeds[0]),
+            seconds[name],
+        )
+    return found
+
+
+def _figure(found: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
+    """Return by episode in context of every model, mean over seeds, tasks and rollouts."""
+    from matplotlib.figure import Figure
+
+    from tasks.in_context_rl.pictures import draw_references
+
+    _, facts = rows.tasks()
+    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    colours = ("#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#97266d", "#234e52")
+    for colour, (name, acted) in zip(colours * len(found), found.items(), strict=False):
+        of_seed_SE = acted.return_SKRE.mean(axis=(1, 2))
+        episode_E = np.arange(1, of_seed_SE.shape[1] + 1)
+        axes.plot(episode_E, of_seed_SE.T, color=colour, lw=0.8, alpha=0.4)
+        axes.plot(episode_E, of_seed_SE.mean(axis=0), color=colour, lw=2.2, label=f"{name} (sees {acted.context})")
+    random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
+    draw_references(axes, rows.returns().mean(axis=0), random, optimal, int(rows.options["eval_episodes"]))
+    axes.set(xlabel="episode in context", ylabel="return of an episode", title=f"{title}: tasks that were held out")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main())
