@@ -108,6 +108,8 @@ def check_optimizer(trainer: WorldTrainer) -> None:
         raise UserError(f"--label_smoothing_factor: {type(trainer).__name__} cannot do it; leave it out")
     if args.activation_checkpointing and not trainer.network.supports_gradient_checkpointing:
         raise UserError(f"--activation_checkpointing: {type(trainer.network).__name__} cannot do it; leave it out")
+    if trainer.run.group_by_length and not hasattr(trainer.train_dataset, "length_N"):
+        raise UserError("--group_by_length: the rows of this task do not say how long they are; leave it out")
     kwargs: Any = args.lr_scheduler_kwargs
     tried = f"--optim {names['optim']}"
     try:

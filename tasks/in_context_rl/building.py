@@ -26,17 +26,12 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         )
     config = HistoryConfig(**asdict(options), size=int(data.metadata["room"]["size"]))
     try:
-        depth_D, chance_D = config.depths()
-        readable = len(depth_D) > 0 and len(set(depth_D.tolist())) == len(depth_D)
-        readable = readable and depth_D.min() >= 0 and chance_D.min() > 0
-    except ValueError:
-        readable = False
-    if not readable:
+        depth_D, _ = config.depths()
+    except ValueError as error:
         raise UserError(
-            f"--depth_weights {options.depth_weights!r} cannot be read; write different depths from 0 on, each with a"
-            " weight above 0, e.g. 0:1,1:2,2:3,3:4"
-        )
-    if options.architecture == "ad" and config.depths()[0].tolist() != [0]:
+            f"--depth_weights {options.depth_weights!r} cannot be read ({error}); write e.g. 0:1,1:2,2:3,3:4"
+        ) from error
+    if options.architecture == "ad" and depth_D.tolist() != [0]:
         raise UserError(
             f"--depth_weights {options.depth_weights} is for --architecture compressed_ad: what leaves the window of ad"
             " changes nothing; leave it out"

@@ -85,6 +85,8 @@ class RoomVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         _check_tasks(self.world, [] if tasks is None else tasks)
+        if tasks is not None and len(tasks) != num_envs:
+            raise ValueError(f"{num_envs} environments need {num_envs} tasks, got {len(tasks)}")
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode everywhere; `info["task"]` has the tasks' numbers."""
@@ -104,7 +106,7 @@ class RoomVectorEnv(VectorEnv):
         infos: dict[str, Any] = {"task": self.task_N}
         ends = self.elapsed == self.max_episode_steps
         if ends:
-            infos["final_obs"] = self._observation()
+            infos |= {"final_obs": self._observation(), "_final_obs": np.ones(self.num_envs, dtype=bool)}
             self._begin()
         never_N, ends_N = np.zeros(self.num_envs, dtype=bool), np.full(self.num_envs, ends)
         return self._observation(), reward_N.astype(np.float64), never_N, ends_N, infos

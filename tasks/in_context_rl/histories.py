@@ -1,6 +1,6 @@
 """The dataset of every task here: one row per learner, its whole history, split by task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,20 +30,27 @@ def build_histories(options: HistoryOptions, world: World, card: str) -> BuiltDa
             f"--history_steps {options.history_steps} is no multiple of {whole} (--horizon x --keep_every); whole"
             f" episodes are kept, e.g. {-(-options.history_steps // whole) * whole}"
         )
+    optimal_N, random_N = optimal_returns(world.room, world.tasks), random_returns(world.room, world.tasks)
+    if hopeless := int((optimal_N <= random_N).sum()):
+        raise UserError(
+            f"--horizon {options.horizon} is too short for --size {options.size}: in {hopeless} of {len(world.tasks)}"
+            " tasks nothing is better than random actions; give a longer horizon"
+        )
     numbers, notes = _split(options, len(world.tasks))
     seeds = np.random.SeedSequence(options.dataset_seed).spawn(3)
-    splits, facts = {}, {}
+    splits, labels = {}, {}
     for (name, chosen), seed in zip(numbers.items(), seeds, strict=True):
         if chosen:
             streams = options.n_streams if name == "train" else options.eval_streams
-            splits[name] = _rows(options, world, chosen, streams, np.random.default_rng(seed))
-            facts[name] = [world.labels[number] for number in chosen]
+            bounds = {"random_return": random_N[chosen], "optimal_return": optimal_N[chosen]}
+            splits[name] = _rows(options, world, chosen, streams, bounds, np.random.default_rng(seed))
+            labels[name] = [world.labels[number] for number in chosen]
     return BuiltDataset(
         splits=splits,
         facts={
             "seed": options.dataset_seed,
             "room": asdict(world.room),
-            "tasks": facts if len(world.tasks) <= 200 else {name: len(labels) for name, labels in facts.items()},
+            "tasks": labels if len(world.tasks) <= 200 else {name: len(part) for name, part in labels.items()},
             "adjustments": notes,
         },
         files={},
@@ -78,19 +85,22 @@ def _split(options: HistoryOptions, n_tasks: int) -> tuple[dict[str, list[int]],
 
 
 def _rows(
-    options: HistoryOptions, world: World, chosen: Sequence[int], streams: int, rng: np.random.Generator
+    options: HistoryOptions,
+    world: World,
+    chosen: Sequence[int],
+    streams: int,
+    bounds: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
 ) -> Dataset:
     """One row for every stream of every chosen task."""
-    tasks = world.tasks[list(chosen)]
-    many = tasks.repeated(streams)
+    many = world.tasks[list(chosen)].repeated(streams)
     found = record(source_of(options), world.room, many, options.history_steps, rng)
     columns: dict[str, Any] = {
         "task": pa.array(np.repeat(chosen, streams).astype(np.int32)),
         "label": pa.array([world.labels[number] for number in chosen for _ in range(streams)]),
         "goals": _lists(many.goals_NG.astype(np.int32)),
         "moves": _lists(many.moves_NA.astype(np.uint8)),
-        "random_return": pa.array(random_returns(world.room, tasks).repeat(streams)),
-        "optimal_return": pa.array(optimal_returns(world.room, tasks).repeat(streams)),
+        **{name: pa.array(values.repeat(streams)) for name, values in bounds.items()},
         **{name: _lists(_kept(options, values)) for name, values in _steps(found).items()},
     }
     return Dataset(pa.table(columns))

@@ -6,6 +6,7 @@ compressed_ad  older steps are folded, again and again, into a few latents that 
 from tasks.in_context_rl.model import HistoryModel; HistoryModel.from_pretrained("outputs/runs/darkroom-001")
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,10 @@ class HistoryConfig(PreTrainedConfig):
         """
         pairs = [part.split(":") for part in self.depth_weights.split(",")]
         depth_D, weight_D = np.array([int(depth) for depth, _ in pairs]), np.array([float(w) for _, w in pairs])
+        if depth_D.min() < 0 or len(np.unique(depth_D)) < len(depth_D):
+            raise ValueError("depths are different whole numbers from 0 on")
+        if not (weight_D > 0).all() or not math.isfinite(float(weight_D.sum())):
+            raise ValueError("weights are above 0")
         return depth_D, weight_D / weight_D.sum()
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
 
@@ -23,7 +25,7 @@ class HistoryRows(Dataset):
     Attributes:
         split: the split's name. table: its `datasets.Dataset`. room: the rules.
         columns: by name (N, T) arrays, see `histories.STEP_COLUMNS`.
-        task_N: number of each history's task. drawn_by_depth: training rows given out so far, by depth.
+        task_N: number of each history's task.
     """
 
     def __init__(
@@ -37,11 +39,8 @@ class HistoryRows(Dataset):
             options,
             0,
         )
-        try:
-            self.columns = {name: _matrix(table, name) for name in STEP_COLUMNS}
-            self.task_N = np.array(table["task"])
-        except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise UserError(f"split {split} has no {error} as this task writes it; build the dataset again") from error
+        self.columns = _columns(split, table)
+        self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
         self.n_steps = self.columns["cell"].shape[1]
         self.depth_D, self.chance_D = config.depths()
@@ -51,7 +50,6 @@ class HistoryRows(Dataset):
                 f"a batch of depth {self.depth_D.max()} takes {longest} steps, and the histories have {self.n_steps};"
                 " give smaller --depth_weights or --window, or more --history_steps"
             )
-        self.drawn_by_depth = dict.fromkeys(self.depth_D.tolist(), 0)
 
     def __len__(self) -> int:
         return len(self.task_N)
@@ -62,7 +60,6 @@ class HistoryRows(Dataset):
         if self.split != "train":
             return self.stretch(rows_B, np.zeros_like(rows_B), self.n_steps)
         depth = self.draw_depth(rows)
-        self.drawn_by_depth[depth] += len(rows)
         length = self.config.schedule.length(depth)
         return self.stretch(rows_B, self.draw_start(rows_B, length), length)
 
@@ -80,10 +77,11 @@ class HistoryRows(Dataset):
     def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
         """First step of every row's stretch, anywhere in its history.
 
-        Starts before the history count as its beginning: else its first steps would be in fewer stretches than others,
-        and acting begins there.
+        Stretches that reach beyond an end are moved inside, else the first and the last steps would be in fewer
+        stretches than others; and acting begins at the first.
         """
-        return np.maximum(0, (self._random(rows_B, "start") * (self.n_steps + 1)).astype(np.int64) - length)
+        start_B = (self._random(rows_B, "start") * (self.n_steps + length + 1)).astype(np.int64) - length
+        return start_B.clip(0, self.n_steps - length)
 
     def stretch(self, rows_B: np.ndarray, start_B: np.ndarray, length: int) -> Batch:
         """Consecutive steps of histories."""
@@ -107,7 +105,7 @@ class HistoryRows(Dataset):
         """The split's tasks, each once, in order of appearance; beside them `row`, where each first appears."""
         _, first = np.unique(self.task_N, return_index=True)
         row_K = np.sort(first)
-        table = self.table.with_format("numpy")[row_K.tolist()]
+        table = self.table[row_K.tolist()]
         facts = {name: np.array(table[name]) for name in ("task", "label", "random_return", "optimal_return")}
         return Tasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
 
@@ -120,11 +118,30 @@ class HistoryRows(Dataset):
         return drawn([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
 
 
-def _matrix(table: datasets.Dataset, name: str) -> np.ndarray:
-    column: Any = table.with_format("arrow")[:][name].combine_chunks()
-    if column.null_count or column.values.null_count:
-        raise ValueError(f"{name} without gaps")
-    return column.values.to_numpy().reshape(len(column), -1)
+def _columns(split: str, table: datasets.Dataset) -> dict[str, np.ndarray]:
+    """The columns with a value per step, (N, T) each.
+
+    Raises:
+        UserError: a column is missing, has gaps, or is not of lists of one length.
+    """
+    whole: Any = table.with_format("arrow")[:]
+    plain = ("task", "label", "goals", "moves", "random_return", "optimal_return")
+    for name in (*plain, *STEP_COLUMNS):
+        if name not in whole.column_names or whole[name].null_count:
+            raise UserError(f"split {split} has no column {name}, or one with gaps; build the dataset again")
+    columns = {name: _matrix(split, name, whole[name].combine_chunks()) for name in STEP_COLUMNS}
+    if len({values.shape for values in columns.values()}) > 1:
+        raise UserError(f"the columns of split {split} differ in length; build the dataset again")
+    return columns
+
+
+def _matrix(split: str, name: str, column: Any) -> np.ndarray:
+    is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    if is_list and (pa.types.is_integer(column.type.value_type) or pa.types.is_floating(column.type.value_type)):
+        lengths = set(pc.list_value_length(column).to_pylist())  # pyright: ignore
+        if len(lengths) == 1 and column.flatten().null_count == 0:
+            return column.flatten().to_numpy().reshape(len(column), -1)
+    raise UserError(f"the column {name} of split {split} is not of lists of as many numbers each; build it again")
 
 
 def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
@@ -138,5 +155,7 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
         values = columns[name]
         if values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= limit:
             raise UserError(f"the column {name} of split {split} is not of whole numbers below {limit}; build it again")
+    if not ((columns["probability"] > 0) & (columns["probability"] <= 1)).all():
+        raise UserError(f"the column probability of split {split} is not between 0 and 1; build the dataset again")
     if columns["cell"].shape[1] % room.horizon:
         raise UserError(f"the histories of split {split} are no whole episodes; build the dataset again")

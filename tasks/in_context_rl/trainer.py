@@ -1,5 +1,6 @@
 """The Trainer of the dark rooms: it learns to predict actions of histories, and is measured by acting."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -32,6 +33,10 @@ class HistoryTrainer(WorldTrainer):
     )
     smooths_labels = False  # the model computes its loss itself
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rows_of_depth: Counter[int] = Counter()
+
     def rows(self, split: str) -> HistoryRows:
         """The split as histories."""
         config, room = cast(HistoryConfig, self.network_config), Room(**self.data.metadata["room"])
@@ -48,11 +53,16 @@ class HistoryTrainer(WorldTrainer):
         lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in ("cell", "reward", "next_cell")]
         return "\n".join([*lines, f"  loss on  {rows.columns['action'][row, shown].tolist()} (action)"])
 
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One batch, counted under its depth."""
+        rows, length = inputs["labels"].shape
+        self.rows_of_depth[self.network_config.schedule.depth(length - 1)] += rows
+        return super().training_step(model, inputs, *args, **kwargs)
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Beside the loss: how many training rows of which depth this process has drawn since it started."""
+        """Beside the loss: on how many rows of which depth this process has trained since it started."""
         if "loss" in logs:
-            counts = cast(HistoryRows, self.train_dataset).drawn_by_depth
-            logs |= {f"rows_of_depth_{depth}": float(count) for depth, count in counts.items()}
+            logs |= {f"rows_of_depth_{depth}": float(rows) for depth, rows in sorted(self.rows_of_depth.items())}
         super().log(logs, *args, **kwargs)
 
     def assess(self, rows: HistoryRows) -> Assessment:

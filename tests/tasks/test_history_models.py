@@ -48,8 +48,8 @@ TINY = {
     "init_scale": 0.3,
     "dropout": 0.0,
 }
-ROOM = {"size": 3, "horizon": 10, "n_streams": 3, "history_steps": 200, "n_val_tasks": 2, "keep_every": 1}
-EVALUATION = {"eval_streams": 1, "eval_episodes": 3, "eval_rollouts": 2}
+ROOM = {"size": 5, "horizon": 10, "n_streams": 3, "history_steps": 200, "n_val_tasks": 2, "keep_every": 1}
+EVALUATION = {"eval_streams": 2, "eval_episodes": 3, "eval_rollouts": 2}
 
 
 def build(name, schedule="half", seed=0, **sizes):
@@ -862,10 +862,15 @@ def test_equal_seeds_draw_equal_actions(world):
 # --- the trainer
 
 
+def stored(folder, **options):
+    task = tasks.load("darkroom")
+    return storage.build_or_load(task, task.options(**{**ROOM, **EVALUATION, **options}), folder)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    task = tasks.load("darkroom")
-    return storage.build_or_load(task, task.options(**ROOM, **EVALUATION), tmp_path_factory.mktemp("darkroom"))
+    """Its test tasks are 1, 13 and 12: not in order, and of different returns."""
+    return stored(tmp_path_factory.mktemp("darkroom"))
 
 
 def make_trainer(data, folder, options, **arguments):
@@ -1013,11 +1018,11 @@ def test_depths_that_no_history_reaches_are_refused(data, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """A trainer that has trained, the loss before, and what was drawn when something was logged."""
+def trained(tmp_path_factory):
+    """A trainer that has trained (in 3 x 3 cells), the losses before and after, what it had learnt from at each log."""
     arguments = {"per_device_train_batch_size": 8, "per_device_eval_batch_size": 64, "logging_steps": 5}
     trainer = make_trainer(
-        data,
+        stored(tmp_path_factory.mktemp("small"), size=3),
         tmp_path_factory.mktemp("trained"),
         {**WINDOWED, "hidden_size": 16, "intermediate_size": 24, "num_encoder_layers": 1, "init_scale": 0.05},
         **arguments,
@@ -1027,35 +1032,35 @@ def trained(data, tmp_path_factory):
         save_strategy="no",
     )
     before = trainer.evaluate()
-    drawn, logged = Counter(), []
-    stretch, config = trainer.train_dataset.stretch, trainer.network.config
+    learnt, logged, config = Counter(), [], trainer.network.config
 
-    def counting(rows_B, start_B, length):
-        drawn[config.schedule.depth(length - 1)] += len(rows_B)
-        return stretch(rows_B, start_B, length)
+    def counting(model, args, batch):
+        if model.training:
+            n_rows, length = batch["labels"].shape
+            learnt[config.schedule.depth(length - 1)] += n_rows
 
     class Listening(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
-            logged.append((dict(logs), dict(drawn)))
+            logged.append((dict(logs), dict(learnt)))
 
-    trainer.train_dataset.stretch = counting
+    hook = trainer.network.register_forward_pre_hook(counting, with_kwargs=True)
     trainer.add_callback(Listening())
     trainer.train()
+    hook.remove()
     trainer.network.eval()
     return trainer, before, logged, trainer.evaluate()
 
 
-def test_the_logged_depths_add_up_to_the_rows_drawn(trained):
-    trainer, _, logged, _ = trained
-    logs = [(log, drawn) for log, drawn in logged if "loss" in log]
+def test_the_logged_depths_add_up_to_the_rows_trained_on(trained):
+    _, _, logged, _ = trained
+    logs = [(log, learnt) for log, learnt in logged if "loss" in log]
     assert len(logs) == 12
-    for log, drawn in logs:
+    for number, (log, learnt) in enumerate(logs, start=1):
         counts = {int(name.rsplit("_", 1)[1]): value for name, value in log.items() if name.startswith("rows_of_depth")}
-        assert set(counts) == {0, 1, 3} and counts == {0: 0, 1: 0, 3: 0} | drawn
-    last = logs[-1][1]
-    assert 60 / 3 * 18 <= sum(last.values()) <= 61 / 3 * 18 + 8  # batches of 8, 8 and 2 of 18 rows; one drawn ahead
-    assert min(last.values()) > 0 and max(last, key=last.get) == 1
-    assert trainer.train_dataset.drawn_by_depth == {0: 0, 1: 0, 3: 0} | last
+        assert set(counts) <= {0, 1, 3} and {depth: rows for depth, rows in counts.items() if rows} == learnt
+        epochs, batches = divmod(5 * number, 3)  # of 18 rows: 8, 8 and 2
+        assert sum(learnt.values()) == 18 * epochs + 8 * batches
+    assert set(learnt) == {0, 1, 3} and max(learnt, key=learnt.get) == 1  # of double weight
 
 
 def test_a_run_learns_something_but_not_more_than_there_is_to_know(trained):

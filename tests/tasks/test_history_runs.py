@@ -1,0 +1,172 @@
+"""Whole runs of the dark rooms: resumed, in two processes, refused, compared, and both models by their configs."""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+from tasks.in_context_rl import compare
+from tasks.in_context_rl.compare import Acted
+from trainers.run import main
+from trainers.studies import read_seeded
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = shlex.split(
+    "--size 3 --horizon 10 --keep_every 1 --n_streams 4 --history_steps 200 --n_val_tasks 2 --eval_streams 1"
+    " --eval_episodes 3 --eval_rollouts 2 --hidden_size 16 --intermediate_size 16"
+    " --num_hidden_layers 1 --num_attention_heads 2 --num_encoder_layers 1"
+)
+TINY = [
+    *SMALL,
+    *shlex.split(
+        "--task darkroom --per_device_train_batch_size 8 --learning_rate 1e-2 --logging_steps 1"
+        " --threads 1 --use_cpu --window 20 --keep 10 --eval_steps 5"
+    ),
+]
+COMPRESSED = shlex.split("--architecture compressed_ad --window 10 --keep 2 --n_latents 3 --depth_weights 0:1,2:2,5:1")
+
+
+def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix):
+    """Stretches and depths are drawn anew in every epoch; the interruption is in the middle of one."""
+    common = [*TINY, *COMPRESSED, "--muon", "--max_steps", "10"]
+    assert main([*common, "--output_dir", str(prefix / "whole")]) == 0
+    assert main([*common, "--output_dir", str(prefix / "halves"), "--max_steps", "5"]) == 0
+    assert main([*common, "--output_dir", str(prefix / "halves"), "--resume_from_checkpoint", "last"]) == 0
+    whole, halves = (load_file(prefix / name / "checkpoint-10" / "model.safetensors") for name in ("whole", "halves"))
+    assert all(torch.equal(value, halves[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("task", ["darkroom", "darkroom_permuted", "dark_key_to_door"])
+def test_a_run_leaves_model_figures_and_what_it_is_to_be_compared_with(task, prefix):
+    few = ["--max_train_tasks", "8", "--max_steps", "2"]
+    assert main([*TINY, "--task", task, *few, "--output_dir", str(prefix / "run")]) == 0
+    folder = prefix / "run"
+    names = {path.name for path in folder.iterdir()}
+    assert {f"{split}{name}.png" for split in ("", "test_") for name in ("curves", "per_task")} <= names
+    results = json.loads((folder / "results.json").read_text())
+    for name in ("normalised_return", "reference_source_normalised_return", "accuracy", "loss_floor"):
+        assert f"final_test_{name}" in results
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    counts = [entry["rows_of_depth_0"] for entry in history if "loss" in entry]
+    assert counts == [8, 16]
+    assert AutoModel.from_pretrained(folder).config.architecture == "ad"
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragment"),
+    [
+        ("--hidden_size 20 --num_attention_heads 4", "gives heads of size 5"),
+        ("--keep 100 --window 100", "--keep 100 must be smaller than --window 100"),
+        ("--architecture compressed_ad --depth_weights 0:1,deep:2", "--depth_weights '0:1,deep:2' cannot be read"),
+        ("--depth_weights 0:1,1:2", "is for --architecture compressed_ad"),
+        ("--architecture compressed_ad --window 10 --keep 2 --depth_weights 60:1", "takes 490 steps"),
+        ("--window 300", "takes 300 steps, and the histories have 200"),
+        ("--history_steps 205", "--history_steps 205 is no multiple of 10"),
+        ("--n_val_tasks 8", "--n_val_tasks 8 leaves none of the 8 training tasks"),
+        ("--size 16", "--size is 16"),
+        ("--source oracle", "--source"),
+        ("--label_smoothing_factor 0.1", "--label_smoothing_factor: DarkroomTrainer cannot do it"),
+        ("--group_by_length", "--group_by_length: the rows of this task do not say"),
+        ("--size 9 --horizon 4", "--horizon 4 is too short for --size 9: in 40 of 81 tasks"),
+        ("--probe", "declares no probe"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_sentence(flags, fragment, prefix, capsys):
+    before = set(prefix.glob("runs/*"))
+    assert main([*TINY, *shlex.split(flags)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
+    assert set(prefix.glob("runs/*")) == before
+
+
+# --- the comparison
+
+
+def test_a_comparison_gives_means_spreads_and_ratios_to_the_first():
+    returns = torch.zeros(2, 1, 1, 3).numpy()
+    metrics = [{"optimum_share": 0.8, "return_last": 1.0, "normalised_return": 0.5, "solved_share": 1.0}] * 2
+    one = Acted(returns, metrics, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6])
+    better = [{**metrics[0], "optimum_share": share} for share in (0.9, 0.7)]
+    two = Acted(returns, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6])
+    first, second = compare.summary({"one": one, "two": two})
+    assert first["context_ratio"] == first["flops_cached_ratio"] == first["time_ratio"] == 1
+    assert second["optimum_share"] == pytest.approx(0.8) and second["optimum_share_spread"] == pytest.approx(0.1)
+    assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
+    assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
+    assert "80.0% ±10.0" in compare.table([first, second])
+
+
+STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("darkroom_small", "darkroom", "dark_key_to_door")]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_run_of_a_study_dry_runs(path, prefix):
+    for flags in read_seeded(path).runs.values():
+        argv = [token for name, value in flags.items() for token in (f"--{name}", str(value))]
+        few = ["--n_streams", "1", "--max_train_tasks", "2", "--n_val_tasks", "2"]
+        assert main([*argv, *few, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+
+
+def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
+    pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
+    small = {name.removeprefix("--"): value for name, value in pairs}
+    model = {"window": 10, "keep": 2, "n_latents": 3, "depth_weights": '"0:1"'}
+    shared = {**small, **model, "max_steps": 2, "eval_steps": 2, "use_cpu": True}
+    flags = ", ".join(f"{name}: {value}" for name, value in shared.items())
+    runs = f"a: {{config: darkroom, {flags}}}, b: {{config: darkroom_compressed_ad, {flags}}}"
+    (tmp_path / "x.yaml").write_text(f"seeds: [1]\nruns: {{{runs}}}\n")
+    argv = ["--study", str(tmp_path / "x.yaml"), "--output_dir", str(prefix / "x"), "--rollouts", "2"]
+    for again in (False, True):
+        assert compare.main(argv) == 0
+        assert capsys.readouterr().out.count("finished already") == 2 * again
+    rows = list(csv.DictReader((prefix / "x" / "compare.csv").read_text().splitlines()))
+    assert [row["model"] for row in rows] == ["a", "b"] and float(rows[1]["context_ratio"]) == pytest.approx(1.3)
+    assert (prefix / "x" / "compare.png").stat().st_size > 10_000
+
+
+# --- slow
+
+
+def launched(argv, processes=1):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command += [str(ROOT / "trainers" / "run.py"), *argv]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(prefix):
+    """Where a stretch begins belongs to its row; the depth belongs to a process's batch, so here there is only one."""
+    common = [*TINY, *COMPRESSED[:-1], "2:1", "--optim", "sgd", "--learning_rate", "0.1", "--max_steps", "5"]
+    for processes, batch in ((1, 8), (2, 4)):
+        size = ["--per_device_train_batch_size", str(batch), "--output_dir", str(prefix / f"ranks{processes}")]
+        launched([*common, *size], processes)
+    one, two = (load_file(prefix / f"ranks{n}" / "checkpoint-5" / "model.safetensors") for n in (1, 2))
+    assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
+    results = [json.loads((prefix / f"ranks{n}" / "results.json").read_text()) for n in (1, 2)]
+    for name in ("final_test_accuracy", "final_test_loss"):
+        assert results[0][name] == pytest.approx(results[1][name], abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["darkroom", "darkroom_compressed_ad", "darkroom_seed", "darkroom_permuted"])
+def test_each_model_trains_by_its_config(config, prefix):
+    task = "darkroom_permuted" if config == "darkroom_permuted" else "darkroom"
+    command = shlex.split(
+        f"accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no trainers/run.py"
+        f" --task {task} --config configs/{config}.yaml --n_streams 2 --max_steps 4 --eval_episodes 2 --eval_rollouts 1"
+        f" --per_device_train_batch_size 8 --use_cpu"
+    )
+    command = [str(Path(sys.executable).with_name(command[0])), *command[1:], "--output_dir", str(prefix / config)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "final_test at step" in done.stdout and "beside it source" in done.stdout
+    assert (prefix / config / "curves.png").stat().st_size > 10_000
