@@ -140,14 +140,23 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
 
 
 def _input_digests(options: Any) -> dict[str, str]:
-    """Digests of the files and folders that options point to: a changed CSV is another dataset."""
+    """Digests of the files and folders that options point to: a changed CSV is another dataset.
+
+    A `…_source` may name several, with commas between.
+    """
     ends = ("_csv", "_file", "_dataset", "_source")
-    given = {n: Path(os.path.expanduser(v)) for n, v in dataclasses.asdict(options).items() if n.endswith(ends) and v}
+    given = {n: v for n, v in dataclasses.asdict(options).items() if n.endswith(ends) and v}
     found = {}
-    for name, path in given.items():
-        is_dataset = (path / METADATA).is_file()
-        inside = [path / METADATA] if is_dataset else sorted(path.glob("*.json")) if path.is_dir() else [path]
+    for name, value in given.items():
+        places = value.split(",") if name.endswith("_source") else [value]
+        inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place)))]
         contents = [hashlib.sha256(part.read_bytes()).hexdigest() for part in inside if part.is_file()]
         if contents:
             found[name] = hashlib.sha256("".join(contents).encode()).hexdigest() if len(contents) > 1 else contents[0]
     return found
+
+
+def _files_of(path: Path) -> list[Path]:
+    """What stands for a dataset's folder, another folder, or a file."""
+    is_dataset = (path / METADATA).is_file()
+    return [path / METADATA] if is_dataset else sorted(path.glob("*.json")) if path.is_dir() else [path]

@@ -330,6 +330,26 @@ def test_folders_without_a_task_are_refused_by_name(tmp_path):
         load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
 
 
+def test_several_sources_are_one_after_the_other_and_the_first_has_the_name(folder, corpora):
+    alone = load_sources("generated", False, 9, 5, 12, seed=3)
+    both = load_sources(f"generated,{folder}", False, 9, 5, 12, seed=3)
+    names = [one.name for one in both]
+    assert names == [*(one.name for one in alone), "007bbfb7", "a9f96cdd", "f25ffba3"]  # 6d0aefbc is generated
+    for one, usual in zip(both, alone, strict=False):
+        assert as_tuples(one.demonstrations) == as_tuples(usual.demonstrations)
+    assert as_tuples(both[-1].tests) == as_tuples(corpora["arcagi/train"]["f25ffba3"].test)
+    with pytest.raises(UserError, match="'nowhere' is no source of tasks"):
+        load_sources("generated,nowhere", False, 9, 5, 12, seed=3)
+
+
+def test_a_folder_among_several_sources_is_part_of_what_the_dataset_is(folder, tmp_path):
+    task = tasks.load("arc")
+    options = task.options(train_source=f"generated,{folder}")
+    before = storage.folder_of(task, options, tmp_path)
+    (folder / "f25ffba3.json").unlink()
+    assert storage.folder_of(task, options, tmp_path) != before
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [("arcagi/trian", "arcagi/train"), ("genrated", "generated"), ("arcagi2/evaluation", "arcagi2/eval")],
