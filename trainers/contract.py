@@ -89,7 +89,8 @@ class Assessment:
 
     Attributes:
         metrics: name -> value, without prefix; failures count in them. `baseline_x` and
-            `baseline_<word>_x` are what trivial answers score on x, `reference_<word>_x` what else x is compared with.
+            `baseline_<word>_x` are what trivial answers score on x, `reference_<word>_x` what else x is compared with;
+            `loss_floor` the least loss that a model can have, if that is known.
         samples: column -> list: the table of the first examples that is shown and tracked.
         values: one value of the primary quantity per row, for the histogram.
         figures: file name -> function that draws it; drawn once per evaluation on the main process.

@@ -72,6 +72,8 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
 def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -> None:
     axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
     axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
+    if floor := _series(history, f"eval_{split}_loss_floor")[1]:
+        axes.axhline(floor[-1], color=_GREY, ls="--", lw=0.8, label=f"least possible for {split}")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")

@@ -29,7 +29,8 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         depth_D, _ = config.depths()
     except ValueError as error:
         raise UserError(
-            f"--depth_weights {options.depth_weights!r} cannot be read ({error}); write e.g. 0:1,1:2,2:3,3:4"
+            f"--depth_weights {options.depth_weights!r} cannot be read; write different depths from 0 on, each with a"
+            " weight above 0, e.g. 0:1,1:2,2:3,3:4"
         ) from error
     if options.architecture == "ad" and depth_D.tolist() != [0]:
         raise UserError(

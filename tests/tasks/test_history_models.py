@@ -762,6 +762,9 @@ def overheard(monkeypatch):
     return ids, logits, actions
 
 
+PLAIN = ("task", "label", "goals", "moves", "random_return", "optimal_return")
+
+
 def as_rows(world, config, columns, split="validation"):
     def lists(values_NK):
         return pa.FixedSizeListArray.from_arrays(pa.array(values_NK.ravel()), values_NK.shape[1])
@@ -770,7 +773,11 @@ def as_rows(world, config, columns, split="validation"):
     table = {name: lists(np.ascontiguousarray(values, dtype=kinds[name])) for name, values in columns.items()}
     n = len(next(iter(columns.values())))
     return HistoryRows(
-        split, Dataset(pa.table({"task": np.arange(n), **table})), world.room, config, {"dataset_seed": 0}
+        split,
+        Dataset(pa.table({**dict.fromkeys(PLAIN, np.arange(n)), **table})),
+        world.room,
+        config,
+        {"dataset_seed": 0},
     )
 
 
