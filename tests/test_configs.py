@@ -8,19 +8,13 @@ import yaml
 
 from trainers.run import main
 
-FEWER = {
-    "darkroom": ["--n_streams", "1"],
-    "darkroom_permuted": ["--n_streams", "1"],
-    "dark_key_to_door": ["--n_streams", "1", "--max_train_tasks", "20"],
-}
-"""Smaller datasets of tasks whose own takes long to build."""
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_dry_runs(path, prefix, capsys):
+def test_a_config_dry_runs(path, prefix, fewer_rows, capsys):
     config = yaml.safe_load(path.read_text())
-    fewer = FEWER.get(config["task"], [])
+    fewer = fewer_rows.get(config["task"], [])
     assert main(["--config", path.stem, "--dry_run", "--use_cpu", "--threads", "1", *fewer]) == 0
     shown = capsys.readouterr().out
     for name, value in config.items():
