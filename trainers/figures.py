@@ -75,10 +75,10 @@ def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -
     if floor := _series(history, f"eval_{split}_loss_floor")[1]:
         axes.axhline(floor[-1], color=_GREY, ls="--", lw=0.8, label=f"least possible for {split}")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("")
-    axes.set(xlabel="step", ylabel="loss on the answer (nats per token)")
+    axes.set(xlabel="step", ylabel="loss (nats per token that is predicted)")
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
 

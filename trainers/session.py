@@ -142,7 +142,12 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
         raise UserError(
             f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
         )
-    return storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
+    data = storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
+    for name, value in asdict(settings.dataset).items():
+        own = data.metadata["options"].get(name, value)
+        if name in sources and own != value:
+            print(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})", flush=True)
+    return data
 
 
 def _threads() -> int:

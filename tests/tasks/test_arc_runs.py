@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+import tasks
 from tasks.arc import ladder
+from trainers import storage
 from trainers.errors import UserError
 from trainers.run import main
 from trainers.studies import read_seeded
@@ -85,6 +87,16 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, fragment, prefix, cap
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
     assert set(prefix.glob("runs/*")) == before
+
+
+def test_what_a_config_says_of_the_data_yields_to_a_given_dataset_aloud(prefix, capsys):
+    task = tasks.load("arc")
+    options = task.options(max_side=12, pairs_per_task=9, n_val=1, n_test=2)
+    folder = storage.build_or_load(task, options, prefix).path
+    assert main(["--config", "arc", "--dataset", str(folder), "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "adjusted: max_side is 12, as in the dataset (configs/arc.yaml says 10)" in shown
+    assert "adjusted: resample_context is False" in shown and shown.count("adjusted: ") == 2
 
 
 # --- the ladder
