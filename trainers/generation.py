@@ -1,5 +1,6 @@
-"""Greedy answers to many prompts: few large batches, left padding, a key/value cache, every process its share."""
+"""Greedy answers to many prompts: few large batches without padding, every process its share."""
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,25 +8,13 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from trainers.decoding import LeanDecoder, is_supported
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-
-def left_padded(ids_NT: np.ndarray, prompt_len_N: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts moved to the right edge, as generation needs them.
-
-    Arguments:
-        ids_NT: right-padded rows that begin with the prompt.
-        prompt_len_N: tokens of each prompt.
-
-    Returns:
-        ids_NP and mask_NP (int64), P the longest prompt, `pad_id` and 0 left of every prompt.
-    """
-    width = int(prompt_len_N.max())
-    column_NP = np.arange(width)[None] - (width - prompt_len_N)[:, None]
-    mask_NP = column_NP >= 0
-    ids_NP = np.take_along_axis(ids_NT.astype(np.int64), np.maximum(column_NP, 0), axis=1)
-    return np.where(mask_NP, ids_NP, pad_id), mask_NP.astype(np.int64)
+Decode = Callable[[torch.Tensor], torch.Tensor]
+"""Prompts of one length (B, P) -> the tokens that follow, (B, at most max_new_tokens)."""
 
 
 @torch.no_grad()
@@ -43,29 +32,40 @@ def generate_answers(
     """
     state = PartialState()
     mine = np.arange(len(ids_NT))[state.process_index :: state.num_processes]
-    mine = mine[np.argsort(prompt_len_N[mine], kind="stable")]  # equal lengths together: less padding
     pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
-    answers = [
-        (rows, _decode_batch(model, *left_padded(ids_NT[rows], prompt_len_N[rows], pad_id), max_new_tokens, pad_id))
-        for rows in (mine[start : start + batch_size] for start in range(0, len(mine), batch_size))
-    ]
+    decode = _lean(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
+    answers = []
+    for rows in _batches(mine, prompt_len_N, batch_size):
+        ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))
+        answers.append((rows, decode(ids_BP.to(model.device)).cpu().numpy()))
     if state.num_processes > 1:
         answers = gather_object(answers)
     result_NA = np.full((len(ids_NT), max_new_tokens), pad_id, dtype=np.int64)
     for rows, tokens in answers:
-        result_NA[rows] = tokens
+        result_NA[rows, : tokens.shape[1]] = tokens
     return result_NA
 
 
-def _decode_batch(
-    model: "PreTrainedModel", ids_BP: np.ndarray, mask_BP: np.ndarray, max_new_tokens: int, pad_id: int
-) -> np.ndarray:
-    device = model.device
-    output = model.generate(  # pyright: ignore[reportCallIssue]
-        torch.from_numpy(ids_BP).to(device),
-        attention_mask=torch.from_numpy(mask_BP).to(device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-    )
-    tokens = output[:, ids_BP.shape[1] :].cpu().numpy()
-    return np.pad(tokens, ((0, 0), (0, max_new_tokens - tokens.shape[1])), constant_values=pad_id)
+def _batches(rows_N: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Rows with prompts of one length together, at most `batch_size` of them."""
+    for length in np.unique(prompt_len_N[rows_N]):
+        alike = rows_N[prompt_len_N[rows_N] == length]
+        yield from (alike[start : start + batch_size] for start in range(0, len(alike), batch_size))
+
+
+def _lean(model: "PreTrainedModel", max_new_tokens: int, pad_id: int) -> Decode:
+    eos_id = int(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
+    decoder = LeanDecoder(model)
+    return lambda ids_BP: decoder.decode(ids_BP, max_new_tokens, eos_id, pad_id)
+
+
+def _stock(model: "PreTrainedModel", max_new_tokens: int) -> Decode:
+    """transformers' own `generate`, for models that `LeanDecoder` does not know."""
+
+    def decode(ids_BP: torch.Tensor) -> torch.Tensor:
+        output = model.generate(  # pyright: ignore[reportCallIssue]
+            ids_BP, attention_mask=torch.ones_like(ids_BP), max_new_tokens=max_new_tokens, do_sample=False
+        )
+        return output[:, ids_BP.shape[1] :]
+
+    return decode

@@ -31,14 +31,8 @@ class HistoryRows(Dataset):
     def __init__(
         self, split: str, table: datasets.Dataset, room: Room, config: HistoryConfig, options: dict[str, Any]
     ) -> None:
-        self.split, self.table, self.room, self.config, self.options, self.epoch = (
-            split,
-            table,
-            room,
-            config,
-            options,
-            0,
-        )
+        self.split, self.table, self.room = split, table, room
+        self.config, self.options, self.epoch = config, options, 0
         self.columns = _columns(split, table)
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
@@ -70,9 +64,8 @@ class HistoryRows(Dataset):
     def draw_depth(self, rows: list[int]) -> int:
         """One depth for the whole batch, so that all of its rows are equally long; by its first row."""
         u = self._random(np.array(rows[:1]), "depth")[0]
-        return int(
-            self.depth_D[np.searchsorted(np.cumsum(self.chance_D), u, side="right").clip(max=len(self.depth_D) - 1)]
-        )
+        place = np.searchsorted(np.cumsum(self.chance_D)[:-1], u, side="right")
+        return int(self.depth_D[place])
 
     def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
         """First step of every row's stretch, anywhere in its history.

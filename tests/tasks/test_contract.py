@@ -11,11 +11,12 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, TrainingArguments
 
 import tasks
+from tokenization.characters import ColumnEncoder
 from trainers import storage
 from trainers.arguments import flag_names
 from trainers.contract import Task
 from trainers.options import RunOptions, check_ranges
-from trainers.text import TextTrainer
+from trainers.text import TextTrainer, answers_to
 
 HISTORIES = {
     "size": 3,
@@ -161,6 +162,20 @@ def test_the_loss_sees_the_answer_and_only_the_answer(text_trainer):
         first = int(seen.nonzero()[0])
         assert tokenizer.decode(ids[:first]) == "<bos>" + row["prompt"]
         assert seen[first : int(seen.nonzero()[-1]) + 1].all()
+
+
+def test_answers_are_those_of_transformers_generate(text_trainer):
+    rows, model = text_trainer.rows(text_trainer.evaluated[0]), text_trainer.network.eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+    longest, encoder, expected = int((rows.length_N - rows.prompt_len_N).max()), ColumnEncoder(), []
+    for ids, length in list(zip(rows.ids_NT.long(), rows.prompt_len_N.tolist(), strict=True))[:12]:
+        prompt = ids[None, :length]
+        mask = torch.ones_like(prompt)
+        output = model.generate(prompt, attention_mask=mask, max_new_tokens=longest, do_sample=False)
+        expected += encoder.decode(output[:, length:].numpy())
+    assert answers_to(rows, model, 5)[:12] == expected and len(set(expected)) > 1
 
 
 def test_perfect_answers_are_perfect_and_nonsense_is_worst(text_trainer):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder
-from trainers.generation import generate_answers, left_padded
+from trainers.decoding import LeanDecoder, is_supported
+from trainers.generation import generate_answers
 from trainers.modeling import DecoderOptions, build_decoder
 
 PROMPTS = ["loc(c_1)=", "loc(c_12)=", "loc(c_123)=", "loc(c_4074)=", "dist(c_1,c_22)=", "a", "loc(c_9)="]
@@ -51,15 +53,6 @@ def test_the_expected_answer_does_not_leak_into_the_prompt(model, rows):
     assert np.array_equal(first, generate_answers(model, other.ids_NT, other.prompt_len_N, 8, 4))
 
 
-def test_left_padding_moves_prompts_to_the_right_edge(rows):
-    ids_NP, mask_NP = left_padded(rows.ids_NT, rows.prompt_len_N, PAD_ID)
-    assert ids_NP.shape == (len(PROMPTS), rows.prompt_len_N.max())
-    for i, length in enumerate(rows.prompt_len_N):
-        assert mask_NP[i].tolist() == [0] * (ids_NP.shape[1] - length) + [1] * length
-        assert ids_NP[i, -length:].tolist() == rows.ids_NT[i, :length].tolist()
-        assert (ids_NP[i, :-length] == PAD_ID).all()
-
-
 def test_future_tokens_and_padding_change_nothing_before_them(model, rows):
     ids = torch.from_numpy(rows.ids_NT[:1].astype(np.int64))
     longer = torch.cat([ids, torch.full((1, 9), PAD_ID)], dim=1)
@@ -69,3 +62,62 @@ def test_future_tokens_and_padding_change_nothing_before_them(model, rows):
         logits, padded, after = (model(x).logits for x in (ids, longer, changed))
     assert torch.allclose(logits, padded[:, : ids.shape[1]], atol=1e-5)
     assert torch.allclose(logits[:, :8], after[:, :8], atol=1e-5) and not torch.allclose(logits[:, 8:], after[:, 8:])
+
+
+def trained_a_little(kind, heads=2, **sizes):
+    """A model whose norms, biases and weights are all somewhere else than at their start."""
+    torch.manual_seed(1)
+    options = DecoderOptions(model_type=kind, hidden_size=48, num_hidden_layers=3, num_attention_heads=heads, **sizes)
+    special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
+    model = build_decoder(options, len(VOCABULARY), 64, special_ids).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.2 * torch.randn_like(weight)
+    return model
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_lean_decoding_gives_the_logits_and_tokens_of_transformers(kind, tied, rows):
+    model = trained_a_little(kind, tie_word_embeddings=tied).double()
+    assert is_supported(model)
+    decoder = LeanDecoder(model)
+    ids_BP = torch.randint(3, len(VOCABULARY), (40, 9), generator=torch.Generator().manual_seed(0))
+    for shared in (0, 1, 5, 8):  # what all prompts begin with is read once
+        ids_BP[:, :shared] = ids_BP[0, :shared]
+        found = decoder.decode(ids_BP, 12, EOS_ID, PAD_ID)
+        mask = torch.ones_like(ids_BP)
+        stock = model.generate(ids_BP, attention_mask=mask, max_new_tokens=12, do_sample=False)[:, 9:]
+        assert torch.equal(found[:, : stock.shape[1]], stock) and (found[:, stock.shape[1] :] == PAD_ID).all()
+    cache = torch.empty(3, 2, 40, 2, 9, 24, dtype=torch.float64)
+    angle = torch.outer(torch.arange(9.0), decoder.frequency)
+    logits = decoder._logits(ids_BP, 0, cache, torch.polar(torch.ones_like(angle), angle))
+    assert torch.allclose(logits, model(ids_BP).logits[:, -1], atol=1e-4)  # transformers turns in float32
+
+
+def test_rows_that_have_ended_stay_ended():
+    model = trained_a_little("qwen2")
+    ids_BP = torch.randint(3, len(VOCABULARY), (300, 4), generator=torch.Generator().manual_seed(0))
+    found = LeanDecoder(model).decode(ids_BP, 30, EOS_ID, PAD_ID)
+    ended = (found == EOS_ID).cumsum(dim=1) > 0
+    assert ended[:, -1].float().mean() > 0.1 and (found[:, 1:][ended[:, :-1]] == PAD_ID).all()
+
+
+def test_models_that_the_lean_decoder_does_not_know_are_left_to_transformers(rows):
+    config = LlamaConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=32,
+        initializer_range=0.4,
+        pad_token_id=PAD_ID,
+        bos_token_id=BOS_ID,
+        eos_token_id=EOS_ID,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).eval()
+    assert not is_supported(model)
+    expected = one_by_one(model, rows, 12)
+    assert np.array_equal(generate_answers(model, rows.ids_NT, rows.prompt_len_N, 12, 3), expected)
