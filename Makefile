@@ -11,7 +11,7 @@ READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check probe study ladder bench ui clean
+.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench ui clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, fi
 
 ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (about an hour)
 	$(BIN)/python -m tasks.arc.ladder $(ARGS)
+
+rl: $(READY) ## in-context RL: both models trained, then compared in rooms they have not seen: table and figure
+	$(BIN)/python -m tasks.in_context_rl.compare $(ARGS)
 
 bench: $(READY) ## time to quality beside the seed's recipe; CPU time of a step beside stock layers
 	$(BIN)/python -m tasks.arc.bench

@@ -166,7 +166,18 @@ def launched(argv, processes=1):
 @pytest.mark.slow
 def test_two_processes_train_like_one(prefix):
     """Where a stretch begins belongs to its row; the depth belongs to a process's batch, so here there is only one."""
-    common = [*TINY, *COMPRESSED[:-1], "2:1", "--optim", "sgd", "--learning_rate", "0.1", "--max_steps", "5"]
+    common = [
+        *TINY,
+        *COMPRESSED[:-1],
+        "2:1",
+        "--no_muon",
+        "--optim",
+        "sgd",
+        "--learning_rate",
+        "0.1",
+        "--max_steps",
+        "5",
+    ]
     for processes, batch in ((1, 8), (2, 4)):
         size = ["--per_device_train_batch_size", str(batch), "--output_dir", str(prefix / f"ranks{processes}")]
         launched([*common, *size], processes)
