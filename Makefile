@@ -54,7 +54,7 @@ study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, fi
 ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (about an hour)
 	$(BIN)/python -m tasks.arc.ladder $(ARGS)
 
-rl: $(READY) ## in-context RL: both models trained, then compared in rooms they have not seen: table and figure
+rl: $(READY) ## in-context RL: both models trained, compared in rooms they have not seen (40 min on one core)
 	$(BIN)/python -m tasks.in_context_rl.compare $(ARGS)
 
 bench: $(READY) ## time to quality beside the seed's recipe; CPU time of a step beside stock layers

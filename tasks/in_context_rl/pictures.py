@@ -49,5 +49,5 @@ def per_task_figure(reached: Mapping[str, float], optimal: Mapping[str, float], 
     axes.set(ylabel="return of an episode", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
