@@ -24,10 +24,11 @@ TYPED = (
     # names
     (
         "--task locaton",
-        "the tasks are: arc, atlantis_cross, atlantis_inter, distance, location, random_walk. Did you mean location?",
+        "the tasks are: arc, atlantis_cross, atlantis_inter, dark_key_to_door, darkroom, darkroom_permuted, distance,"
+        " location, random_walk. Did you mean location?",
     ),
     ("--task locaton --help", "Did you mean location?"),
-    ("", "no task given; use --task with one of: arc, atlantis_cross, atlantis_inter, distance"),
+    ("", "no task given; use --task with one of: arc, atlantis_cross, atlantis_inter, dark_key"),
     ("--task", "no task given"),
     ("--task nowhere.echo", "a Python package that cannot be found; is it on PYTHONPATH?"),
     ("--task json.decoder", "has no TASK"),
