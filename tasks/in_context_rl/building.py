@@ -7,6 +7,8 @@ from tasks.in_context_rl.options import HistoryModelOptions
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 
+_DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4"}
+
 
 def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryModel:
     """An untrained model for the room of the dataset.
@@ -24,17 +26,20 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         raise UserError(
             f"--keep {options.keep} must be smaller than --window {options.window}: some steps must leave it"
         )
-    config = HistoryConfig(**asdict(options), size=int(data.metadata["room"]["size"]))
+    weights = options.depth_weights
+    weights = _DEPTH_WEIGHTS[options.architecture] if weights is None else weights
+    sizes = {**asdict(options), "depth_weights": weights, "size": int(data.metadata["room"]["size"])}
+    config = HistoryConfig(**sizes)
     try:
         depth_D, _ = config.depths()
     except ValueError as error:
         raise UserError(
-            f"--depth_weights {options.depth_weights!r} cannot be read; write different depths from 0 on, each with a"
+            f"--depth_weights {weights!r} cannot be read; write different depths from 0 on, each with a"
             " weight above 0, e.g. 0:1,1:2,2:3,3:4"
         ) from error
     if options.architecture == "ad" and depth_D.tolist() != [0]:
         raise UserError(
-            f"--depth_weights {options.depth_weights} is for --architecture compressed_ad: what leaves the window of ad"
+            f"--depth_weights {weights} is for --architecture compressed_ad: what leaves the window of ad"
             " changes nothing; leave it out"
         )
     return HistoryModel(config)

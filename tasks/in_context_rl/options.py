@@ -66,8 +66,10 @@ class HistoryModelOptions:
     keep: int = option(50, "steps that stay when the window is full and one more comes")
     n_latents: int = option(15, "vectors that older steps are folded into (compressed_ad)")
     gated: bool = option(True, "each latent is replaced by a learned share only (compressed_ad)")
-    depth_weights: str = option(
-        "0:1", "how often a training batch is of which depth, the compressions of its last step: 0:1,1:2,2:3,3:4"
+    depth_weights: str | None = option(
+        None,
+        "how often a training batch is of which depth, the compressions before its last step; default: 0:1,1:2,2:3,3:4"
+        " (compressed_ad) or 0:1",
     )
     hidden_size: int = option(64, "width of the residual stream")
     num_hidden_layers: int = option(4, "blocks of the decoder")

@@ -558,6 +558,14 @@ def test_depth_weights_that_say_nothing_are_refused(weights, architecture):
         build_model(HistoryModelOptions(architecture=architecture, depth_weights=weights), STORED)
 
 
+def test_by_default_only_a_model_that_compresses_is_trained_on_compressed_histories():
+    plain, folding = (
+        build_model(HistoryModelOptions(architecture=name), STORED).config.depths() for name in ("ad", "compressed_ad")
+    )
+    assert plain[0].tolist() == [0] and folding[0].tolist() == [0, 1, 2, 3]
+    assert folding[1] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
 @pytest.mark.parametrize("weights", ["0:0", "0:-1", "0:-1,1:-2"])
 def test_depth_weights_that_are_nothing_or_less_are_refused(weights):
     with pytest.raises(UserError, match="cannot be read"):
