@@ -39,6 +39,7 @@ def is_supported(model: "PreTrainedModel") -> bool:
         and rope.get("rope_type", "default") == "default"
         and not getattr(config, "use_sliding_window", False)
         and not getattr(config, "mlp_bias", False)
+        and not getattr(config, "attention_bias", False)  # it would give the output projection one too
         and config.num_key_value_heads == config.num_attention_heads
     )
 

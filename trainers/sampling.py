@@ -45,10 +45,10 @@ def drawn(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.
     """
     stream = np.random.SeedSequence([*seeds, *use.encode()]).generate_state(1, np.uint64)
     place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
-    return (hashed(place_BC + stream) >> np.uint64(11)) / 2.0**53
+    return (_hashed(place_BC + stream) >> np.uint64(11)) / 2.0**53
 
 
-def hashed(number: np.ndarray) -> np.ndarray:
+def _hashed(number: np.ndarray) -> np.ndarray:
     """Every uint64 as another one that looks random: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     number = number * np.uint64(0x9E3779B97F4A7C15)
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

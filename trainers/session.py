@@ -145,7 +145,7 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     data = storage.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
     for name, value in asdict(settings.dataset).items():
         own = data.metadata["options"].get(name, value)
-        if name in sources and own != value:
+        if name in sources and own != value and PartialState().is_main_process:
             print(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})", flush=True)
     return data
 

@@ -66,5 +66,6 @@ def chosen(logits_BA: torch.Tensor, temperature: float, generator: torch.Generat
     """One action for each of B agents, drawn on the CPU, so that every device draws alike."""
     if temperature == 0:
         return logits_BA.argmax(dim=-1).cpu().numpy()
-    chance_BA = (logits_BA.float().cpu() / temperature).softmax(dim=-1)
+    logits_BA = logits_BA.float().cpu()
+    chance_BA = ((logits_BA - logits_BA.amax(dim=-1, keepdim=True)) / temperature).softmax(dim=-1)
     return torch.multinomial(chance_BA, 1, generator=generator)[:, 0].numpy()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from trainers import environment
-from trainers.errors import exit_code_of
+from trainers.errors import UserError, exit_code_of
 from trainers.options import Range, option
 from trainers.studies import folder_of, read_seeded, study_path, train_all
 
@@ -104,7 +104,7 @@ def _compare(argv: list[str]) -> None:
         return
     study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
     runs = train_all(study, folder)
-    rows = _test_rows(next(iter(runs.values()))[0])
+    rows = _test_rows([run for seeds in runs.values() for run in seeds])
     found = _acted(runs, rows, given.rollouts)
     measured = summary(found)
     guards.write_csv(folder / "compare.csv", measured)
@@ -112,18 +112,24 @@ def _compare(argv: list[str]) -> None:
     print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
-def _test_rows(run: Path) -> "HistoryRows":
-    """The test split of the dataset that a run was trained on."""
+def _test_rows(runs: Sequence[Path]) -> "HistoryRows":
+    """The test split of the dataset that all runs were trained on.
+
+    Raises:
+        UserError: they were not trained on one dataset, it has no test split, or it holds no histories.
+    """
     from tasks.in_context_rl.model import HistoryConfig
-    from tasks.in_context_rl.rooms import Room
-    from tasks.in_context_rl.rows import HistoryRows
+    from tasks.in_context_rl.rows import rows_of
     from trainers import guards, storage
     from trainers.probe import dataset_folder
 
-    data = storage.load(dataset_folder(run), guards.read_marker(run)["task"])
-    config = HistoryConfig.from_pretrained(run)
-    room = Room(**data.metadata["room"])
-    return HistoryRows("test", data.splits["test"], room, config, dict(data.metadata["options"]))
+    folders = sorted({str(dataset_folder(run)) for run in runs})
+    if len(folders) > 1:
+        raise UserError(f"the runs of the study were trained on different datasets: {', '.join(folders)}")
+    data = storage.load(Path(folders[0]), guards.read_marker(runs[0])["task"])
+    if "room" not in data.metadata or "test" not in data.splits:
+        raise UserError(f"the dataset {data.path} has no test tasks to act in; give a --train_share below 1")
+    return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0]))
 
 
 def _acted(runs: Mapping[str, Sequence[Path]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:

@@ -1,7 +1,7 @@
 """The dataset of every task here: one row per learner, its whole history, split by task."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, reco
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
-STEP_COLUMNS = ("cell", "action", "reward", "next_cell", "probability")
+STEP_COLUMNS = tuple(field.name for field in fields(Histories))
 """Lists of one value per step."""
 
 
@@ -60,7 +60,9 @@ def build_histories(options: HistoryOptions, world: World, card: str) -> BuiltDa
 
 def source_of(options: HistoryOptions) -> QLearning | FadingOracle:
     """Who makes the histories."""
-    noise = options.noise_start, options.noise_end, options.noise_share
+    start = {"q_learning": 0.1, "fading_oracle": 1.0}[options.source]
+    start = start if options.noise_start is None else options.noise_start
+    noise = start, options.noise_end, options.noise_share
     if options.source == "fading_oracle":
         return FadingOracle(*noise)
     return QLearning(options.q_step_size, options.q_discount, options.q_initial, *noise)
@@ -101,13 +103,9 @@ def _rows(
         "goals": _lists(many.goals_NG.astype(np.int32)),
         "moves": _lists(many.moves_NA.astype(np.uint8)),
         **{name: pa.array(values.repeat(streams)) for name, values in bounds.items()},
-        **{name: _lists(_kept(options, values)) for name, values in _steps(found).items()},
+        **{name: _lists(_kept(options, values)) for name, values in vars(found).items()},
     }
     return Dataset(pa.table(columns))
-
-
-def _steps(found: Histories) -> dict[str, np.ndarray]:
-    return {name: getattr(found, name) for name in STEP_COLUMNS}
 
 
 def _kept(options: HistoryOptions, values_NT: np.ndarray) -> np.ndarray:

@@ -22,7 +22,9 @@ class HistoryOptions:
     q_step_size: float = option(1.0, "step size of Q-learning; 1 suits rooms, where nothing is left to chance")
     q_discount: float = option(0.9, "discount of Q-learning")
     q_initial: float = option(0.5, "every Q at first; above 0 the learner seeks out what it has not tried")
-    noise_start: float = option(0.1, "share of random actions at the beginning; give 1 for fading_oracle")
+    noise_start: float | None = option(
+        None, "share of random actions at the beginning; default: 0.1, of fading_oracle 1"
+    )
     noise_end: float = option(0.0, "share of random actions at the end")
     noise_share: float = option(1.0, "share of the history after which the noise stays as it is")
     train_share: float = option(0.9, "share of the tasks that are not held out for test")

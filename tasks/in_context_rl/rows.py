@@ -13,6 +13,7 @@ from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
 from tasks.in_context_rl.rooms import N_ACTIONS, Room, Tasks
 from tasks.in_context_rl.steps import encode
+from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import drawn
 
@@ -36,6 +37,7 @@ class HistoryRows(Dataset):
         self.columns = _columns(split, table)
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
+        _check_tasks(split, table, room)
         self.n_steps = self.columns["cell"].shape[1]
         self.depth_D, self.chance_D = config.depths()
         longest = config.schedule.length(int(self.depth_D.max()))
@@ -152,3 +154,22 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
         raise UserError(f"the column probability of split {split} is not between 0 and 1; build the dataset again")
     if columns["cell"].shape[1] % room.horizon:
         raise UserError(f"the histories of split {split} are no whole episodes; build the dataset again")
+
+
+def _check_tasks(split: str, table: datasets.Dataset, room: Room) -> None:
+    """Goals in the room, and moves that are an order of the five.
+
+    Raises:
+        UserError: it is not so.
+    """
+    whole: Any = table.with_format("arrow")[:]
+    goals_NG, moves_NA = (_matrix(split, name, whole[name].combine_chunks()) for name in ("goals", "moves"))
+    wrong_goals = goals_NG.shape[1] != room.n_goals or goals_NG.min() < 0 or goals_NG.max() >= room.n_cells
+    if wrong_goals or (np.sort(moves_NA) != np.arange(N_ACTIONS)).any():
+        raise UserError(f"the goals or moves of split {split} are not those of a task; build the dataset again")
+
+
+def rows_of(data: StoredDataset, split: str, config: HistoryConfig) -> HistoryRows:
+    """A split of a stored dataset."""
+    room, options = Room(**data.metadata["room"]), dict(data.metadata["options"])
+    return HistoryRows(split, data.splits[split], room, config, options)

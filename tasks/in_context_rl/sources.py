@@ -51,7 +51,7 @@ class QLearning:
         def policy(state_N: np.ndarray, number: int) -> np.ndarray:
             known_NA = value_NSA[every_N, state_N]
             best_NA = known_NA == known_NA.max(axis=1, keepdims=True)
-            return _noisy(best_NA, self.noise(number, n_steps))
+            return _noisy(best_NA, faded(self, number, n_steps))
 
         def learn(state_N: np.ndarray, action_N: np.ndarray, reward_N: np.ndarray, next_N: np.ndarray) -> None:
             target_N = reward_N + np.float32(self.discount) * value_NSA[every_N, next_N].max(axis=1)
@@ -59,10 +59,6 @@ class QLearning:
             value_NSA[every_N, state_N, action_N] = known_N + np.float32(self.step_size) * (target_N - known_N)
 
         return policy, learn
-
-    def noise(self, number: int, n_steps: int) -> float:
-        """Share of random actions in a step."""
-        return _linear(self.noise_start, self.noise_end, number / max(1.0, self.noise_share * n_steps))
 
 
 Policy = Callable[[np.ndarray, int], np.ndarray]
@@ -90,11 +86,12 @@ class FadingOracle:
         def policy(state_N: np.ndarray, number: int) -> np.ndarray:
             stage_N, cell_N = np.divmod(state_N, room.n_cells)
             goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
-            down_N, right_N = (goal - cell for goal, cell in _places(room, goal_N, cell_N))
+            (goal_row_N, goal_column_N), (row_N, column_N) = np.divmod(goal_N, room.size), np.divmod(cell_N, room.size)
+            down_N, right_N = goal_row_N - row_N, goal_column_N - column_N
             move_N = np.select([down_N > 0, down_N < 0, right_N > 0, right_N < 0], [0, 1, 2, 3], 4)
             best_NA = np.zeros((len(tasks), N_ACTIONS), dtype=bool)
             best_NA[every_N, action_of_move_NM[every_N, move_N]] = True
-            return _noisy(best_NA, _linear(self.noise_start, self.noise_end, number / (self.noise_share * n_steps)))
+            return _noisy(best_NA, faded(self, number, n_steps))
 
         return policy, lambda *_: None
 
@@ -137,10 +134,7 @@ def _noisy(best_NA: np.ndarray, noise: float) -> np.ndarray:
     return np.float32(1 - noise) * greedy_NA + np.float32(noise / N_ACTIONS)
 
 
-def _linear(start: float, end: float, share: float) -> float:
-    return start + (end - start) * min(1.0, share)
-
-
-def _places(room: Room, *cells: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """Rows of all, and columns of all."""
-    return list(zip(*(np.divmod(cell, room.size) for cell in cells), strict=True))
+def faded(source: QLearning | FadingOracle, number: int, n_steps: int) -> float:
+    """Share of random actions in the step with this number."""
+    done = min(1.0, number / (source.noise_share * n_steps))
+    return source.noise_start + (source.noise_end - source.noise_start) * done

@@ -12,8 +12,7 @@ from tasks.in_context_rl.acting import rollout
 from tasks.in_context_rl.metric import LAST, accuracy_by_depth
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
 from tasks.in_context_rl.pictures import curves_figure, per_task_figure
-from tasks.in_context_rl.rooms import Room
-from tasks.in_context_rl.rows import HistoryRows
+from tasks.in_context_rl.rows import HistoryRows, rows_of
 from trainers.base import WorldTrainer
 from trainers.contract import Assessment, SummarySpec
 
@@ -39,8 +38,7 @@ class HistoryTrainer(WorldTrainer):
 
     def rows(self, split: str) -> HistoryRows:
         """The split as histories."""
-        config, room = cast(HistoryConfig, self.network_config), Room(**self.data.metadata["room"])
-        return HistoryRows(split, self.data.splits[split], room, config, dict(self.data.metadata["options"]))
+        return rows_of(self.data, split, cast(HistoryConfig, self.network_config))
 
     def make_processor(self, model: PreTrainedModel) -> None:
         """Steps need no tokenizer."""

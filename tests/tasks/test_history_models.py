@@ -773,16 +773,22 @@ def overheard(monkeypatch):
 PLAIN = ("task", "label", "goals", "moves", "random_return", "optimal_return")
 
 
-def as_rows(world, config, columns, split="validation"):
-    def lists(values_NK):
-        return pa.FixedSizeListArray.from_arrays(pa.array(values_NK.ravel()), values_NK.shape[1])
+def lists(values_NK):
+    return pa.FixedSizeListArray.from_arrays(pa.array(values_NK.ravel()), values_NK.shape[1])
 
+
+def tasks_of(world, n):
+    places = np.arange(n) % len(world.tasks)
+    return {"goals": lists(world.tasks.goals_NG[places]), "moves": lists(world.tasks.moves_NA[places])}
+
+
+def as_rows(world, config, columns, split="validation"):
     kinds = {name: np.float16 if name == "probability" else np.uint8 for name in columns}
     table = {name: lists(np.ascontiguousarray(values, dtype=kinds[name])) for name, values in columns.items()}
     n = len(next(iter(columns.values())))
     return HistoryRows(
         split,
-        Dataset(pa.table({**dict.fromkeys(PLAIN, np.arange(n)), **table})),
+        Dataset(pa.table({**dict.fromkeys(PLAIN, np.arange(n)), **tasks_of(world, n), **table})),
         world.room,
         config,
         {"dataset_seed": 0},

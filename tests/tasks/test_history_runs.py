@@ -134,6 +134,14 @@ def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
     assert (prefix / "x" / "compare.png").is_file()
 
 
+def test_runs_on_different_datasets_are_not_compared(prefix, tmp_path, capsys):
+    flags = ", ".join(f"{n.removeprefix('--')}: {v}" for n, v in zip(SMALL[::2], SMALL[1::2], strict=True))
+    shared = f"config: darkroom, {flags}, window: 20, keep: 10, max_steps: 1, eval_steps: 1, use_cpu: true"
+    (tmp_path / "x.yaml").write_text(f"seeds: [1]\nruns: {{a: {{{shared}}}, b: {{{shared}, dataset_seed: 7}}}}\n")
+    assert compare.main(["--study", str(tmp_path / "x.yaml"), "--output_dir", str(prefix / "x")]) == 2
+    assert "were trained on different datasets" in capsys.readouterr().err
+
+
 def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
     class Rows:
         options: ClassVar = {"eval_episodes": 3}

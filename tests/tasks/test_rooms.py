@@ -487,7 +487,7 @@ def test_q_learning_improves(name):
     chosen = world.tasks[some_tasks(world, 40)]
     source = QLearning(
         options.q_step_size, options.q_discount, options.q_initial,
-        options.noise_start, options.noise_end, options.noise_share,
+        0.1, options.noise_end, options.noise_share,
     )  # fmt: skip
     found = record(source, world.room, chosen, 4000, np.random.default_rng(0))
     returns = found.reward.reshape(len(chosen), 200, 20).sum(axis=2)
@@ -925,6 +925,9 @@ def test_gaps_are_refused(name, data):
         lambda columns: [values.clear() for values in columns.values()],
         lambda columns: columns.update(cell=[[1] * 180, [1] * 220, [1] * 200]),
         lambda columns: columns.pop("label"),
+        lambda columns: columns.update(goals=[[25], [0], [1]]),
+        lambda columns: columns.update(goals=[[1, 2]] * 3),
+        lambda columns: columns.update(moves=[[0, 1, 2, 3, 3]] * 3),
         lambda columns: columns.update(task=[None, 1, 2]),
         lambda columns: columns.update(probability=[[float("nan")] * 200] * 3),
     ],

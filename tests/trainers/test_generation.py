@@ -103,21 +103,26 @@ def test_rows_that_have_ended_stay_ended():
     assert ended[:, -1].float().mean() > 0.1 and (found[:, 1:][ended[:, :-1]] == PAD_ID).all()
 
 
-def test_models_that_the_lean_decoder_does_not_know_are_left_to_transformers(rows):
+@pytest.mark.parametrize("other", [{"num_key_value_heads": 2}, {"attention_bias": True}, {"mlp_bias": True}])
+def test_models_that_the_lean_decoder_does_not_know_are_left_to_transformers(other, rows):
     config = LlamaConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
-        num_key_value_heads=2,
         intermediate_size=32,
         initializer_range=0.4,
         pad_token_id=PAD_ID,
         bos_token_id=BOS_ID,
         eos_token_id=EOS_ID,
+        **other,
     )
     torch.manual_seed(0)
     model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                weight.normal_()
     assert not is_supported(model)
     expected = one_by_one(model, rows, 12)
     assert np.array_equal(generate_answers(model, rows.ids_NT, rows.prompt_len_N, 12, 3), expected)
