@@ -51,6 +51,7 @@ class WorldTrainer(Trainer):
         self.metric = task.load("metric")()
         self.assessments: dict[str, Assessment] = {}  # split -> the newest assessment
         self._start_s: float | None = None
+        self.args = args  # before `Trainer` sets it: `rows` may depend on it
         super().__init__(
             model=model,
             args=args,

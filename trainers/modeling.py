@@ -49,7 +49,9 @@ def build_decoder(
     Raises:
         UserError: a number of heads that does not fit the width, or a model that does not fit into memory.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
+
+    from trainers.causal_lm import CAUSAL_LMS
 
     head_size, rest = divmod(options.hidden_size, options.num_attention_heads)
     if rest or head_size % 2:
@@ -72,7 +74,7 @@ def build_decoder(
         **special_ids,
     )
     try:
-        model = AutoModelForCausalLM.from_config(config)
+        model = CAUSAL_LMS[options.model_type](config)
     except RuntimeError as error:  # PyTorch's kind for memory that cannot be had
         raise UserError(f"--hidden_size {options.hidden_size} and the other sizes ask for too much: {error}") from error
     initialise(model, options.init_scale)

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from tokenization import VocabularyError
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer, check_tokenizer
 from trainers.base import WorldTrainer
+from trainers.causal_lm import IGNORE
 from trainers.contract import Assessment, StoredDataset
 from trainers.errors import UserError
 from trainers.generation import generate_answers
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORE = -100  # the label that the loss of transformers leaves out
 SHOWN = 4  # examples in the console and in the tracked table
 
 
@@ -30,9 +30,11 @@ class TextRows(Dataset):
     Attributes:
         split: the split's name. table: its `datasets.Dataset` with `prompt` and `answer`.
         ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the whole row.
+        n_shared: how many first tokens are the same in every row, at most one less than the shortest prompt has.
     """
 
-    def __init__(self, split: str, table: "datasets.Dataset") -> None:
+    def __init__(self, split: str, table: "datasets.Dataset", fixed_width: bool = False) -> None:
+        """Encode the split; with `fixed_width` all batches are as wide as its longest row, as a compiler needs."""
         try:
             encoded = ColumnEncoder().encode(*_text_columns(split, table))
         except VocabularyError as error:
@@ -42,21 +44,29 @@ class TextRows(Dataset):
         self.prompt_len_N = torch.from_numpy(encoded.prompt_len_N)
         self.length_N = torch.from_numpy(encoded.length_N)
         self._position_T = torch.arange(self.ids_NT.shape[1])
+        self._fixed_width = fixed_width
+        alike = int((self.ids_NT == self.ids_NT[0]).all(dim=0).int().cumprod(dim=0).sum())
+        self.n_shared = min(alike, int(self.prompt_len_N.min()) - 1)
+        self._longest_answer = int((self.length_N - self.prompt_len_N).max())
 
     def __len__(self) -> int:
         return len(self.ids_NT)
 
-    def __getitems__(self, rows: list[int]) -> dict[str, torch.Tensor]:
+    def __getitems__(self, rows: list[int]) -> dict[str, Any]:
         """`input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
 
-        No attention mask: padding is on the right, where a causal model's real tokens cannot see it.
+        T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
+        see it. `n_shared` and `n_answer` tell `trainers/causal_lm.py` what it need not compute.
         """
         index_B = torch.tensor(rows)
-        ids_BT = self.ids_NT[index_B].long()
-        answer_BT = (self._position_T >= self.prompt_len_N[index_B, None]) & (
-            self._position_T < self.length_N[index_B, None]
-        )
-        return {"input_ids": ids_BT, "labels": ids_BT.masked_fill(~answer_BT, IGNORE)}
+        prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
+        width, n_answer = self.ids_NT.shape[1], self._longest_answer
+        if not self._fixed_width:
+            width, n_answer = int(length_B.max()), int((length_B - prompt_len_B).max())
+        ids_BT, position_T = self.ids_NT[index_B, :width].long(), self._position_T[:width]
+        answer_BT = (position_T >= prompt_len_B[:, None]) & (position_T < length_B[:, None])
+        labels_BT = ids_BT.masked_fill(~answer_BT, IGNORE)
+        return {"input_ids": ids_BT, "labels": labels_BT, "n_shared": self.n_shared, "n_answer": n_answer}
 
 
 class TextTrainer(WorldTrainer):
@@ -64,7 +74,8 @@ class TextTrainer(WorldTrainer):
 
     def rows(self, split: str) -> TextRows:
         """The split as token ids."""
-        return TextRows(split, self.data.splits[split])  # pyright: ignore[reportArgumentType]
+        table: Any = self.data.splits[split]
+        return TextRows(split, table, fixed_width=self.args.torch_compile)
 
     def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
         """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -139,6 +140,9 @@ def test_saved_and_loaded_by_transformers_the_logits_are_the_same(trainer, tmp_p
     batch = trainer.rows("train").__getitems__([0, 1])
     causal = isinstance(trainer, TextTrainer)  # loaded without any of this project's code
     loaded = (AutoModelForCausalLM if causal else AutoModel).from_pretrained(tmp_path / "model")
+    if causal:
+        assert json.loads((tmp_path / "model" / "config.json").read_text())["architectures"] == [type(loaded).__name__]
+        batch = {"input_ids": batch["input_ids"]}
     with torch.no_grad():
         expected, found = trainer.model.eval()(**batch).logits, loaded.eval()(**batch).logits
     assert torch.equal(expected, found)

@@ -1,0 +1,119 @@
+"""The short training pass: loss and gradients are those of transformers' own classes on the same batch."""
+
+import pytest
+import torch
+import transformers
+from datasets import Dataset
+
+from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY
+from trainers.causal_lm import IGNORE
+from trainers.modeling import DecoderOptions, build_decoder
+from trainers.text import TextRows
+
+STOCK = {"qwen2": transformers.Qwen2ForCausalLM, "llama": transformers.LlamaForCausalLM}
+TEXTS = [
+    ("loc(c_1)=", "3"),
+    ("loc(c_12)=", "1379,1958"),
+    ("loc(c_5074)=", "0,0"),
+    ("loc(c_507)=", "12,1800"),
+    ("loc(c_4000)=", "3599,1799"),  # the longest row and the longest prompt
+    ("loc(c_4001)=", "9"),  # the longest prompt with a short answer: its window ends behind the row
+]
+
+
+def rows(texts=TEXTS, **options):
+    prompts, answers = zip(*texts, strict=True)
+    return TextRows("train", Dataset.from_dict({"prompt": prompts, "answer": answers}), **options)
+
+
+def models(kind, **sizes):
+    """A model of this project and one of transformers with the same weights, all of them away from their start."""
+    torch.manual_seed(0)
+    options = DecoderOptions(model_type=kind, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, **sizes)
+    own = build_decoder(
+        options, len(VOCABULARY), 64, {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
+    )
+    with torch.no_grad():
+        for weight in own.parameters():
+            weight += 0.3 * torch.randn_like(weight)
+    stock = STOCK[kind](own.config)
+    stock.load_state_dict(own.state_dict())
+    return own, stock
+
+
+def loss_and_gradients(model, batch):
+    model.zero_grad()
+    output = model(**batch)
+    output.loss.backward()
+    return output.loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("fixed_width", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_loss_and_gradients_are_those_of_transformers(kind, tied, fixed_width):
+    own, stock = (model.double() for model in models(kind, tie_word_embeddings=tied))
+    split = rows(fixed_width=fixed_width)
+    for chosen in ([0, 1, 2, 3, 4, 5], [0], [2, 5], [5, 0, 3]):
+        batch = split.__getitems__(chosen)
+        plain = {name: batch[name] for name in ("input_ids", "labels")}
+        for extra in ({}, {"num_items_in_batch": torch.tensor(7)}):
+            loss, gradient = loss_and_gradients(own, {**batch, **extra})
+            expected_loss, expected = loss_and_gradients(stock, {**plain, **extra})
+            assert torch.allclose(loss, expected_loss, atol=1e-6)
+            scale = expected.abs().max()  # transformers computes norms and turns in float32, hence not 1e-12
+            assert (gradient - expected).abs().max() < 1e-5 * scale and scale > 0.01
+
+
+def test_what_the_short_pass_leaves_out_was_left_out():
+    own, _ = models("qwen2")
+    read = []
+    own.model.embed_tokens.register_forward_hook(lambda module, inputs, output: read.append(inputs[0].numel()))
+    batch = rows().__getitems__([1, 2, 3])
+    assert batch["n_shared"] == 7 and batch["input_ids"].shape == (3, 21)
+    assert own(**batch).logits is None
+    assert read == [7 + 3 * (21 - 7 - 1)]  # the shared tokens once, the last of each row never
+
+
+@pytest.mark.parametrize("texts", [TEXTS[:1], [("", "3"), ("loc", "4")], [("a", "1"), ("b", "2")]])
+def test_rows_that_share_everything_or_nothing(texts):
+    own, stock = models("qwen2")
+    batch = rows(texts).__getitems__(list(range(len(texts))))
+    assert batch["n_shared"] < len(texts[0][0]) + 1  # the token that predicts the answer is every row's own
+    loss, gradient = loss_and_gradients(own, batch)
+    expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
+    assert torch.allclose(loss, expected_loss, atol=1e-5) and torch.allclose(gradient, expected, atol=1e-4)
+
+
+def test_in_bfloat16_it_stays_as_close_as_transformers():
+    own, stock = models("qwen2")
+    batch = rows().__getitems__([0, 1, 2, 3, 4, 5])
+    exact = own(**batch).loss.item()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        own_loss = own(**batch).loss.item()
+        stock_loss = stock(input_ids=batch["input_ids"], labels=batch["labels"]).loss.item()
+    assert abs(own_loss - exact) < max(0.02 * exact, 2 * abs(stock_loss - exact))
+    assert own_loss != exact  # it was in bfloat16
+
+
+def test_everything_else_is_transformers_own():
+    own, stock = models("qwen2")
+    batch = rows().__getitems__([1, 4])
+    ids, labels = batch["input_ids"], batch["labels"]
+    with torch.no_grad():
+        for asked in ({}, {"labels": labels}, {"output_hidden_states": True}, {"logits_to_keep": 1}):
+            mine, theirs = own(ids, **asked), stock(ids, **asked)
+            assert torch.equal(mine.logits, theirs.logits) and mine.keys() == theirs.keys()
+    own.activation_checkpointing_enable()
+    own.train()
+    assert own(**batch).logits is not None
+
+
+def test_batches_are_as_wide_as_their_longest_row():
+    split = rows()
+    for chosen in ([0], [0, 3], [1, 5]):
+        batch = split.__getitems__(chosen)
+        assert batch["input_ids"].shape[1] == int(split.length_N[chosen].max())
+        assert batch["n_answer"] == int((batch["labels"] != IGNORE).sum(dim=1).max())
+    widths = {rows(fixed_width=True).__getitems__(chosen)["labels"].shape[1] for chosen in ([0], [1, 5])}
+    assert widths == {int(split.length_N.max())}
