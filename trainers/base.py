@@ -171,9 +171,10 @@ class WorldTrainer(Trainer):
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
-        if not hasattr(self, "_parameter_count"):
-            self._parameter_count = self.network.num_parameters()
-        return 6 * self._parameter_count * inputs[self.network.main_input_name].numel()
+        if not hasattr(self, "_per_token"):
+            network = self.network  # looking for it goes through all modules
+            self._per_token, self._tokens_in = 6 * network.num_parameters(), network.main_input_name
+        return self._per_token * inputs[self._tokens_in].numel()
 
 
 class _TellEpoch(TrainerCallback):

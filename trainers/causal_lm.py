@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import transformers
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from trainers.folded import folded, is_supported, normed, turned, turns
+from trainers.folded import attend, folded, is_supported, mlp, normed, turned, turns
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
@@ -100,8 +100,7 @@ def _answer_loss(
             row_BA, next_BA = _answer_rows(next_BT, n_answer, n_shared)
             mixed, hidden = mixed[row_BA], hidden[row_BA]
         hidden = hidden + F.linear(mixed, block.output)
-        gate, up = F.linear(normed(hidden, eps), block.gate_up).chunk(2, dim=-1)
-        hidden = hidden + F.linear(F.silu(gate) * up, block.down)
+        hidden = hidden + mlp(hidden, block, eps)
     logits = F.linear(normed(hidden, eps), model.lm_head.weight * inner.norm.weight).float()
     loss = F.cross_entropy(logits, next_BA, ignore_index=IGNORE, reduction="mean" if num_items is None else "sum")
     return loss if num_items is None else loss / num_items
@@ -113,13 +112,12 @@ def _attend(projected: torch.Tensor, turn: torch.Tensor, sizes: list[int], batch
     query, key = turned(query_key, turn[:, :, :, None]).unbind(dim=1)
     shared, own = zip(*(x.split(sizes) for x in (query, key, value.squeeze(1))), strict=True)  # split: its gradient is
     query_S, key_S, value_S = (x.transpose(0, 1)[None] for x in shared)  # one `cat`, a slice's a matrix of zeros
-    mixed_S = F.scaled_dot_product_attention(query_S, key_S, value_S, is_causal=True)
+    mixed_S = attend(query_S, key_S, value_S)
     query_B, key_B, value_B = (x.unflatten(0, (batch, -1)).transpose(1, 2) for x in own)
     key_B, value_B = (
         torch.cat([before.expand(batch, -1, -1, -1), x], dim=2) for before, x in ((key_S, key_B), (value_S, value_B))
     )
-    seen = torch.ones(query_B.shape[2], key_B.shape[2], dtype=torch.bool, device=turn.device).tril(sizes[0])
-    mixed_B = F.scaled_dot_product_attention(query_B, key_B, value_B, attn_mask=seen)
+    mixed_B = attend(query_B, key_B, value_B)
     return torch.cat([x.transpose(1, 2).flatten(0, 1).flatten(1) for x in (mixed_S, mixed_B)])
 
 

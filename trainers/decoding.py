@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from trainers.folded import folded, normed, turned, turns
+from trainers.folded import attend, folded, mlp, normed, turned, turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,18 +84,7 @@ class LeanDecoder:
             values[:, :, start:stop] = projected[:, :, 2 * self.n_heads :].transpose(1, 2)
             if number == len(self.blocks) - 1:
                 hidden, query = hidden[:, -1:], query[:, :, -1:]
-            mixed = _attend(query, keys[:, :, :stop], values[:, :, :stop])
+            mixed = attend(query, keys[:, :, :stop], values[:, :, :stop])
             hidden = hidden + F.linear(mixed.transpose(1, 2).flatten(2), block.output)
-            gate, up = F.linear(normed(hidden, self.eps), block.gate_up).chunk(2, dim=-1)
-            hidden = hidden + F.linear(F.silu(gate) * up, block.down)
+            hidden = hidden + mlp(hidden, block, self.eps)
         return F.linear(normed(hidden, self.eps)[:, -1], self.head)
-
-
-def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Attention of the last L positions to all up to themselves: (B, heads, L, D)."""
-    length, seen = query.shape[2], keys.shape[2]
-    if length > 1:
-        before = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=before)
-    weight = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)  # for one position two products are faster
-    return weight.softmax(dim=-1) @ values

@@ -1,0 +1,1 @@
+"""How fast the text tasks are beside what one would write otherwise: `make bench`."""
