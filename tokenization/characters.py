@@ -164,9 +164,7 @@ def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray
 
     is_arrow = isinstance(column, pa.ChunkedArray)
     whole: Any = column if is_arrow else pa.chunked_array([column], pa.large_string())
-    array = pa.concat_arrays(
-        [chunk.cast(pa.large_string()) for chunk in whole.chunks] or [pa.array([], pa.large_string())]
-    )
+    array = pa.concat_arrays(whole.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
     _, offsets, data = array.buffers()
     offset_N1 = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     if data is None or len(array) == 0:

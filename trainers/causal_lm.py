@@ -46,7 +46,7 @@ class _AnswerLoss:
             num_items_in_batch: labelled tokens of all batches of a step, by which the sum is divided.
         """
         is_short = bool(n_shared) and n_answer is not None and labels is not None and input_ids is not None
-        if is_short and is_supported(self.config) and not self.is_activation_checkpointing:
+        if is_short and is_supported(self) and not self.is_activation_checkpointing:
             return CausalLMOutputWithPast(
                 loss=_answer_loss(self, input_ids, labels, n_shared, n_answer, num_items_in_batch)  # pyright: ignore
             )

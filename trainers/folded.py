@@ -5,13 +5,13 @@ norm itself only scales. All of it is differentiable: what is trained are the mo
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedModel
 
 _SHORT = 128  # positions up to which plain products are faster on a CPU than the fused kernel (2.5 times at 22)
 
@@ -32,19 +32,23 @@ class Block:
     down: torch.Tensor
 
 
-def is_supported(config: "PreTrainedConfig") -> bool:
-    """Whether every part of a model of this config is known here."""
-    found: Any = config
-    rope = getattr(found, "rope_parameters", None) or {}
+def is_supported(model: "PreTrainedModel") -> bool:
+    """Whether every part of this model is known here, and its layers hold their weights themselves.
+
+    A launcher that shards weights (FSDP) puts other classes in place of the layers, and gathers weights only there.
+    """
+    config: Any = model.config
+    rope = getattr(config, "rope_parameters", None) or {}
     return (
-        found.model_type in ("qwen2", "llama")
-        and found.hidden_act == "silu"
+        config.model_type in ("qwen2", "llama")
+        and type(cast(Any, model).model.layers[0]).__name__ in ("Qwen2DecoderLayer", "LlamaDecoderLayer")
+        and config.hidden_act == "silu"
         and rope.get("rope_type", "default") == "default"
-        and not getattr(found, "use_sliding_window", False)
-        and not getattr(found, "mlp_bias", False)
-        and not getattr(found, "attention_bias", False)  # it would give the output projection one too
-        and not getattr(found, "attention_dropout", 0)
-        and found.num_key_value_heads == found.num_attention_heads
+        and not getattr(config, "use_sliding_window", False)
+        and not getattr(config, "mlp_bias", False)
+        and not getattr(config, "attention_bias", False)  # it would give the output projection one too
+        and not getattr(config, "attention_dropout", 0)
+        and config.num_key_value_heads == config.num_attention_heads
     )
 
 

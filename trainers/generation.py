@@ -34,7 +34,7 @@ def generate_answers(
     state = PartialState()
     mine = np.arange(len(ids_NT))[state.process_index :: state.num_processes]
     pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
-    decode = _lean(model, max_new_tokens, pad_id) if is_supported(model.config) else _stock(model, max_new_tokens)
+    decode = _lean(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
     answers = []
     for rows in _batches(mine, prompt_len_N, batch_size):
         ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))

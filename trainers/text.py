@@ -45,8 +45,7 @@ class TextRows(Dataset):
         self.length_N = torch.from_numpy(encoded.length_N)
         self._position_T = torch.arange(self.ids_NT.shape[1])
         self._fixed_width = fixed_width
-        alike = int((self.ids_NT == self.ids_NT[0]).all(dim=0).int().cumprod(dim=0).sum())
-        self.n_shared = min(alike, int(self.prompt_len_N.min()) - 1)
+        self.n_shared = _n_shared(encoded.ids_NT, int(self.prompt_len_N.min()) - 1)
         self._longest_answer = int((self.length_N - self.prompt_len_N).max())
 
     def __len__(self) -> int:
@@ -127,6 +126,11 @@ def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTraine
     longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
     return build_decoder(options, len(VOCABULARY), -(-longest // 32) * 32, special_ids)
+
+
+def _n_shared(ids_NT: np.ndarray, most: int) -> int:
+    """How many first columns, at most `most`, hold one id in all rows."""
+    return next((place for place in range(most) if (ids_NT[:, place] != ids_NT[0, place]).any()), most)
 
 
 def _text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArray, pa.ChunkedArray]":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tasks.bench.contests import Contest
 from trainers.environment import ROOT
 from trainers.errors import UserError
 
@@ -31,12 +32,13 @@ class Measured:
 class Contender:
     """A process that has prepared its work and does it once whenever it is asked."""
 
-    def __init__(self, contest: str, name: str, options: Mapping[str, Any], log: Path) -> None:
+    def __init__(self, module: str, name: str, options: Mapping[str, Any], log: Path) -> None:
         self.name, self._log = name, log
-        command = [sys.executable, "-m", "tasks.bench.contender", contest, name, json.dumps(dict(options))]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("wb"), text=True
-        )
+        command = [sys.executable, "-m", "tasks.bench.contender", module, name, json.dumps(dict(options))]
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
 
     def wait_until_ready(self) -> None:
         """Its imports, its data, its compiler and a turn that does not count are behind it."""
@@ -51,6 +53,8 @@ class Contender:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            self._pipe(stream).close()
 
     def _answer(self) -> dict[str, Any]:
         line = self._pipe(self._process.stdout).readline()
@@ -65,7 +69,7 @@ class Contender:
 
 
 def race(
-    contest: str, names: Sequence[str], options: Mapping[str, Any], rounds: int, scratch: Path
+    contest: Contest, names: Sequence[str], options: Mapping[str, Any], rounds: int, scratch: Path
 ) -> dict[str, list[Measured]]:
     """Measure every contender `rounds` times; each round asks all of them, one after another."""
     found: dict[str, list[Measured]] = {name: [] for name in names}
@@ -79,10 +83,12 @@ def race(
 
 @contextmanager
 def _started(
-    contest: str, names: Sequence[str], options: Mapping[str, Any], scratch: Path
+    contest: Contest, names: Sequence[str], options: Mapping[str, Any], scratch: Path
 ) -> Iterator[list[Contender]]:
-    contenders = [Contender(contest, name, options, scratch / f"{contest}-{name}.log") for name in names]
+    contenders = []
     try:
+        for name in names:
+            contenders.append(Contender(contest.module, name, options, scratch / f"{contest.name}-{name}.log"))
         for contender in contenders:
             contender.wait_until_ready()
         yield contenders

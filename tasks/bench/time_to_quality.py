@@ -1,6 +1,6 @@
-"""Time to quality: the seed's recipe beside this stack's, in one run (`make bench`).
+"""Time to quality: the seed's recipe beside this stack's, in one run.
 
-    python -m trainers.bench --minutes 15 --contenders location location_seed
+    python -m tasks.bench.time_to_quality --minutes 15 --contenders location location_seed
 
 Every contender trains at the same time, with one thread each, so that whatever else the machine does slows all of them
 alike. The table gives the wall time, evaluations included, at which an evaluation over all rows was first below each

@@ -60,28 +60,20 @@ class Course:
         )
 
     def result(self, seconds: float) -> dict[str, Any]:
-        """The time, the samples, the loss of the first batch now."""
+        """The time, the samples, the loss of the first batch as it is now."""
         rows = TextRows("train", self.data.splits["train"])  # pyright: ignore[reportArgumentType]
         batch = {name: rows.__getitems__(list(range(self.batch_size)))[name] for name in ("input_ids", "labels")}
         with torch.no_grad():
             loss = self.model.eval()(**{name: value.to(self.device) for name, value in batch.items()}).loss
-        tokens = int(rows.length_N[self.batch_size :].sum())
-        notes = {"real_tokens_per_s": tokens / seconds}
-        return {"seconds": seconds, "units": self.steps * self.batch_size, "check": [loss.item()], "notes": notes}
-
-    def now_s(self) -> float:
-        """The clock, once a GPU has done what it was told."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+        return {"seconds": seconds, "units": self.steps * self.batch_size, "check": [loss.item()]}
 
     def _rows_in_order(self) -> StoredDataset:
         """As many rows as the steps need; with `by_length` in batches of like length."""
         wanted = (self.steps + 1) * self.batch_size
-        sizes = {"n_train": wanted} if self.task.name != "location" else {}
-        found = storage.build_or_load(self.task, self.task.options(**sizes), resolved_prefix())
+        found = storage.build_or_load(self.task, self.task.options(), resolved_prefix())
         table: Any = found.splits["train"]
-        table = table.select([number % len(table) for number in range(wanted)])
+        longest = int(TextRows("train", table).length_N.argmax())  # contenders that pad do so up to the whole dataset's
+        table = table.select([longest, *(number % len(table) for number in range(wanted - 1))])
         if self.options["by_length"]:
             length_N = TextRows("train", table).length_N
             table = table.select(list(GroupedByLength(length_N, self.batch_size, 0)))
@@ -122,12 +114,12 @@ def bare_loop(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
         start_s = 0.0
         for number, batch in enumerate(_padded_batches(course)):
             if number == 1:
-                start_s = course.now_s()
+                start_s = now_s(course.device)
             model(**batch, use_cache=False).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-        return course.result(course.now_s() - start_s)
+        return course.result(now_s(course.device) - start_s)
 
     return work
 
@@ -146,6 +138,13 @@ def _turns(course: Course, trainer: Trainer) -> Work:
     return work
 
 
+def now_s(device: torch.device) -> float:
+    """The clock, once a GPU has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class _Clock(TrainerCallback):
     """Seconds from the end of the first step to the end of the last."""
 
@@ -155,9 +154,9 @@ class _Clock(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The first step's end starts the clock."""
         if state.global_step == 1:
-            self._start_s = self.course.now_s()
+            self._start_s = now_s(self.course.device)
         if state.global_step == state.max_steps:
-            self.seconds = self.course.now_s() - self._start_s
+            self.seconds = now_s(self.course.device) - self._start_s
 
 
 def _tokenised(tokenizer: Any, batch: Mapping[str, list[str]]) -> dict[str, list[list[int]]]:

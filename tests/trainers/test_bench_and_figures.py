@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainers.bench import first_below, table
+from tasks.bench.time_to_quality import first_below, table
 from trainers.contract import SummarySpec
 from trainers.figures import save, summary_figure
 

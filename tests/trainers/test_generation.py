@@ -81,7 +81,7 @@ def trained_a_little(kind, heads=2, **sizes):
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_lean_decoding_gives_the_logits_and_tokens_of_transformers(kind, tied, rows):
     model = trained_a_little(kind, tie_word_embeddings=tied).double()
-    assert is_supported(model.config)
+    assert is_supported(model)
     decoder = LeanDecoder(model)
     ids_BP = torch.randint(3, len(VOCABULARY), (40, 9), generator=torch.Generator().manual_seed(0))
     for shared in (0, 1, 5, 8):  # what all prompts begin with is read once
@@ -129,6 +129,6 @@ def test_models_that_the_lean_decoder_does_not_know_are_left_to_transformers(oth
         for name, weight in model.named_parameters():
             if name.endswith("bias"):
                 weight.normal_()
-    assert not is_supported(model.config)
+    assert not is_supported(model)
     expected = one_by_one(model, rows, 12)
     assert np.array_equal(generate_answers(model, rows.ids_NT, rows.prompt_len_N, 12, 3), expected)

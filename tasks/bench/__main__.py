@@ -1,0 +1,132 @@
+"""How fast the text tasks are beside what one would write otherwise: one process a contender, measured in turns.
+
+    python -m tasks.bench
+    python -m tasks.bench --only location_64,generating --rounds 10
+
+Every ratio is of one round: how many times as long a contender took for the same work as the first one in the table,
+least, median and largest. What contenders must agree on (losses after equal steps, tokens, texts) is checked. JSON goes
+to `<EXP_DIR_PREFIX>/bench/`.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tasks.bench.contests import CONTESTS, Contest
+from tasks.bench.race import Measured, race
+from trainers import environment
+from trainers.errors import UserError, exit_code_of, suggest
+from trainers.guards import write_json
+from trainers.options import Range, option
+from trainers.usage import read_or_help
+
+Found = Mapping[str, Sequence[Measured]]
+
+
+@dataclass
+class BenchOptions:
+    """What is measured, how often."""
+
+    only: str | None = option(None, f"contests, with commas between: {', '.join(c.name for c in CONTESTS)}")
+    rounds: int = option(5, "turns of every contender")
+    threads: int | None = option(None, "threads of a contender (default: all cores)")
+    compiled: bool = option(True, "compiled contenders too (about a minute each before the first turn)")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"rounds": (1, 1000), "threads": (1, 1024)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the bench; return the exit code."""
+    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
+
+
+def ratios(found: Found) -> dict[str, list[float]]:
+    """Contender -> in every round, how many times as long as the first it took for a unit of work."""
+    first = next(iter(found.values()))
+    return {
+        name: [turn.cost_s / other.cost_s for turn, other in zip(turns, first, strict=True)]
+        for name, turns in found.items()
+    }
+
+
+def check(contest: Contest, found: Found) -> None:
+    """Raise a `UserError` unless all contenders came to the same result."""
+    results = {name: turns[-1].check for name, turns in found.items()}
+    (first_name, first), *others = results.items()
+    for name, result in others:
+        for expected, value in zip(first, result, strict=True):
+            if abs(value - expected) > contest.tolerance * abs(expected):
+                raise UserError(
+                    f"{contest.name}: {name} came to {value}, {first_name} to {expected}; times of unequal work cannot"
+                    " be compared"
+                )
+
+
+def table(contest: Contest, found: Found) -> str:
+    """One line per contender: units a second, ratios, and whether what was to be reached was reached."""
+    lines = [f"{contest.name:<28}{contest.unit + '/s':>14}{'min':>9}{'median':>9}{'max':>9}{'at least':>10}"]
+    for name, values in ratios(found).items():
+        middle, wanted = statistics.median(values), contest.targets.get(name)
+        speed = 1 / statistics.median(turn.cost_s for turn in found[name])
+        verdict = "" if wanted is None else f"{wanted:>10g}  {'reached' if middle >= wanted else 'NOT reached'}"
+        spread = f"{min(values):>9.2f}{middle:>9.2f}{max(values):>9.2f}"
+        lines.append(f"  {name:<26}{speed:>14,.0f}{spread}{verdict}{_notes(found[name])}")
+    return "\n".join(lines)
+
+
+def _notes(turns: Sequence[Measured]) -> str:
+    return "".join(f"  {name.replace('_', ' ')} {value:,.3g}" for name, value in turns[-1].notes.items())
+
+
+def _bench(argv: list[str]) -> None:
+    environment.set_up()
+    options = read_or_help(argv, __doc__, BenchOptions)
+    if options is None:
+        return
+    prefix = environment.resolved_prefix()
+    threads = options.threads or len(os.sched_getaffinity(0))
+    start_s, results = time.perf_counter(), {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        for contest in _chosen(options.only):
+            names = [name for name in contest.contenders if options.compiled or "compiled" not in name]
+            rounds = min(options.rounds, contest.rounds)
+            found = race(contest, names, {**contest.options, "threads": threads}, rounds, Path(scratch))
+            check(contest, found)
+            print(table(contest, found), end="\n\n", flush=True)
+            results[contest.name] = _record(found)
+    (prefix / "bench").mkdir(exist_ok=True)
+    path = prefix / "bench" / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(path, {"threads": threads, "minutes": (time.perf_counter() - start_s) / 60, "contests": results})
+    print(f"written: {path}")
+
+
+def _chosen(only: str | None) -> list[Contest]:
+    by_name = {contest.name: contest for contest in CONTESTS}
+    names = [name.strip() for name in only.split(",")] if only else list(by_name)
+    for name in names:
+        if name not in by_name:
+            raise UserError(f"--only {name!r} is no contest{suggest(name, by_name)}")
+    return [by_name[name] for name in names]
+
+
+def _record(found: Found) -> dict[str, Any]:
+    return {
+        name: {
+            "seconds": [turn.seconds for turn in turns],
+            "units": turns[0].units,
+            "ratios": ratios(found)[name],
+            "check": turns[-1].check,
+            "notes": turns[-1].notes,
+        }
+        for name, turns in found.items()
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The bench: its arithmetic, its processes, and that contenders do the same work."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.bench import building, generating, tokenising, training
+from tasks.bench.__main__ import _chosen, check, main, ratios, table
+from tasks.bench.contests import CONTESTS, Contest
+from tasks.bench.race import Measured, race
+from trainers.errors import UserError
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def measured(seconds: float, units: float = 10, value: float = 1.0) -> Measured:
+    return Measured(seconds=seconds, units=units, check=[value], notes={})
+
+
+FOUND = {"ours": [measured(1), measured(2), measured(1)], "other": [measured(3), measured(2), measured(40, units=100)]}
+CONTEST = Contest("a", "building", ("ours", "other"), "rows", targets={"other": 2.5}, tolerance=0.01)
+
+
+def test_ratios_are_of_one_round_and_of_equal_work():
+    found = ratios(FOUND)
+    assert found["ours"] == [1, 1, 1] and found["other"] == pytest.approx([3, 1, 4])
+
+
+def test_the_table_says_what_was_reached():
+    line = table(CONTEST, FOUND).splitlines()[2]
+    assert line.split() == ["other", "3", "1.00", "3.00", "4.00", "2.5", "reached"]
+    missed = Contest("a", "building", ("ours", "other"), "rows", targets={"other": 3.5})
+    assert "NOT reached" in table(missed, FOUND)
+
+
+def test_unequal_work_is_not_compared():
+    check(CONTEST, {"ours": [measured(1)], "other": [measured(1, value=1.009)]})
+    with pytest.raises(UserError, match="unequal work"):
+        check(CONTEST, {"ours": [measured(1)], "other": [measured(1, value=1.02)]})
+
+
+def test_every_contender_is_there_and_the_first_one_is_no_target():
+    for contest in CONTESTS:
+        module = __import__(f"tasks.bench.{contest.module}", fromlist=["CONTENDERS"])
+        assert set(contest.contenders) <= set(module.CONTENDERS)
+        assert contest.contenders[0] not in contest.targets
+
+
+def test_names_of_contests_are_checked(prefix, capsys):
+    assert [c.name for c in _chosen("building, location_64")] == ["building", "location_64"]
+    assert main(["--only", "locatoin_64"]) == 2
+    assert "Did you mean location_64" in capsys.readouterr().err
+
+
+def test_processes_take_turns_and_agree(prefix, tmp_path):
+    contest = Contest("tiny", "building", ("ours", "row by row"), "rows")
+    found = race(contest, contest.contenders, {"rows": 4_000, "threads": 1}, 2, tmp_path)
+    assert {name: len(turns) for name, turns in found.items()} == {"ours": 2, "row by row": 2}
+    assert found["ours"][0].units == 4_000 and found["row by row"][0].units == building.ONE_BY_ONE
+    check(contest, found)
+
+
+def test_a_contender_that_fails_is_named_with_its_last_words(prefix, tmp_path: Path):
+    contest = Contest("tiny", "building", ("ours",), "rows")
+    with pytest.raises(UserError, match=r"(?s)contender ours failed.*'rows'"):
+        race(contest, contest.contenders, {}, 1, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory'")  # the stock Trainer's own
+@pytest.mark.parametrize(("task", "by_length"), [("location", False), ("random_walk", True)])
+def test_the_same_steps_give_the_same_loss(task, by_length, prefix, monkeypatch):
+    options = {"task": task, "batch_size": 8, "steps": 5, "by_length": by_length, "threads": 1, **SIZES}
+    monkeypatch.setattr("tasks.random_walk.options.RandomWalkOptions.n_train", 500)
+    results = {name: training.CONTENDERS[name](options)() for name in ("ours", "stock Trainer", "bare loop")}
+    losses = [found["check"][0] for found in results.values()]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-4) and 1 < losses[0] < 3.75  # it has learnt something
+    assert {found["units"] for found in results.values()} == {40}
+    assert all(found["seconds"] > 0 for found in results.values())
+
+
+def test_contenders_give_the_same_tokens(prefix):
+    options = {"threads": 1, **SIZES}
+    tokens = {name: generating.CONTENDERS[name](options)()["check"] for name in ("ours", "generate, batch 512")}
+    assert tokens["ours"] == tokens["generate, batch 512"]
+
+
+def test_contenders_give_the_same_ids(prefix):
+    found = [work({"rows": 6_000, "threads": 1})() for work in tokenising.CONTENDERS.values()]
+    assert found[0]["check"] == found[1]["check"] == found[2]["check"]
+    assert [result["units"] for result in found] == [6_000, tokenising.ONE_BY_ONE, 6_000]
