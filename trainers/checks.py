@@ -2,13 +2,11 @@
 
 import json
 import math
-import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
@@ -16,6 +14,7 @@ from trainers import guards
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
 from trainers.callbacks import BESIDE
+from trainers.checkpoints import STATE, damage_of
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
 
@@ -133,16 +132,13 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
     marker = guards.read_marker(folder)
     if marker["task"] != settings.task.name:
         raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
-    try:
-        step = int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
-        sizes = dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-        with safe_open(checkpoint / "model.safetensors", "pt"):
-            pass
-        for name in ("optimizer.pt", "scheduler.pt"):
-            if (checkpoint / name).exists() and not zipfile.is_zipfile(checkpoint / name):
-                raise ValueError(f"{name} is cut off")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{checkpoint} is damaged ({error}); delete it and resume from the one before") from error
+    if damage := damage_of(checkpoint):
+        raise UserError(
+            f"{checkpoint} is damaged ({damage}); give --output_dir {folder} --resume_from_checkpoint last, which takes"
+            " the newest one that is whole"
+        )
+    step = int(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["global_step"])
+    sizes = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
     if wrong:
         raise UserError(
@@ -154,5 +150,11 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
     if steps <= 0:
         asked = f"--num_train_epochs {training.num_train_epochs:g}"
         steps = math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
-    if steps <= step:
+    if steps <= step and _steps_of_results(folder) == step:
         raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
+
+
+def _steps_of_results(folder: Path) -> int | None:
+    """The steps after which a run was finished and evaluated; None if it was not."""
+    path = folder / "results.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["steps"]) if path.is_file() else None

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from trainers.checkpoints import STATE, last_checkpoint, listed
 from trainers.errors import UserError
 
 MARKER = "run.json"
@@ -76,7 +77,7 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
     """
     folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = _lock(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -87,6 +88,17 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
     if plan.mode != "resume":
         write_json(folder / MARKER, marker)
     return folder, lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process of this machine is writing the folder of a run."""
+    if not folder.parent.is_dir():
+        return False
+    try:
+        with _lock(folder).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -168,14 +180,14 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
         checkpoint = _real(Path(resume))
         if (checkpoint / MARKER).is_file():
             raise UserError(
-                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({_listed(checkpoint)}),"
+                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({listed(checkpoint)}),"
                 f" or: --output_dir {resume} --resume_from_checkpoint last"
             )
         folder = inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
-    if checkpoint is None or not (checkpoint / "trainer_state.json").is_file():
+    if checkpoint is None or not (checkpoint / STATE).is_file():
         raise UserError(
             f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
-            f" trainer_state.json); {folder} has: {_listed(folder)}"
+            f" trainer_state.json); {folder} has: {listed(folder)}"
         )
     if checkpoint.parent != folder:
         raise UserError(
@@ -186,18 +198,8 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
     return Plan(folder, "resume", checkpoint)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint with the greatest step in a run's folder."""
-    complete = [p.parent for p in folder.glob("checkpoint-*/trainer_state.json") if _step(p.parent).isdecimal()]
-    return max(complete, key=lambda checkpoint: int(_step(checkpoint)), default=None)
-
-
-def _step(checkpoint: Path) -> str:
-    return checkpoint.name.removeprefix("checkpoint-")
-
-
-def _listed(folder: Path) -> str:
-    return ", ".join(sorted(p.name for p in folder.glob("checkpoint-*"))) or "none"
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.parent / f".{folder.name}.lock")
 
 
 def _numbered(stem: Path) -> Path:

@@ -67,6 +67,7 @@ STACK_DEFAULTS: Mapping[str, Any] = {
     "logging_steps": 10,
     "per_device_eval_batch_size": 512,
     "remove_unused_columns": False,  # batches come finished from the dataset
+    "restore_callback_states_from_checkpoint": True,  # a resumed run goes on counting evaluations without progress
     "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
     "dataloader_pin_memory": False,
     "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking.py)

@@ -14,6 +14,13 @@ class KeepBest(TrainerCallback):
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Finish what a kill may have interrupted."""
+        for path in Path(args.output_dir or ".").glob(".checkpoint-*"):
+            shutil.rmtree(path)
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Delete what is neither among the best nor the newest."""
         steps = {int(path.name.split("-")[1]): path for path in Path(args.output_dir or ".").glob("checkpoint-*")}

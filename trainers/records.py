@@ -60,7 +60,6 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
         {
             "task": settings.task.name,
             "model_type": model.config.model_type,
-            "output_dir": folder,
             "dataset.folder": data.path.name,
             "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
             "init_from": settings.run.init_from,

@@ -13,18 +13,20 @@ import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import EarlyStoppingCallback, TrainerState, set_seed
 
 from trainers import checks, guards, records, storage
 from trainers.arguments import Settings
 from trainers.base import WorldTrainer
 from trainers.callbacks import DrawFigures, Progress, PullToStart, ShowExamples, StopOnBadLoss
+from trainers.checkpoints import STATE
 from trainers.contract import StoredDataset
 from trainers.environment import ROOT
 from trainers.errors import UserError
 from trainers.modeling import freeze, load_model, size_mismatches
 from trainers.probe_record import ProbeWhileTraining
 from trainers.pruning import KeepBest
+from trainers.stopping import SaveOnTermination
 from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
 
 if TYPE_CHECKING:
@@ -88,13 +90,12 @@ def train(prepared: Prepared) -> Path:
     trainer.args.output_dir = str(folder)
     marker = guards.read_marker(folder)
     try:
-        with tracked_run(experiment_id, folder.name, marker.get("mlflow_run_id")) as tracker:
+        with tracked_run(experiment_id, folder, marker.get("mlflow_run_id")) as tracker:
             if is_main:
                 guards.write_json(folder / guards.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
                 records.log_start(tracker, settings, trainer, folder)
             _add_callbacks(prepared, tracker)
-            checkpoint = prepared.plan.checkpoint
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            _train_on(trainer, prepared.plan.checkpoint)
             results = _final_evaluation(trainer)
             trainer.network.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
             trainer.save_model(str(folder))
@@ -178,6 +179,7 @@ def _claim(plan: guards.Plan, settings: Settings) -> tuple[Path, Any]:
 def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
     trainer, run = prepared.trainer, prepared.settings.run
     trainer.add_callback(StopOnBadLoss())
+    trainer.add_callback(SaveOnTermination())
     if run.l2_to_start:
         trainer.add_callback(PullToStart(trainer.network, run.l2_to_start))
     if run.early_stopping_patience:
@@ -191,6 +193,24 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
         if prepared.probe is not None:
             trainer.add_callback(ProbeWhileTraining(trainer, tracker, prepared.probe))
         trainer.add_callback(Progress(str(trainer.args.metric_for_best_model), trainer.task.primary_metric))
+
+
+def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
+    """Train, from a checkpoint if there is one; one at the last step only lacks the final evaluation."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE)) if checkpoint else None
+    if checkpoint is None or state is None or not _is_done(state, trainer.args.max_steps):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return
+    trainer.state = state
+    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer._load_from_checkpoint(best or str(checkpoint))
+
+
+def _is_done(state: TrainerState, max_steps: int) -> bool:
+    """Whether a run had all its steps, or was stopped early."""
+    control: Any = state.stateful_callbacks.get("TrainerControl", {})
+    stopped = control.get("attributes", {}).get("should_training_stop", False)
+    return stopped or state.global_step >= (max_steps if max_steps > 0 else state.max_steps)
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:

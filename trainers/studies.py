@@ -3,7 +3,10 @@
 Most studies are seeds, and by name the flags of every run for trainers/run.py; each is trained with every seed.
 """
 
+import hashlib
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from trainers import environment
+from trainers.checkpoints import last_checkpoint
 from trainers.errors import UserError
 
 _RUN = environment.ROOT / "trainers" / "run.py"
+_STOPPING_S = 60.0  # what an interrupted run is given to save and to end its record
+_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,29 @@ def read_yaml(path: Path, form: str) -> dict[str, Any]:
     Raises:
         UserError: no YAML, no runs, or runs that no folder can be called like.
     """
-    import yaml
-
+    content = read_mapping(path, form)
     try:
-        content = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
         runs = {str(name): dict(flags) for name, flags in content["runs"].items()}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise no_study(path, form, error) from error
     check_runs(path, runs)
     if not runs:
         raise UserError(f"{path} has no runs; name at least one")
     return {**content, "runs": runs}
+
+
+def read_mapping(path: Path, form: str) -> dict[str, Any]:
+    """What a YAML file of names and values holds.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    import yaml
+
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise no_study(path, form, error) from error
 
 
 def read_seeded(path: Path) -> SeededStudy:
@@ -96,6 +114,26 @@ def folder_of(study: str, output_dir: str | None) -> Path:
     return guards.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
 
 
+def own_folder(folder: Path, marker: str) -> Path:
+    """A folder below the prefix in which a command may write: new, empty, or with the `marker` of its earlier start.
+
+    Raises:
+        UserError: it lies elsewhere, or holds something else.
+    """
+    from trainers import guards
+
+    folder = guards.inside(environment.resolved_prefix(), folder)
+    if folder.exists() and not (folder / marker).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"--output_dir {folder} is in use for something else (it has no {marker}); give another one")
+    return folder
+
+
+def folder_name(text: str) -> str:
+    """The text as a folder's name; where it cannot be one, it is changed, and a digest keeps like names apart."""
+    name = re.sub(r"[^\w.,=+-]+", "_", text, flags=re.ASCII).strip("._")[:_NAME_CHARACTERS]
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def study_path(name: str) -> Path:
     """The file that `--study name` means.
 
@@ -116,24 +154,44 @@ def trained(folder: Path, flags: dict[str, Any]) -> Path:
     Raises:
         UserError: another run lies there, or the training failed.
     """
-    from trainers import guards
-    from trainers.layers import strings, tokens
+    code = train(folder, flags)
+    if code != 0:
+        raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
+    return folder
 
-    argv = [t for n, v in strings({**flags, "output_dir": str(folder)}, "study").items() for t in tokens(n, v)]
+
+def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | None = None) -> int:
+    """Train a run in `folder` unless this very run is finished there, in a process of its own; return its exit code.
+
+    Arguments:
+        flags: for trainers/run.py. variables: of the environment, besides this process's own.
+
+    Raises:
+        UserError: another run lies there, or another process is writing this one.
+    """
+    from trainers import guards
+
+    argv = tokens_of({**flags, "output_dir": str(folder)})
     command = [sys.executable, str(_RUN), *argv]
+    if guards.is_held(folder):
+        raise UserError(f"another process is writing the run {folder}; wait until it has ended, then start again")
     if (folder / guards.MARKER).is_file():
         found = guards.read_marker(folder).get("command", "no known command")
         if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
             raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
         if (folder / "results.json").is_file():
             print(f"finished already: {folder}", flush=True)
-            return folder
+            return 0
         command += ["--resume_from_checkpoint", "last"] if _goes_on(folder) else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
-    code = subprocess.run(command, cwd=environment.ROOT).returncode
-    if code != 0:
-        raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
-    return folder
+    return _exit_code(command, variables or {})
+
+
+def tokens_of(flags: Mapping[str, Any]) -> list[str]:
+    """Flags of a study as the command line for trainers/run.py."""
+    from trainers.layers import strings, tokens
+
+    return [token for name, values in strings(flags, "study").items() for token in tokens(name, values)]
 
 
 def results_of(folder: Path) -> dict[str, Any]:
@@ -150,9 +208,7 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 def _goes_on(folder: Path) -> bool:
     """Whether an interrupted run has a checkpoint with steps left to do."""
-    from trainers import guards
-
-    checkpoint = guards.last_checkpoint(folder)
+    checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         return False
     try:
@@ -160,6 +216,21 @@ def _goes_on(folder: Path) -> bool:
         return state["global_step"] < state["max_steps"]
     except (ValueError, KeyError, TypeError):
         return True  # damaged: resuming says so, and what to do
+
+
+def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:
+    """Start a run and wait for it; when this process is interrupted, the run is first given time to end properly."""
+    run = subprocess.Popen(command, cwd=environment.ROOT, env={**os.environ, **variables})
+    try:
+        return run.wait()
+    except BaseException as stop:
+        if not isinstance(stop, KeyboardInterrupt):  # Ctrl-C has reached the run too; a second signal would cut it off
+            run.terminate()
+        try:
+            run.wait(_STOPPING_S)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            run.kill()
+        raise
 
 
 def no_study(path: Path, form: str, error: Exception) -> UserError:

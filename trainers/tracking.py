@@ -22,19 +22,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainers.environment import ROOT
 from trainers.errors import UserError
+from trainers.stopping import mark_killed, own_tags
 
 if TYPE_CHECKING:
     from trainers.contract import StoredDataset
 
 _TABLES_TAG, _TABLES_NAMED = "mlflow.loggedArtifacts", 50
+PARENT_VARIABLE = "WORLD_MODELS_PARENT_RUN"
+"""The environment variable with the id of the MLflow run that a run is a child of."""
 _BATCH = 200  # metrics sent in one call: a call costs ~9 ms of CPU whether it carries one or many
 
 
 class Tracker:
     """What a run writes to MLflow; without a run id (another process than the main one) every call does nothing."""
 
-    def __init__(self, run_id: str | None = None) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: str | None = None, recorded: Mapping[str, int] | None = None) -> None:
+        """A tracker of a run; `recorded` is the last step that its record has of each metric already."""
+        self.run_id, self._recorded = run_id, dict(recorded or {})
         self._waiting: list[Any] = []
 
     @property
@@ -63,13 +67,18 @@ class Tracker:
                 self.client.set_tag(self.run_id, name, str(value))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Collect metrics; they are sent in batches and whenever `flush` is called."""
+        """Collect metrics; they are sent in batches and whenever `flush` is called.
+
+        A number is written once a step: steps that a resumed run does again give what the record has already.
+        """
         if self.run_id is None:
             return
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
-        self._waiting += [Metric(name, float(value), now_ms, step) for name, value in values.items()]
+        new = {name: value for name, value in values.items() if step > self._recorded.get(name, -1)}
+        self._recorded |= dict.fromkeys(new, step)
+        self._waiting += [Metric(name, float(value), now_ms, step) for name, value in new.items()]
         if len(self._waiting) >= _BATCH:
             self.flush()
 
@@ -90,7 +99,8 @@ class Tracker:
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         self.client.log_dict(self.run_id, {"columns": list(columns), "data": rows}, name)
         known = json.loads(self.client.get_run(self.run_id).data.tags.get(_TABLES_TAG, "[]"))
-        newest = [*known, {"path": name, "type": "table"}][-_TABLES_NAMED:]
+        others = [entry for entry in known if entry["path"] != name]
+        newest = [*others, {"path": name, "type": "table"}][-_TABLES_NAMED:]
         self.client.set_tag(self.run_id, _TABLES_TAG, json.dumps(newest))
 
     def file(self, path: Path, folder: str | None = None) -> None:
@@ -195,26 +205,35 @@ def _local_experiment(experiment: str, artifacts: Path) -> str:
 
 
 @contextlib.contextmanager
-def tracked_run(experiment_id: str | None, run_name: str, run_id: str | None) -> Iterator[Tracker]:
+def tracked_run(experiment_id: str | None, folder: Path, run_id: str | None) -> Iterator[Tracker]:
     """Start (or continue) an MLflow run and end it with the status that is true.
 
     Arguments:
         experiment_id: from `open_store`; None on every process but the main one: the tracker then does nothing.
-        run_name: shown in MLflow's list.
+        folder: the run's folder; its name is shown in MLflow's list.
         run_id: the run to continue, or None for a new one.
 
-    The run ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM).
+    The run ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM). Records of runs that were killed before
+    they could say so are marked first.
     """
     if experiment_id is None:
-        yield Tracker()
+        with _terminate_as_exit():
+            yield Tracker()
         return
     import mlflow
 
+    for name in mark_killed(mlflow.MlflowClient(), experiment_id):
+        print(f"marked as killed: {name}, whose process is gone", flush=True)
     try:
-        run = mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=None if run_id else run_name)
+        run = mlflow.start_run(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            run_name=None if run_id else folder.name,
+            tags={**own_tags(folder), **_parent_tag()},
+        )
     except mlflow.MlflowException as error:
         raise UserError(f"MLflow cannot start the run ({error}); is its store the one of the first start?") from error
-    tracker = Tracker(run.info.run_id)
+    tracker = Tracker(run.info.run_id, _last_steps(run.info.run_id) if run_id else None)
     status = "FAILED"
     try:
         with _terminate_as_exit():
@@ -226,6 +245,21 @@ def tracked_run(experiment_id: str | None, run_name: str, run_id: str | None) ->
     finally:
         tracker.flush()
         mlflow.end_run(status)
+
+
+def _last_steps(run_id: str) -> dict[str, int]:
+    """The last step of every metric in a record."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    names = client.get_run(run_id).data.metrics
+    return {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
+
+
+def _parent_tag() -> dict[str, str]:
+    """A sweep starts its runs with its own record's id, under which MLflow's page then shows them."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    return {"mlflow.parentRunId": parent} if parent else {}
 
 
 def git_state() -> dict[str, str]:

@@ -10,7 +10,7 @@ from trainers.tracking import open_store, tracked_run
 def test_a_run_of_many_evaluations_keeps_all_its_tables(prefix):
     """MLflow's own `log_table` fails at about the hundredth, when the tag that lists them is cut."""
     names = [f"samples/eval_validation_step_{step:07d}.json" for step in range(130)]
-    with tracked_run(open_store("tables"), "many", None) as tracker:
+    with tracked_run(open_store("tables"), prefix / "many", None) as tracker:
         for step, name in enumerate(names):
             tracker.table({"task": ["a", "b"], "right": [step, 0.5]}, name)
     files = mlflow.MlflowClient().list_artifacts(tracker.run_id, "samples")

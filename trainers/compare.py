@@ -1,0 +1,241 @@
+"""Compare tracked runs: one table and one figure of a metric over steps, labelled by what differs between the runs.
+
+    python -m trainers.compare --query "tags.task = 'location' and params.learning_rate = '0.001'"
+    python -m trainers.compare --metric memorisation/loss --limit 5
+
+Runs come from MLflow's store, the newest first. Nothing is changed there; only the table (compare.csv) and the figure
+(compare.png) are written, and written anew by the same command.
+"""
+
+import hashlib
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trainers import environment
+from trainers.errors import UserError, exit_code_of, suggest
+from trainers.options import Range, option
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow.entities import Run
+
+    from trainers.contract import SummarySpec, Task
+
+_MARKER = "compare.json"
+
+
+@dataclass
+class CompareOptions:
+    """Which runs, by what."""
+
+    query: str = option("", "MLflow's filter, e.g. \"tags.task = 'location'\"; default: all runs")
+    metric: str | None = option(None, "e.g. memorisation/haversine_km_mean; default: the task's primary metric")
+    greater_is_better: bool | None = option(None, "direction of a --metric that is no loss and no primary metric")
+    limit: int = option(20, "at most so many runs, the newest")
+    output_dir: str | None = option(None, "where to write; default: <EXP_DIR_PREFIX>/compare/<name by the query>")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"limit": (1, 1000)}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The metric that is compared: MLflow's name, direction, and how the task draws it (None: not its own)."""
+
+    name: str
+    greater_is_better: bool
+    spec: "SummarySpec | None"
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run and its metric: step -> value, in rising steps; empty if it has none."""
+
+    run: "Run"
+    values: Mapping[int, float]
+
+    def best(self, greater_is_better: bool) -> tuple[int, float] | tuple[None, None]:
+        """Step and value of the best point; the earliest of equal ones."""
+        numbers = [(step, value) for step, value in self.values.items() if value == value]  # NaN differs from itself
+        if not numbers:
+            return None, None
+        return (max if greater_is_better else min)(numbers, key=lambda point: point[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code."""
+    return exit_code_of(lambda: _compare(sys.argv[1:] if argv is None else argv))
+
+
+def _compare(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers import figures, guards, queries, tables, usage
+
+    given = usage.read_or_help(argv, __doc__, CompareOptions)
+    if given is None:
+        return
+    folder = _folder(given)
+    runs = queries.find(given.query, given.limit + 1)
+    if not runs:
+        raise UserError(f"no run matches --query {given.query!r}; `mlflow ui` shows all" if given.query else "no runs")
+    if len(runs) > given.limit:
+        print(f"the newest {given.limit} runs of more; --limit takes more of them")
+    measure = measure_of(runs[: given.limit], given.metric, given.greater_is_better)
+    courses = [course_of(run, measure) for run in runs[: given.limit]]
+    drawn = [course for course in courses if course.values]
+    rows = rows_of(courses, measure)
+    folder.mkdir(parents=True, exist_ok=True)
+    guards.write_json(folder / _MARKER, {"query": given.query, "metric": measure.name, "limit": given.limit})
+    guards.write_csv(folder / "compare.csv", rows)
+    figures.save(figure_of(drawn, measure), folder / "compare.png")
+    print(f"{measure.name}\n{tables.aligned(rows)}\nwritten: {folder / 'compare.csv'}, compare.png")
+
+
+def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: bool | None) -> Measure:
+    """What to compare runs by.
+
+    Raises:
+        UserError: no metric is given and none follows from the runs, none of them has it, or its direction is unknown.
+    """
+    from trainers.queries import task_of
+
+    names = {run.data.tags["task"] for run in runs if "task" in run.data.tags}
+    task = task_of(next(run for run in runs if "task" in run.data.tags)) if len(names) == 1 else None
+    name = metric or _default_metric(runs, names, task)
+    known = sorted({known for run in runs for known in run.data.metrics})
+    if name not in known:
+        raise UserError(f"none of the {len(runs)} runs has the metric {name!r}.{suggest(name, known)}")
+    primary = task if task is not None and name.rpartition("/")[2] == task.primary_metric else None
+    if greater_is_better is None:
+        if primary is None and not name.endswith("loss"):
+            raise UserError(f"--metric {name} needs --greater_is_better true (or false) beside it")
+        greater_is_better = primary is not None and primary.greater_is_better
+    return Measure(name, greater_is_better, primary.load("trainer").summary if primary else None)
+
+
+def course_of(run: "Run", measure: Measure) -> Course:
+    """A run's metric over its steps; of a step that was logged twice the newer value."""
+    from mlflow import MlflowClient
+
+    if measure.name not in run.data.metrics:
+        return Course(run, {})
+    points = MlflowClient().get_metric_history(run.info.run_id, measure.name)
+    newest = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
+    return Course(run, dict(sorted(newest.items())))
+
+
+def rows_of(courses: Sequence[Course], measure: Measure) -> list[dict[str, Any]]:
+    """The table, best run first, runs without the metric last."""
+    differing = differences([course.run for course in courses if course.values])
+    found = {course.run.info.run_id: _baselines(course.run, measure.name) for course in courses}
+    columns = sorted({name for baselines in found.values() for name in baselines})
+    rows = []
+    for course in courses:
+        info, tags = course.run.info, course.run.data.tags
+        step, value = course.best(measure.greater_is_better)
+        last_step = max(course.values, default=None)
+        rows.append(
+            {
+                "run": info.run_name,
+                "status": info.status,
+                **{name: params_of(course.run).get(name) for name in differing},
+                "best": value,
+                "at step": step,
+                "last": None if last_step is None else course.values[last_step],
+                "last step": last_step,
+                **{name: found[info.run_id].get(name) for name in columns},
+                "folder": tags.get("output_dir"),
+                "run id": info.run_id,
+            }
+        )
+    sign = -1 if measure.greater_is_better else 1
+    return sorted(rows, key=lambda row: (row["best"] is None, sign * (row["best"] or 0)))
+
+
+def differences(runs: "Sequence[Run]") -> list[str]:
+    """The parameters in which runs differ, in the order of the first."""
+    params = [params_of(run) for run in runs]
+    names = dict.fromkeys(name for found in params for name in found)
+    return [name for name in names if len({found.get(name) for found in params}) > 1]
+
+
+def params_of(run: "Run") -> dict[str, str]:
+    """A run's parameters, as they are since it was last resumed (see `Tracker.params`)."""
+    drift = {name[6:]: value for name, value in run.data.tags.items() if name.startswith("drift.")}
+    return {**run.data.params, **drift}
+
+
+def labels(runs: "Sequence[Run]") -> list[str]:
+    """What tells a run from the others: the parameters that differ, and its name where they do not suffice."""
+    differing = differences(runs)
+    texts = [", ".join(f"{name}={params_of(run).get(name, '-')}" for name in differing) for run in runs]
+    named = [f"{run.info.run_name} ({text})" if text else str(run.info.run_name) for run, text in zip(runs, texts)]
+    return [text if text and texts.count(text) == 1 else name for text, name in zip(texts, named, strict=True)]
+
+
+def figure_of(courses: Sequence[Course], measure: Measure) -> "Figure":
+    """The metric over steps, a line for each run, and the trivial baseline where all runs have the same."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    spec = measure.spec
+    figure = Figure(figsize=(11, 5), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    colours = colormaps["turbo"].resampled(len(courses) + 2)
+    for number, (course, label) in enumerate(zip(courses, labels([c.run for c in courses]), strict=True), start=1):
+        values = list(course.values.values())
+        if spec is not None:
+            values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
+        label = textwrap.fill(label, 50)
+        axes.plot(list(course.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=label)
+    baselines = {_baselines(course.run, measure.name).get("baseline") for course in courses}
+    if len(baselines) == 1 and (baseline := baselines.pop()) is not None:
+        axes.axhline(baseline, color="#718096", ls=":", lw=1.2, label="trivial baseline")
+    axes.set(xlabel="step", ylabel=spec.label if spec else measure.name, title=measure.name)
+    if spec is not None and spec.log:
+        axes.set_yscale("log")
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _default_metric(runs: "Sequence[Run]", names: set[str], task: "Task | None") -> str:
+    if task is None:
+        which = f"of several tasks ({', '.join(sorted(names))})" if len(names) > 1 else "of no task that is known here"
+        raise UserError(f"the runs are {which}; say what to compare with --metric, e.g. --metric validation/loss")
+    ends = f"/{task.primary_metric}"
+    found = [{name for name in run.data.metrics if name.endswith(ends)} for run in runs]
+    measured = [{name for name in names if not name.startswith("final_")} for names in found if names]
+    shared = set.intersection(*measured) if measured else set()
+    if not shared:
+        seen = sorted(set().union(*measured))
+        hint = f"; there are {', '.join(seen)}" if seen else ""
+        raise UserError(f"the runs share no evaluation of {task.primary_metric}; give a --metric{hint}")
+    # The splits that are there in training are called so; `validation` chooses the checkpoint wherever it exists.
+    return min(shared, key=lambda name: (name != f"validation{ends}", name != f"memorisation{ends}", name))
+
+
+def _baselines(run: "Run", metric: str) -> dict[str, float]:
+    """What trivial answers score on the metric: `baseline`, or with a word, `baseline_copy`."""
+    split, _, name = metric.rpartition("/")
+    start = f"{split}/baseline_"
+    ends = {key.removeprefix(start): value for key, value in run.data.metrics.items() if key.startswith(start)}
+    words = {
+        key.removesuffix(name).rstrip("_"): v for key, v in ends.items() if key == name or key.endswith(f"_{name}")
+    }
+    return {"_".join(filter(None, ("baseline", word))): value for word, value in words.items()}
+
+
+def _folder(given: CompareOptions) -> Path:
+    from trainers.studies import folder_name, own_folder
+
+    key = hashlib.sha256(repr((given.query, given.metric, given.limit)).encode()).hexdigest()[:8]
+    name = f"{folder_name(given.query)[:60]}-{key}" if given.query else f"all-{key}"
+    return own_folder(Path(given.output_dir or environment.resolved_prefix() / "compare" / name), _MARKER)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Runs that end otherwise than by themselves: SIGTERM saves a checkpoint first; a kill is noticed at the next start."""
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers import guards
+
+HOST_TAG, FOLDER_TAG = "host", "output_dir"
+"""Tags by which a record is recognised whose process is gone; a run has them from its first moment."""
+
+
+class SaveOnTermination(TrainerCallback):
+    """SIGTERM in training (a cluster's pre-emption): a checkpoint at the end of the step, then exit code 143.
+
+    A second SIGTERM ends the run at once. Several processes agree at every logging step, so that all save together.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """From here on the signal only asks."""
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save if asked to."""
+        control.should_save = control.should_save or self._agreed(args, state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """The checkpoint is whole: end."""
+        if self._agreed(args, state):
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Outside training there is nothing to save: the next signal ends the run at once."""
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, signum: int, frame: Any) -> None:
+        if self.asked:
+            raise SystemExit(128 + signum)
+        self.asked = True
+
+    def _agreed(self, args: TrainingArguments, state: TrainerState) -> bool:
+        if PartialState().num_processes == 1:
+            return self.asked
+        if state.global_step % max(1, int(args.logging_steps)):
+            return False
+        self.asked = any(gather_object([self.asked]))
+        return self.asked
+
+
+def own_tags(folder: Path) -> dict[str, str]:
+    """The tags of a run of this machine that writes `folder`."""
+    return {HOST_TAG: socket.gethostname(), FOLDER_TAG: str(folder)}
+
+
+def mark_killed(client: Any, experiment_id: str) -> list[str]:
+    """Give records that say RUNNING, but whose process on this machine is gone, the status KILLED; return their names.
+
+    A running process holds the lock of its folder, and the system lets go of it however the process ends.
+    """
+    marked = []
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        if tags.get(HOST_TAG) == socket.gethostname() and not guards.is_held(Path(tags[FOLDER_TAG])):
+            client.set_tag(run.info.run_id, "ended", "killed: its process was gone at the next start")
+            client.set_terminated(run.info.run_id, "KILLED")
+            marked.append(run.info.run_name)
+    return marked
