@@ -172,8 +172,8 @@ def labels(runs: "Sequence[Run]") -> list[str]:
     """What tells a run from the others: the parameters that differ, and its name where they do not suffice."""
     differing = differences(runs)
     texts = [", ".join(f"{name}={params_of(run).get(name, '-')}" for name in differing) for run in runs]
-    named = [f"{run.info.run_name} ({text})" if text else str(run.info.run_name) for run, text in zip(runs, texts)]
-    return [text if text and texts.count(text) == 1 else name for text, name in zip(texts, named, strict=True)]
+    pairs = [(text, str(run.info.run_name)) for text, run in zip(texts, runs, strict=True)]
+    return [text if text and texts.count(text) == 1 else f"{name} {text}".strip() for text, name in pairs]
 
 
 def figure_of(courses: Sequence[Course], measure: Measure) -> "Figure":
@@ -189,8 +189,8 @@ def figure_of(courses: Sequence[Course], measure: Measure) -> "Figure":
         values = list(course.values.values())
         if spec is not None:
             values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
-        label = textwrap.fill(label, 50)
-        axes.plot(list(course.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=label)
+        text = textwrap.fill(label, 50).replace("$", r"\$")  # no formula is meant
+        axes.plot(list(course.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=text)
     baselines = {_baselines(course.run, measure.name).get("baseline") for course in courses}
     if len(baselines) == 1 and (baseline := baselines.pop()) is not None:
         axes.axhline(baseline, color="#718096", ls=":", lw=1.2, label="trivial baseline")
@@ -207,8 +207,8 @@ def _default_metric(runs: "Sequence[Run]", names: set[str], task: "Task | None")
         which = f"of several tasks ({', '.join(sorted(names))})" if len(names) > 1 else "of no task that is known here"
         raise UserError(f"the runs are {which}; say what to compare with --metric, e.g. --metric validation/loss")
     ends = f"/{task.primary_metric}"
-    found = [{name for name in run.data.metrics if name.endswith(ends)} for run in runs]
-    measured = [{name for name in names if not name.startswith("final_")} for names in found if names]
+    found = [{n for n in run.data.metrics if n.endswith(ends) and not n.startswith("final_")} for run in runs]
+    measured = [names for names in found if names]
     shared = set.intersection(*measured) if measured else set()
     if not shared:
         seen = sorted(set().union(*measured))
@@ -230,7 +230,7 @@ def _baselines(run: "Run", metric: str) -> dict[str, float]:
 
 
 def _folder(given: CompareOptions) -> Path:
-    from trainers.studies import folder_name, own_folder
+    from trainers.folders import folder_name, own_folder
 
     key = hashlib.sha256(repr((given.query, given.metric, given.limit)).encode()).hexdigest()[:8]
     name = f"{folder_name(given.query)[:60]}-{key}" if given.query else f"all-{key}"

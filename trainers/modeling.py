@@ -28,7 +28,7 @@ class DecoderOptions:
 
     RANGES: ClassVar[Mapping[str, Range]] = {
         "hidden_size": (1, None),
-        "num_hidden_layers": (1, None),
+        "num_hidden_layers": (1, 1000),
         "num_attention_heads": (1, None),
         "intermediate_size": (1, None),
         "init_scale": (0, None),

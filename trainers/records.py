@@ -102,11 +102,18 @@ def write_results(
     }
     card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    own = {"run.json", "settings.json", "trainer_state.json", "results.json"}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".md") and path.name not in own:
-            tracker.file(path, "model")
+    tracker.file(folder / "README.md")
+    _log_model(tracker, trainer, folder)
     tracker.file(folder / "results.json")
+
+
+def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
+    """A text model in MLflow's own form, any other as the files of its folder."""
+    if trainer.processing_class is not None:
+        tracker.model(trainer.network, trainer.processing_class)  # pyright: ignore[reportArgumentType]
+        return
+    for name in ("config.json", "model.safetensors"):
+        tracker.file(folder / name, "model")
 
 
 def _git_tags(folder: Path) -> dict[str, Any]:

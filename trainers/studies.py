@@ -3,10 +3,8 @@
 Most studies are seeds, and by name the flags of every run for trainers/run.py; each is trained with every seed.
 """
 
-import hashlib
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -21,7 +19,6 @@ from trainers.errors import UserError
 
 _RUN = environment.ROOT / "trainers" / "run.py"
 _STOPPING_S = 60.0  # what an interrupted run is given to save and to end its record
-_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -112,26 +109,6 @@ def folder_of(study: str, output_dir: str | None) -> Path:
 
     prefix = environment.resolved_prefix()
     return guards.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
-
-
-def own_folder(folder: Path, marker: str) -> Path:
-    """A folder below the prefix in which a command may write: new, empty, or with the `marker` of its earlier start.
-
-    Raises:
-        UserError: it lies elsewhere, or holds something else.
-    """
-    from trainers import guards
-
-    folder = guards.inside(environment.resolved_prefix(), folder)
-    if folder.exists() and not (folder / marker).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"--output_dir {folder} is in use for something else (it has no {marker}); give another one")
-    return folder
-
-
-def folder_name(text: str) -> str:
-    """The text as a folder's name; where it cannot be one, it is changed, and a digest keeps like names apart."""
-    name = re.sub(r"[^\w.,=+-]+", "_", text, flags=re.ASCII).strip("._")[:_NAME_CHARACTERS]
-    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def study_path(name: str) -> Path:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_GROUP_COST = 32  # tokens whose computing takes about as long as the many small operations of one more group
 SHOWN = 4  # examples in the console and in the tracked table
 
 
@@ -55,17 +56,20 @@ class TextRows(Dataset):
         """`input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
 
         T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
-        see it. `n_shared` and `n_answer` tell `trainers/causal_lm.py` what it need not compute.
+        see it. `known` tells `trainers/causal_lm.py` what it need not compute.
         """
         index_B = torch.tensor(rows)
         prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
-        width, n_answer = self.ids_NT.shape[1], self._longest_answer
+        order_B, groups, n_answer = torch.arange(len(rows)), [(len(rows), self.ids_NT.shape[1])], self._longest_answer
         if not self._fixed_width:
-            width, n_answer = int(length_B.max()), int((length_B - prompt_len_B).max())
+            order_B, n_answer = length_B.argsort(), int((length_B - prompt_len_B).max())
+            groups = _groups(length_B[order_B].tolist())
+        width = groups[-1][1]
         ids_BT, position_T = self.ids_NT[index_B, :width].long(), self._position_T[:width]
         answer_BT = (position_T >= prompt_len_B[:, None]) & (position_T < length_B[:, None])
         labels_BT = ids_BT.masked_fill(~answer_BT, IGNORE)
-        return {"input_ids": ids_BT, "labels": labels_BT, "n_shared": self.n_shared, "n_answer": n_answer}
+        known = {"n_shared": self.n_shared, "n_answer": n_answer, "order_B": order_B, "groups": groups}
+        return {"input_ids": ids_BT, "labels": labels_BT, "known": known}
 
 
 class TextTrainer(WorldTrainer):
@@ -126,6 +130,17 @@ def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTraine
     longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
     return build_decoder(options, len(VOCABULARY), -(-longest // 32) * 32, special_ids)
+
+
+def _groups(lengths: list[int]) -> list[tuple[int, int]]:
+    """Rows sorted by length in equal groups, (rows, width of the longest): as many as save most work."""
+    candidates = []
+    for count in (1, 2, 4, 8, 16):
+        rows = max(1, -(-len(lengths) // count))
+        parts = [lengths[start : start + rows] for start in range(0, len(lengths), rows)]
+        groups = [(len(part), part[-1]) for part in parts]
+        candidates.append((sum(n * width for n, width in groups) + _GROUP_COST * len(groups), groups))
+    return min(candidates)[1]
 
 
 def _n_shared(ids_NT: np.ndarray, most: int) -> int:

@@ -25,6 +25,8 @@ from trainers.errors import UserError
 from trainers.stopping import mark_killed, own_tags
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from trainers.contract import StoredDataset
 
 _TABLES_TAG, _TABLES_NAMED = "mlflow.loggedArtifacts", 50
@@ -107,6 +109,18 @@ class Tracker:
         """Log one file as an artifact."""
         if self.run_id is not None:
             self.client.log_artifact(self.run_id, str(path), folder)
+
+    def model(self, network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+        """Log a text model so that MLflow can register it, and load it by `mlflow.transformers.load_model`."""
+        if self.run_id is None:
+            return
+        from mlflow import transformers as flavor  # pyright: ignore[reportPrivateImportUsage]
+
+        logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)  # it looks for a card on a hub
+        versions = [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in ("torch", "transformers")]
+        flavor.log_model(
+            {"model": network, "tokenizer": tokenizer}, name="model", task="text-generation", pip_requirements=versions
+        )
 
     def text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""

@@ -67,9 +67,9 @@ class ArcModelOptions:
 
     RANGES: ClassVar[Mapping[str, Range]] = {
         "hidden_size": (4, None),
-        "num_encoder_layers": (1, None),
-        "num_hidden_layers": (1, None),
-        "num_context_layers": (1, None),
+        "num_encoder_layers": (1, 1000),
+        "num_hidden_layers": (1, 1000),
+        "num_context_layers": (1, 1000),
         "num_attention_heads": (1, None),
         "intermediate_size": (1, None),
         "dropout": (0, 0.99),

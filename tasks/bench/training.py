@@ -17,7 +17,6 @@ from trainers import storage
 from trainers.contract import StoredDataset
 from trainers.environment import resolved_prefix
 from trainers.options import STACK_DEFAULTS, RunOptions
-from trainers.sampling import GroupedByLength
 from trainers.text import IGNORE, TextRows
 
 LEARNING_RATE = 1e-3
@@ -68,15 +67,12 @@ class Course:
         return {"seconds": seconds, "units": self.steps * self.batch_size, "check": [loss.item()]}
 
     def _rows_in_order(self) -> StoredDataset:
-        """As many rows as the steps need; with `by_length` in batches of like length."""
+        """As many rows as the steps need."""
         wanted = (self.steps + 1) * self.batch_size
         found = storage.build_or_load(self.task, self.task.options(), resolved_prefix())
         table: Any = found.splits["train"]
         longest = int(TextRows("train", table).length_N.argmax())  # contenders that pad do so up to the whole dataset's
         table = table.select([longest, *(number % len(table) for number in range(wanted - 1))])
-        if self.options["by_length"]:
-            length_N = TextRows("train", table).length_N
-            table = table.select(list(GroupedByLength(length_N, self.batch_size, 0)))
         return StoredDataset(found.path, {"train": table.flatten_indices()}, found.metadata)
 
 

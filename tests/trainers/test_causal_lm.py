@@ -65,12 +65,31 @@ def test_loss_and_gradients_are_those_of_transformers(kind, tied, fixed_width):
             assert (gradient - expected).abs().max() < 1e-5 * scale and scale > 0.01
 
 
+@pytest.mark.parametrize("groups", [None, 1, 3, 50])
+def test_rows_of_unlike_lengths_are_computed_in_groups(groups):
+    own, stock = models("qwen2")
+    split = rows([(f"srd_200=c_{row}", ",c_17" * (row * 7 % 11)) for row in range(50)])
+    batch = split.__getitems__(list(range(50)))
+    known = batch["known"]
+    widths = split.length_N[known["order_B"]].tolist()
+    assert len(known["groups"]) > 1 and widths == sorted(widths)
+    assert sum(n * width for n, width in known["groups"]) < 0.7 * batch["input_ids"].numel()
+    if groups is not None:
+        size = -(-50 // groups)
+        parts = [widths[start : start + size] for start in range(0, 50, size)]
+        known["groups"] = [(len(part), part[-1]) for part in parts]
+    loss, gradient = loss_and_gradients(own, batch)
+    expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
+    assert torch.allclose(loss, expected_loss, atol=1e-5)
+    assert (gradient - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
 def test_what_the_short_pass_leaves_out_was_left_out():
     own, _ = models("qwen2")
     read = []
     own.model.embed_tokens.register_forward_hook(lambda module, inputs, output: read.append(inputs[0].numel()))
     batch = rows().__getitems__([1, 2, 3])
-    assert batch["n_shared"] == 7 and batch["input_ids"].shape == (3, 21)
+    assert batch["known"]["n_shared"] == 7 and batch["input_ids"].shape == (3, 21)
     assert own(**batch).logits is None
     assert read == [7 + 3 * (21 - 7 - 1)]  # the shared tokens once, the last of each row never
 
@@ -79,7 +98,7 @@ def test_what_the_short_pass_leaves_out_was_left_out():
 def test_rows_that_share_everything_or_nothing(texts):
     own, stock = models("qwen2")
     batch = rows(texts).__getitems__(list(range(len(texts))))
-    assert batch["n_shared"] < len(texts[0][0]) + 1  # the token that predicts the answer is every row's own
+    assert batch["known"]["n_shared"] < len(texts[0][0]) + 1  # the token that predicts the answer is every row's own
     loss, gradient = loss_and_gradients(own, batch)
     expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
     assert torch.allclose(loss, expected_loss, atol=1e-5) and torch.allclose(gradient, expected, atol=1e-4)
@@ -114,6 +133,6 @@ def test_batches_are_as_wide_as_their_longest_row():
     for chosen in ([0], [0, 3], [1, 5]):
         batch = split.__getitems__(chosen)
         assert batch["input_ids"].shape[1] == int(split.length_N[chosen].max())
-        assert batch["n_answer"] == int((batch["labels"] != IGNORE).sum(dim=1).max())
+        assert batch["known"]["n_answer"] == int((batch["labels"] != IGNORE).sum(dim=1).max())
     widths = {rows(fixed_width=True).__getitems__(chosen)["labels"].shape[1] for chosen in ([0], [1, 5])}
     assert widths == {int(split.length_N.max())}
