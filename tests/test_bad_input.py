@@ -635,29 +635,31 @@ def resuming_another_task(desk):
     return [*desk.tiny, *RESUME]
 
 
+def resuming_4(desk, damage):
+    """The command for a checkpoint that is damaged; `last` would take the one before."""
+    checkpoint = desk.run() / "checkpoint-4"
+    damage(checkpoint)
+    return [*desk.tiny, "--resume_from_checkpoint", str(checkpoint)]
+
+
 @case("checkpoint-4 is damaged")
 def resuming_with_a_damaged_state(desk):
-    state = desk.run() / "checkpoint-4" / "trainer_state.json"
-    state.write_bytes(state.read_bytes()[:100])
-    return [*desk.tiny, *RESUME]
+    return resuming_4(desk, lambda checkpoint: cut(checkpoint / "trainer_state.json"))
 
 
 @case("checkpoint-4 is damaged")
 def resuming_with_a_state_that_is_a_list(desk):
-    (desk.run() / "checkpoint-4" / "trainer_state.json").write_text("[]")
-    return [*desk.tiny, *RESUME]
+    return resuming_4(desk, lambda checkpoint: (checkpoint / "trainer_state.json").write_text("[]"))
 
 
 @case("checkpoint-4 is damaged")
 def resuming_with_damaged_weights(desk):
-    cut(desk.run() / "checkpoint-4" / "model.safetensors")
-    return [*desk.tiny, *RESUME]
+    return resuming_4(desk, lambda checkpoint: cut(checkpoint / "model.safetensors"))
 
 
 @case("checkpoint-4 is damaged (optimizer.pt is cut off)")
 def resuming_with_a_damaged_optimizer(desk):
-    cut(desk.run() / "checkpoint-4" / "optimizer.pt")
-    return [*desk.tiny, *RESUME]
+    return resuming_4(desk, lambda checkpoint: cut(checkpoint / "optimizer.pt"))
 
 
 @case("is of a model with hidden_size 16, but this command asks for 32")

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Qwen2ForCausalLM
 
 from trainers.run import main
 from trainers.tracking import git_state
@@ -109,8 +110,20 @@ def test_the_run_is_tracked(finished_run, store_uri):
     assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
     assert artifacts(run.info.run_id, "figures") == {"figures/summary.png", "figures/world_map.png"}
     assert len(artifacts(run.info.run_id, "samples")) == 4  # steps 0, 2, 4 and the final evaluation
-    assert {"model/model.safetensors", "model/tokenizer.json"} <= artifacts(run.info.run_id, "model")
     assert artifacts(run.info.run_id, "config") == {"config/settings.json", "config/environment.txt"}
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_mlflow_registers_and_loads_the_model(finished_run, store_uri):
+    import mlflow
+    from mlflow import transformers as flavor
+
+    run = mlflow_run(finished_run, store_uri)
+    assert int(mlflow.register_model(f"runs:/{run.info.run_id}/model", "tiny").version) >= 1
+    loaded = flavor.load_model("models:/tiny/1")
+    assert type(loaded.model) is Qwen2ForCausalLM
+    assert same(loaded.model.state_dict(), weights(finished_run))
+    assert loaded("loc(c_1)=", max_new_tokens=3)[0]["generated_text"].startswith("loc(c_1)=")
 
 
 def test_metrics_stand_at_the_steps_they_belong_to(finished_run, store_uri):

@@ -42,10 +42,9 @@ def postgresql(tmp_path):
     control = [*as_user, str(BINARIES / "pg_ctl"), "-D", str(folder / "data"), "-w"]
     initdb = [*as_user, str(BINARIES / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "world"]
     options = f"-p {port} -k {folder} -h 127.0.0.1"
-    subprocess.run(initdb, check=True, capture_output=True, cwd="/")
-    subprocess.run(
-        [*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, cwd="/", stdout=subprocess.DEVNULL
-    )
+    quietly = {"check": True, "cwd": "/", "stdout": subprocess.DEVNULL}
+    subprocess.run(initdb, **quietly)
+    subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], **quietly)
     yield f"postgresql://world@127.0.0.1:{port}/postgres"
     subprocess.run([*control, "-m", "immediate", "stop"], **quietly)
     shutil.rmtree(folder)

@@ -159,7 +159,7 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
         if (folder / "results.json").is_file():
             print(f"finished already: {folder}", flush=True)
             return 0
-        command += ["--resume_from_checkpoint", "last"] if _goes_on(folder) else ["--overwrite"]
+        command += ["--resume_from_checkpoint", "last"] if last_checkpoint(folder) else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
     return _exit_code(command, variables or {})
 
@@ -181,18 +181,6 @@ def results_of(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / "results.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder} is no finished run (no readable results.json); give another") from error
-
-
-def _goes_on(folder: Path) -> bool:
-    """Whether an interrupted run has a checkpoint with steps left to do."""
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None:
-        return False
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        return state["global_step"] < state["max_steps"]
-    except (ValueError, KeyError, TypeError):
-        return True  # damaged: resuming says so, and what to do
 
 
 def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:

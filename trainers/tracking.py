@@ -114,13 +114,14 @@ class Tracker:
         """Log a text model so that MLflow can register it, and load it by `mlflow.transformers.load_model`."""
         if self.run_id is None:
             return
-        from mlflow import transformers as flavor  # pyright: ignore[reportPrivateImportUsage]
-
         logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)  # it looks for a card on a hub
+        parts = {"model": network, "tokenizer": tokenizer}
         versions = [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in ("torch", "transformers")]
-        flavor.log_model(
-            {"model": network, "tokenizer": tokenizer}, name="model", task="text-generation", pip_requirements=versions
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*Any type hint is inferred")  # of MLflow's own code, on import
+            from mlflow import transformers as flavor  # pyright: ignore[reportPrivateImportUsage]
+
+            flavor.log_model(parts, name="model", task="text-generation", pip_requirements=versions)
 
     def text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""
