@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,8 @@ def resolve(request: Request) -> Settings:
         check_ranges(options, getattr(options, "RANGES", {}))
     check_ranges(parsed[3], TRAINING_RANGES)
     _check_training(parsed[3])
+    if parsed[0].muon and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise UserError("--muon needs whole matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
     if parsed[0].min_learning_rate and not parsed[0].restart_epochs:
         raise UserError("--min_learning_rate belongs to --restart_epochs; give that too, or --lr_scheduler_kwargs")
     return Settings(request, *parsed)
@@ -223,6 +226,9 @@ def _check_training(training: "TrainingArguments") -> None:
         raise UserError("--learning_rate is 0; nothing would be learnt: it must be greater than 0")
     if training.max_steps == 0 or training.max_steps < -1:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1 and training.world_size == 1:
+        raise UserError(f"{started} processes were started, but there is no GPU for them; add --use_cpu, or start one")
 
 
 def _origin(name: str, request: Request) -> str:

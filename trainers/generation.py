@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from torch.distributed.tensor import DTensor
 
 from trainers.decoding import LeanDecoder
 from trainers.folded import is_supported
@@ -29,17 +30,20 @@ def generate_answers(
         ids_NT: right-padded rows that begin with the prompt; prompt_len_N: tokens of each prompt.
         batch_size: prompts decoded at a time by one process.
 
-    Under several processes each decodes every world-th row, and all of them return the complete array.
+    Under several processes each decodes every world-th row, and all of them return the complete array. Where FSDP
+    keeps a part of every weight in each process, all decode all rows: weights are whole only while all call them.
     """
-    state = PartialState()
-    mine = np.arange(len(ids_NT))[state.process_index :: state.num_processes]
+    state, is_sharded = PartialState(), isinstance(next(model.parameters()), DTensor)
+    mine = np.arange(len(ids_NT))
+    if not is_sharded:
+        mine = mine[state.process_index :: state.num_processes]
     pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
     decode = _lean(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
     answers = []
     for rows in _batches(mine, prompt_len_N, batch_size):
         ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))
         answers.append((rows, decode(ids_BP.to(model.device)).cpu().numpy()))
-    if state.num_processes > 1:
+    if state.num_processes > 1 and not is_sharded:
         answers = gather_object(answers)
     result_NA = np.full((len(ids_NT), max_new_tokens), pad_id, dtype=np.int64)
     for rows, tokens in answers:

@@ -28,7 +28,9 @@ def flags_of(argv: Sequence[str]) -> Layer:
     for token in argv:
         if token.startswith("--") and len(token) > 2:
             name, equals, value = token[2:].partition("=")
-            values = layer[name.replace("-", "_")] = [value] if equals else []
+            name = name.replace("-", "_")
+            layer.pop(name, None)  # a flag that is given again counts where it stands now
+            values = layer[name] = [value] if equals else []
         elif values is None:
             raise UserError(f"{token!r} stands alone; settings are given as --name value")
         else:
@@ -36,10 +38,11 @@ def flags_of(argv: Sequence[str]) -> Layer:
     empty = next((name for name, values in layer.items() if "" in values), None)
     if empty is not None:
         raise UserError(f"--{empty} has an empty value; give one or leave it out")
-    off = {
-        name.removeprefix("no_"): ["false"] for name, values in layer.items() if name.startswith("no_") and not values
-    }
-    return {name: values for name, values in layer.items() if not name.startswith("no_") or values} | off
+    given: Layer = {}
+    for name, values in layer.items():  # the last of --x and --no_x counts
+        is_off = name.startswith("no_") and not values
+        given[name.removeprefix("no_") if is_off else name] = ["false"] if is_off else values
+    return given
 
 
 def config_path(name: str) -> Path:

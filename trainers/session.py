@@ -113,6 +113,7 @@ def train(prepared: Prepared) -> Path:
     finally:
         if lock is not None:
             lock.release()
+    PartialState().destroy_process_group()  # else PyTorch complains, or aborts, when several processes end
     return folder
 
 

@@ -6,6 +6,7 @@ import tasks
 from trainers import arguments
 from trainers.arguments import resolve
 from trainers.errors import UserError
+from trainers.layers import flags_of
 
 
 def read(argv):
@@ -106,3 +107,9 @@ def test_evaluations_and_checkpoints_come_as_often_as_asked(config, flags, eval_
     settings = resolve(read([*file, "--use_cpu", *flags]))
     set_cadence(settings, n_rows=100)
     assert (settings.training.eval_steps, settings.training.save_steps) == (eval_steps, save_steps)
+
+
+def test_the_last_of_a_flag_and_its_opposite_counts():
+    assert flags_of(["--no_muon", "--muon"]) == {"muon": []}
+    assert flags_of(["--muon", "--no_muon"]) == {"muon": ["false"]}
+    assert flags_of(["--seed", "1", "--no_muon", "--seed=2"]) == {"muon": ["false"], "seed": ["2"]}
