@@ -11,7 +11,7 @@ READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench ui clean
+.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench ui clean-runs clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench: $(READY) ## speed beside stock Trainer, bare loops, generate and row-by-r
 
 ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui $(ARGS)
+
+clean-runs: $(READY) ## delete runs for good that were marked deleted in MLflow; lists them and asks first
+	$(BIN)/python -m trainers.clean_runs $(ARGS)
 
 clean: ## delete caches and the environment; outputs and tracked runs stay
 	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info

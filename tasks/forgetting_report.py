@@ -61,7 +61,7 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
     guards.write_text(folder / "table.md", markdown)
     guards.write_csv(folder / "table.csv", rows)
     figures.save(forgetting_figure(courses), folder / "forgetting.png")
-    with tracked_run(open_store("forgetting"), folder.name, None) as tracker:
+    with tracked_run(open_store("forgetting"), folder, None) as tracker:
         tracker.tags({"output_dir": folder, "base": base, "base_run_id": guards.read_marker(base).get("mlflow_run_id")})
         tracker.tags({f"run.{name}": guards.read_marker(run).get("mlflow_run_id") for name, run in runs.items()})
         tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "forgetting.json")

@@ -19,19 +19,20 @@ class PairTrainer(TextTrainer):
         limits=(1, 25_000),
         log=True,
     )
+    has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Assessment:
         """Generated against true distances; the baseline stands beside them."""
         true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
         error_km = absolute_errors_km(predicted_km, true_km)
         metrics = self.metric.compute(predictions=predicted_km, references=true_km)
-        baselines = self.data.metadata["baselines"][rows.split]
+        baselines = self.baselines(rows.split)
         title = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         return Assessment(
             metrics={
                 **metrics,
                 **_by_kind(rows, error_km),
-                **{f"baseline_{name}": value for name, value in baselines.items()},
+                **baselines,
             },
             samples=self.samples(rows, answers, error_km=error_km),
             values=error_km,

@@ -23,13 +23,13 @@ FAMILIES = {
     "random_walk": "--task random_walk --n_cities 60 --n_train 300 --n_val 20 --n_test 20 --longest_walk 4"
     " --radius_km 3000 --num_hidden_layers 1 --intermediate_size 16 --group_by_length --no_muon"
     " --per_device_train_batch_size 8 --max_steps 40",
-    "arc": "--task arc --max_side 10 --pairs_per_task 8 --n_val 14 --n_test 0 --unseen_source none"
+    "arc": "--task arc --max_side 10 --pairs_per_task 20 --n_val 14 --n_test 0 --unseen_source none"
     " --num_encoder_layers 1 --num_hidden_layers 1 --intermediate_size 16 --per_device_train_batch_size 8"
     " --max_steps 15 --resample_context --augment_dihedral --augment_colours",
-    "darkroom": "--task darkroom --n_streams 1 --n_steps 300 --num_hidden_layers 1 --intermediate_size 16"
+    "darkroom": "--task darkroom --n_streams 1 --history_steps 400 --num_hidden_layers 1 --intermediate_size 16"
     " --per_device_train_batch_size 8 --max_steps 20",
 }
-TIMED = ("_s", "runtime", "_per_second", "flos")  # what depends on the clock
+TIMED = ("_s", "runtime", "_per_second", "_time", "flos")  # what depends on the clock
 FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json"]
 
 

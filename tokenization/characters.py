@@ -70,8 +70,8 @@ def check_tokenizer(folder: Path) -> None:
         VocabularyError: it has other tokens, or cannot be read.
     """
     try:
-        found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise VocabularyError(
             f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it"
         ) from error

@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from trainers.options import REFUSED, STACK_DEFAULTS, TRAINING_RANGES, RunOption
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
+
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no record
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def read(argv: Sequence[str], find_task: Callable[[str], Task], task_only: bool 
     path = config_path(config_name[0]) if config_name else None
     config = read_yaml(path) if path else {}
     name = (given or config.get("task") or [""])[0]
-    if "task" in config and config["task"] != [name]:
-        raise UserError(f"--task is {name}, but {path} is a config for {config['task'][0]}; use one of the two")
+    if config.get("task") not in (None, [], [name]):
+        raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
     task = find_task(name)
     default_config = ROOT / "configs" / f"{name}.yaml"
     if path is None and default_config.is_file():
@@ -124,7 +128,8 @@ def resolve(request: Request) -> Settings:
             flags,
             lambda name: _origin(name, request),
         )
-    except (ValueError, TypeError, ImportError, OSError) as error:  # what TrainingArguments finds in its own fields
+    # what TrainingArguments finds in its own fields
+    except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
         raise UserError(f"transformers refuses these training settings: {error}") from error
     for options in parsed[:3]:
         check_ranges(options, getattr(options, "RANGES", {}))
@@ -199,12 +204,14 @@ def _training_names() -> list[str]:
 
 def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> None:
     names = [name for group in known.values() for name in group]
-    for name in layer:
+    for name, values in layer.items():
         if name in REFUSED and source != "stack":
             raise UserError(f"--{name} has no effect here: {REFUSED[name]}; remove it")
         if name not in names and name not in REFUSED:
             hint = suggest(name, names) or " `--help` lists every setting."
             raise UserError(f"unknown setting {name!r} ({source}).{hint}")
+        if _UNWRITABLE.search("".join(values)):
+            raise UserError(f"--{name} is {' '.join(values)!r} ({source}), with a character that no path can hold")
 
 
 def _check_json(flags: Layer) -> None:
@@ -222,6 +229,11 @@ def _check_json(flags: Layer) -> None:
 
 
 def _check_training(training: "TrainingArguments") -> None:
+    from accelerate.utils import DynamoBackend
+
+    backends = [backend.value.lower() for backend in DynamoBackend]
+    if training.torch_compile_backend not in (None, *backends):
+        raise UserError(f"--torch_compile_backend is {training.torch_compile_backend}; choose {', '.join(backends)}")
     if training.learning_rate == 0:
         raise UserError("--learning_rate is 0; nothing would be learnt: it must be greater than 0")
     if training.max_steps == 0 or training.max_steps < -1:

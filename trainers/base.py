@@ -60,6 +60,8 @@ class WorldTrainer(Trainer):
             eval_dataset={name: self.rows(name) for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
         )
+        if "test" in self.data.splits:
+            self.rows("test")  # what is wrong with it is said now, not when it is needed, at the end
         self.remove_callback(PrinterCallback)
         if hasattr(self.train_dataset, "set_epoch"):
             self.add_callback(_TellEpoch(self.train_dataset))

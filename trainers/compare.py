@@ -8,6 +8,7 @@ Runs come from MLflow's store, the newest first. Nothing is changed there; only 
 """
 
 import hashlib
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,8 @@ def _compare(argv: list[str]) -> None:
     guards.write_json(folder / _MARKER, {"query": given.query, "metric": measure.name, "limit": given.limit})
     guards.write_csv(folder / "compare.csv", rows)
     figures.save(figure_of(drawn, measure), folder / "compare.png")
-    print(f"{measure.name}\n{tables.aligned(rows)}\nwritten: {folder / 'compare.csv'}, compare.png")
+    shown = [{name: value for name, value in row.items() if name != "run id"} for row in rows]
+    print(f"{measure.name}\n{tables.aligned(shown)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
 def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: bool | None) -> Measure:
@@ -122,8 +124,8 @@ def course_of(run: "Run", measure: Measure) -> Course:
 
     if measure.name not in run.data.metrics:
         return Course(run, {})
-    points = MlflowClient().get_metric_history(run.info.run_id, measure.name)
-    newest = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
+    points = MlflowClient().get_metric_history(run.info.run_id, measure.name)  # in the order of their time
+    newest = {point.step: point.value for point in points}
     return Course(run, dict(sorted(newest.items())))
 
 
@@ -230,11 +232,12 @@ def _baselines(run: "Run", metric: str) -> dict[str, float]:
 
 
 def _folder(given: CompareOptions) -> Path:
-    from trainers.folders import folder_name, own_folder
+    from trainers.folders import own_folder
 
+    words = "_".join(re.findall(r"[a-z0-9]+", given.query.lower()))[:40] or "all"
     key = hashlib.sha256(repr((given.query, given.metric, given.limit)).encode()).hexdigest()[:8]
-    name = f"{folder_name(given.query)[:60]}-{key}" if given.query else f"all-{key}"
-    return own_folder(Path(given.output_dir or environment.resolved_prefix() / "compare" / name), _MARKER)
+    default = environment.resolved_prefix() / "compare" / f"{words}-{key}"
+    return own_folder(Path(given.output_dir or default), _MARKER)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.errors import UserError
+
 if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
@@ -81,6 +83,23 @@ class StoredDataset:
     path: Path
     splits: "Mapping[str, Dataset]"
     metadata: Mapping[str, Any]
+
+    def fact(self, *keys: str, **kinds: type) -> dict[str, Any]:
+        """The mapping below these keys of `metadata.json`, which must hold values of these kinds by name.
+
+        Raises:
+            UserError: it does not.
+        """
+        found: Any = self.metadata
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        for name, kind in kinds.items():
+            if not isinstance(found, Mapping) or type(found.get(name)) is not kind:
+                raise UserError(
+                    f"the metadata.json of the dataset {self.path} has no {' '.join(keys)} {name} ({kind.__name__});"
+                    " restore the file or build the dataset again"
+                )
+        return dict(found)
 
 
 @dataclass(frozen=True)

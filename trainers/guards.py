@@ -73,8 +73,10 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
     """Make the planned folder this run's own; return it with the lock that keeps other runs out.
 
     Raises:
-        UserError: another run is writing the folder.
+        UserError: another run is writing the folder, or it is no longer what was planned with.
     """
+    if plan.mode != "number" and _real(plan.folder) != plan.folder:
+        raise UserError(f"{plan.folder} has become a symbolic link since it was checked; start again")
     folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
@@ -82,6 +84,8 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"another run is writing {folder}; wait for it or choose another --output_dir") from None
+    if plan.mode == "create" and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--output_dir {folder} has come into use since it was checked; choose another one")
     if plan.mode == "overwrite":
         _replace(folder)
     folder.mkdir(exist_ok=True)

@@ -56,7 +56,17 @@ def config_path(name: str) -> Path:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice instead of keeping the last one."""
+    """SafeLoader that refuses a key written twice instead of keeping the last one, and aliases of whole lists.
+
+    A few lines of these can stand for more text than there is memory, or for themselves.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if is_alias and not isinstance(node, yaml.ScalarNode):
+            raise yaml.YAMLError("an alias (*name) stands for a list or a mapping; write that out")
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -72,14 +82,16 @@ def read_yaml(path: Path) -> Layer:
     Raises:
         UserError: it is not YAML, or not lines of the form `name: value`.
     """
+    text = path.read_bytes()
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise UserError(f"{path} {found}, expected lines of the form `name: value`")
-    return strings(content, str(path))
+        content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)
+        if isinstance(content, dict):
+            return strings(content, str(path))
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML has a kind of its own only for what is no YAML; a value that it cannot make raises what Python raises.
+        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())[:300]}") from error
+    found = "is empty" if content is None else f"holds a {type(content).__name__}"
+    raise UserError(f"{path} {found}, expected lines of the form `name: value`")
 
 
 def strings(content: Mapping[Any, Any], source: str) -> Layer:
@@ -89,7 +101,10 @@ def strings(content: Mapping[Any, Any], source: str) -> Layer:
         if value is None:
             raise UserError(f"{source}: {name!r} has no value; give one or delete the line")
         items = value if isinstance(value, list) else [value]
-        layer[str(name)] = [json.dumps(item) if isinstance(item, dict) else str(item) for item in items]
+        typed = [json.dumps(item) if isinstance(item, dict) else str(item) for item in items]
+        if len(typed) > 1 and any(text.startswith("--") for text in typed):
+            raise UserError(f"{source}: {name!r} holds something like a flag among its values: {' '.join(typed)}")
+        layer[str(name)] = typed
     return layer
 
 

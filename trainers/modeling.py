@@ -160,7 +160,7 @@ def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
         raise UserError(
             f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
             " one of its checkpoints"

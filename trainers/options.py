@@ -76,9 +76,9 @@ STACK_DEFAULTS: Mapping[str, Any] = {
 """Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
 
 TRAINING_RANGES: Mapping[str, Range] = {
-    "per_device_train_batch_size": (1, None),
-    "per_device_eval_batch_size": (1, None),
-    "gradient_accumulation_steps": (1, None),
+    "per_device_train_batch_size": (1, 2**31),
+    "per_device_eval_batch_size": (1, 2**31),
+    "gradient_accumulation_steps": (1, 2**31),
     "num_train_epochs": (1e-9, None),
     "learning_rate": (0, None),
     "weight_decay": (0, None),

@@ -87,7 +87,7 @@ def write_results(
 ) -> None:
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
-    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second"))}
+    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second", "_time"))}
     guards.write_json(
         folder / "results.json",
         {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},

@@ -209,8 +209,8 @@ def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
 
 def _is_done(state: TrainerState, max_steps: int) -> bool:
     """Whether a run had all its steps, or was stopped early."""
-    control: Any = state.stateful_callbacks.get("TrainerControl", {})
-    stopped = control.get("attributes", {}).get("should_training_stop", False)
+    callbacks: Any = state.stateful_callbacks
+    stopped = callbacks.get("TrainerControl", {}).get("attributes", {}).get("should_training_stop", False)
     return stopped or state.global_step >= (max_steps if max_steps > 0 else state.max_steps)
 
 

@@ -124,7 +124,9 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         found = metadata["task"]
         splits = {name: (facts["rows"], facts["sha256"]) for name, facts in metadata["splits"].items()}
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(metadata["options"], dict):
+            raise TypeError("its options are no mapping")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or"
             f" delete it and build it again with `make dataset TASK={task_name}`"

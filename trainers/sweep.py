@@ -70,12 +70,13 @@ def _sweep(argv: list[str]) -> None:
 def _run(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
     """Train the children below one record, which is continued when the sweep is."""
     from trainers import guards
-    from trainers.sweep_children import open_study, ranked, train_grid, train_search
+    from trainers.sweep_children import open_study, ranked, storage_errors, train_grid, train_search
     from trainers.tracking import open_store, tracked_run
 
-    study = open_study(sweep, storage) if sweep.space else None
     experiment_id = open_store(sweep.task.name)
     state = _state(folder)
+    guards.write_json(folder / _MARKER, state)  # before anything else is there
+    study = open_study(sweep, storage) if sweep.space else None
     with tracked_run(experiment_id, folder, state["mlflow_run_id"]) as tracker:
         guards.write_json(folder / _MARKER, {**state, "mlflow_run_id": tracker.run_id})
         tracker.tags({"task": sweep.task.name, "sweep": "search" if sweep.space else "grid"})
@@ -83,7 +84,8 @@ def _run(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
         if study is None:
             children = train_grid(sweep, folder, str(tracker.run_id))
         else:
-            children = train_search(sweep, study, folder, state["worker"], str(tracker.run_id))
+            with storage_errors(storage):
+                children = train_search(sweep, study, folder, state["worker"], str(tracker.run_id))
         _report(sweep, ranked(children, sweep.task.greater_is_better), folder, tracker)
 
 

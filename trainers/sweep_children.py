@@ -1,6 +1,8 @@
 """The runs of a sweep: each in a process of its own; what became of them."""
 
+import contextlib
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _WORKER, _STATE = "worker", "state"  # noted at a trial
 _PLAN = "plan"  # noted at a study
 _SEED = 307
+_TRIES, _WAIT_S = 5, 0.5
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,49 @@ def open_study(sweep: Sweep, storage: str) -> "Study":
         UserError: the database cannot be used, or has another search of this name.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = "maximize" if sweep.task.greater_is_better else "minimize"
-    try:
+    with storage_errors(storage):
+        _make_tables(storage)
         study = optuna.create_study(storage=storage, study_name=sweep.name, direction=direction, load_if_exists=True)
-        if study.user_attrs.setdefault(_PLAN, sweep.digest) == sweep.digest:
+        if study.user_attrs.get(_PLAN, sweep.digest) == sweep.digest:
             study.set_user_attr(_PLAN, sweep.digest)
             return study
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
-        raise UserError(f"--storage {_shown(storage)} cannot be used ({str(error)[:200]}); correct it") from error
     raise UserError(
         f"--storage {_shown(storage)} has another search called {sweep.name} (of a search, only n_trials may change);"
         " rename the YAML file, or give another --storage and --output_dir"
     )
+
+
+@contextlib.contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Say in a sentence what is wrong with the database, at the start or later."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError, ImportError) as error:
+        raise UserError(
+            f"--storage {_shown(storage)} cannot be used ({str(error)[:200]}); correct it, then start again: finished"
+            " runs are used again"
+        ) from error
+
+
+def _make_tables(storage: str) -> None:
+    """Make Optuna's tables in a new database; of several machines that start at once, one does and the others wait."""
+    import optuna
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for _ in range(_TRIES):
+        try:
+            optuna.storages.RDBStorage(storage)
+            return
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+        time.sleep(_WAIT_S)
 
 
 def split_of(folder: Path, sweep: Sweep) -> str:

@@ -1,7 +1,7 @@
 """The base of every prompt/answer task: loss on the answer only, evaluation by generating the answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -74,6 +74,21 @@ class TextRows(Dataset):
 
 class TextTrainer(WorldTrainer):
     """Trains on prompt/answer rows. A task adds `score`."""
+
+    has_baselines: ClassVar[bool] = False
+    """Whether the dataset's metadata must hold what a trivial answer scores on every split but train."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for split in self.data.splits:
+            if self.has_baselines and split != "train":
+                self.baselines(split)  # what is missing is said now, not after the training
+
+    def baselines(self, split: str) -> dict[str, float]:
+        """What the trivial answer scores on a split, by `baseline_<metric>`."""
+        found = self.data.fact("baselines", split, **{self.task.primary_metric: float})
+        found = self.data.fact("baselines", split, **dict.fromkeys(found, float))
+        return {f"baseline_{name}": value for name, value in found.items()}
 
     def rows(self, split: str) -> TextRows:
         """The split as token ids."""

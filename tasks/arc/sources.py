@@ -113,6 +113,7 @@ def _from_folder(source: str) -> list[ArcTask]:
 
 def _from_file(path: Path) -> ArcTask:
     try:
+        path.name.encode()  # it becomes the task's name, a text in the dataset
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = [[(pair["input"], pair["output"]) for pair in content[part]] for part in ("train", "test")]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -41,7 +41,9 @@ class ArcTrainer(WorldTrainer):
     def rows(self, split: str) -> EpisodeRows:
         """The split as episodes."""
         config = cast(ArcConfig, self.network_config)
-        return EpisodeRows(split, self.data.splits[split], config, dict(self.data.metadata["options"]))
+        varied = dict.fromkeys(("resample_context", "augment_dihedral", "augment_colours"), bool)
+        options = self.data.fact("options", max_side=int, dataset_seed=int, **varied)
+        return EpisodeRows(split, self.data.splits[split], config, options)
 
     def make_processor(self, model: PreTrainedModel) -> None:
         """Grids need no tokenizer."""

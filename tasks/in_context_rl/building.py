@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
 from tasks.in_context_rl.options import HistoryModelOptions
+from tasks.in_context_rl.rows import room_of
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 
@@ -28,7 +29,7 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         )
     weights = options.depth_weights
     weights = _DEPTH_WEIGHTS[options.architecture] if weights is None else weights
-    sizes = {**asdict(options), "depth_weights": weights, "size": int(data.metadata["room"]["size"])}
+    sizes = {**asdict(options), "depth_weights": weights, "size": room_of(data).size}
     config = HistoryConfig(**sizes)
     try:
         depth_D, _ = config.depths()

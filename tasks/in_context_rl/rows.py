@@ -18,6 +18,7 @@ from trainers.errors import UserError
 from trainers.sampling import drawn
 
 Batch = dict[str, torch.Tensor]
+LARGEST_SIDE = 15
 
 
 class HistoryRows(Dataset):
@@ -171,5 +172,19 @@ def _check_tasks(split: str, table: datasets.Dataset, room: Room) -> None:
 
 def rows_of(data: StoredDataset, split: str, config: HistoryConfig) -> HistoryRows:
     """A split of a stored dataset."""
-    room, options = Room(**data.metadata["room"]), dict(data.metadata["options"])
-    return HistoryRows(split, data.splits[split], room, config, options)
+    options = data.fact("options", dataset_seed=int, eval_episodes=int, eval_rollouts=int)
+    return HistoryRows(split, data.splits[split], room_of(data), config, options)
+
+
+def room_of(data: StoredDataset) -> Room:
+    """The rules of a stored dataset.
+
+    Raises:
+        UserError: its metadata has none, or impossible ones.
+    """
+    kinds = {"size": int, "start": int, "horizon": int, "n_goals": int, "once": bool}
+    found = data.fact("room", **kinds)
+    room = Room(**{name: found[name] for name in kinds})
+    if not (1 <= room.size <= LARGEST_SIDE and 0 <= room.start < room.n_cells and min(room.horizon, room.n_goals) > 0):
+        raise UserError(f"the metadata.json of the dataset {data.path} has an impossible room; build the dataset again")
+    return room

@@ -19,6 +19,7 @@ class LocationTrainer(TextTrainer):
         limits=(1, 25_000),
         log=True,
     )
+    has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Assessment:
         """Distances between generated and expected places; the baseline stands beside them."""
@@ -26,9 +27,9 @@ class LocationTrainer(TextTrainer):
         expected_deg = _places_deg(rows.table["answer"])
         dist_km = errors_km(predicted_deg, expected_deg)
         metrics = self.metric.compute(predictions=predicted_deg, references=expected_deg)
-        baselines = self.data.metadata["baselines"][rows.split]
+        baselines = self.baselines(rows.split)
         return Assessment(
-            metrics={**metrics, **{f"baseline_{name}": value for name, value in baselines.items()}},
+            metrics={**metrics, **baselines},
             samples=self.samples(rows, answers, km=dist_km),
             values=dist_km,
             figures={

@@ -1,11 +1,13 @@
 """The Trainer of `random_walk`: generated walks are read strictly, judged step by step and drawn on a map."""
 
 import re
+from typing import Any
 
 import numpy as np
 
 from geo.cities import Cities, load_cities
 from geo.walk_map import walk_map
+from tasks.geography import as_user_error
 from tasks.random_walk.metric import step_legality
 from trainers.contract import Assessment, SummarySpec
 from trainers.text import TextRows, TextTrainer
@@ -26,6 +28,11 @@ class RandomWalkTrainer(TextTrainer):
         limits=(0, 1.05),
         log=False,
     )
+    has_baselines = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cities = as_user_error(lambda: load_cities(self.data.path / "cities.csv", min_population=0))
 
     def score(self, rows: TextRows, answers: list[str]) -> Assessment:
         """Legality of every step; the baseline stands beside it."""
@@ -37,22 +44,15 @@ class RandomWalkTrainer(TextTrainer):
         legal = step_legality(walks, **table, radius_km=radius_km)
         metrics = self.metric.compute(predictions=walks, references=true_walks, **table, radius_km=radius_km)
         share = np.array([_share(walk, found) for walk, found in zip(walks, legal, strict=True)])
-        baselines = self.data.metadata["baselines"][rows.split]
+        baselines = self.baselines(rows.split)
         title = f"random_walk, {rows.split}, step {self.state.global_step:,}"
         places_deg = [_places(cities, walk) for walk in walks[:DRAWN]]
         return Assessment(
-            metrics={**metrics, **{f"baseline_{name}": value for name, value in baselines.items()}},
+            metrics={**metrics, **baselines},
             samples=self.samples(rows, answers, legal=share),
             values=share,
             figures={"walks.png": lambda: walk_map(places_deg, legal[:DRAWN], title)},
         )
-
-    @property
-    def cities(self) -> Cities:
-        """The dataset's table of cities."""
-        if not hasattr(self, "_cities"):
-            self._cities = load_cities(self.data.path / "cities.csv", min_population=0)
-        return self._cities
 
 
 def parse_walk(prompt: str, answer: str) -> list[int]:

@@ -191,7 +191,8 @@ def test_the_best_point_is_the_earliest_of_equal_ones_and_no_number_is_never_bes
 
 def test_a_step_that_was_logged_twice_counts_once(record):
     run = record("a", [(4, 3.0), (2, 5.0), (0, 9.0)])
-    record.client.log_metric(run.info.run_id, METRIC, 1.0, timestamp=2**41, step=2)
+    record.client.log_metric(run.info.run_id, METRIC, 1.0, timestamp=2**41, step=2)  # newer
+    record.client.log_metric(run.info.run_id, METRIC, 7.0, timestamp=1, step=4)  # older
     course = course_of(record.client.get_run(run.info.run_id), Measure(METRIC, False, None))
     assert list(course.values.items()) == [(0, 9.0), (2, 1.0), (4, 3.0)]
 

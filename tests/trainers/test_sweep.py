@@ -1,0 +1,484 @@
+"""Sweeps: what is written down, which runs are trained or used again, failures, interruptions, table and record."""
+
+import csv
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from trainers import studies, sweep
+from trainers.environment import ROOT
+from trainers.errors import UserError
+from trainers.folders import folder_name, held
+from trainers.sweep_children import open_study, split_of
+from trainers.sweep_plan import read_sweep
+from trainers.tracking import PARENT_VARIABLE
+
+GRID = """
+config: location
+flags: {n_cities: 40, lr_scheduler_kwargs: {num_decay_steps: 1}}
+grid:
+  learning_rate: [1e-3, 0.01, 1]
+  hidden_size: [16, 32]
+"""
+SEARCH = """
+task: location
+search:
+  learning_rate: {low: 1e-4, high: 1e-1, log: true}
+  hidden_size: {choices: [16, 32]}
+  seed: {low: 1, high: 9}
+n_trials: 5
+"""
+
+
+class Launcher:
+    """In the place of `subprocess`: leaves what a run leaves; its error is 100 times the learning rate.
+
+    `codes` and `stops` say with which exit code, or by which exception, the n-th start ends.
+    """
+
+    TimeoutExpired = subprocess.TimeoutExpired
+
+    def __init__(self, codes=None, stops=None, values=None):
+        self.codes, self.stops, self.values = codes or {}, stops or {}, values or {}
+        self.commands, self.parents = [], []
+
+    def Popen(self, command, env, **kwargs):
+        number = len(self.commands)
+        self.commands.append(command)
+        self.parents.append(env[PARENT_VARIABLE])
+        flags = dict(token[2:].split("=", 1) for token in command if token.startswith("--") and "=" in token)
+        folder = Path(flags["output_dir"])
+        folder.mkdir(parents=True, exist_ok=True)
+        if "--resume_from_checkpoint" not in command:
+            command = [token for token in command if token != "--overwrite"]
+            (folder / "run.json").write_text(json.dumps({"task": "location", "command": shlex.join(command[1:])}))
+        if number in self.stops:
+            return SimpleNamespace(wait=self.stopped(self.stops[number]), terminate=lambda: None)
+        value = self.values.get(number, 100 * float(flags["learning_rate"]))
+        results = {"final_test_loss": 0, "final_test_haversine_km_mean": -1, "final_memorisation_loss": 0}
+        results |= {"final_memorisation_baseline_haversine_km_mean": 0, "final_memorisation_haversine_km_mean": value}
+        if number not in self.codes:
+            (folder / "results.json").write_text(json.dumps(results))
+        return SimpleNamespace(wait=lambda: self.codes.get(number, 0))
+
+    @staticmethod
+    def stopped(stop):
+        def wait(limit_s=None):
+            if limit_s is None:
+                raise stop
+
+        return wait
+
+    def flags(self, name):
+        return [token.partition("=")[2] for command in self.commands for token in command if f"--{name}=" in token]
+
+
+@pytest.fixture
+def swept(prefix, tmp_path, monkeypatch):
+    """Run a sweep with some launcher."""
+
+    def run(text, launcher, *argv, code=0):
+        monkeypatch.setattr(studies, "subprocess", launcher)
+        path = tmp_path / "mine.yaml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        assert sweep.main(["--study", str(path), *argv]) == code
+        return prefix / "sweeps" / "mine"
+
+    return run
+
+
+def table(folder):
+    with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def record(folder):
+    return MlflowClient().get_run(json.loads((folder / "sweep.json").read_text())["mlflow_run_id"])
+
+
+# --- a grid
+
+
+def test_a_grid_is_every_combination_as_an_ordinary_run(swept, capsys):
+    launcher = Launcher()
+    folder = swept(GRID, launcher)
+    assert launcher.flags("learning_rate") == ["1e-3", "1e-3", "0.01", "0.01", "1", "1"]
+    assert launcher.flags("hidden_size") == ["16", "32"] * 3
+    first = launcher.commands[0]
+    assert first[1] == str(ROOT / "trainers" / "run.py") and first[2:5] == [
+        "--config=location",
+        "--n_cities=40",
+        '--lr_scheduler_kwargs={"num_decay_steps": 1}',
+    ]
+    assert Path(launcher.flags("output_dir")[0]) == folder / "learning_rate=1e-3,hidden_size=16"
+    rows = table(folder)
+    assert [float(row["haversine_km_mean"]) for row in rows] == [0.1, 0.1, 1, 1, 100, 100]  # the best first
+    assert rows[0]["run"] == "learning_rate=1e-3,hidden_size=16" and {row["state"] for row in rows} == {"finished"}
+    assert "best: --learning_rate=1e-3 --hidden_size=16" in capsys.readouterr().out
+
+
+def test_the_record_is_the_childrens_parent_and_holds_the_best(swept, store_uri):
+    launcher = Launcher()
+    folder = swept(GRID, launcher)
+    run = record(folder)
+    assert launcher.parents == [run.info.run_id] * 6 and run.info.status == "FINISHED"
+    assert MlflowClient().get_experiment(run.info.experiment_id).name == "location"
+    assert run.data.params == {"best.learning_rate": "1e-3", "best.hidden_size": "16"}
+    assert run.data.metrics == {"best/haversine_km_mean": pytest.approx(0.1)}
+    assert run.data.tags["best_run"] == "learning_rate=1e-3,hidden_size=16" and run.data.tags["task"] == "location"
+    assert {item.path for item in MlflowClient().list_artifacts(run.info.run_id)} == {"config", "sweep.json"}
+
+
+def test_what_is_finished_is_not_trained_again(swept, capsys):
+    folder = swept(GRID, Launcher())
+    before, run_id = (folder / "sweep.csv").read_bytes(), record(folder).info.run_id
+    again = Launcher()
+    assert swept(GRID, again) == folder and again.commands == []
+    assert (folder / "sweep.csv").read_bytes() == before and record(folder).info.run_id == run_id
+    more = Launcher()
+    swept(GRID.replace("[16, 32]", "[16, 32, 64]"), more)
+    assert more.flags("hidden_size") == ["64"] * 3 and len(table(folder)) == 9
+
+
+def test_a_failed_run_is_listed_and_trained_again_by_the_next_call(swept, capsys):
+    folder = swept(GRID, Launcher(codes={1: 7}, values={0: math.nan}), code=2)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "2 of 6 runs failed" in error
+    rows = table(folder)
+    assert [row["state"] for row in rows[:4]] == ["finished"] * 4
+    assert {row["state"] for row in rows[4:]} == {"failed (exit code 7)", "failed (haversine_km_mean is nan)"}
+    assert record(folder).info.status == "FAILED" and record(folder).data.params["best.learning_rate"] == "0.01"
+    launcher = Launcher()
+    (folder / "learning_rate=1e-3,hidden_size=16" / "results.json").unlink()
+    swept(GRID, launcher)
+    assert len(launcher.commands) == 2 and launcher.commands[0][-1] == "--overwrite"
+    assert record(folder).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("stop, code", [(KeyboardInterrupt(), 130), (SystemExit(143), None)])
+def test_an_interrupted_grid_goes_on_where_it_was(swept, capsys, stop, code):
+    if code is None:
+        with pytest.raises(SystemExit):
+            swept(GRID, Launcher(stops={2: stop}))
+        folder = Path(os.environ["EXP_DIR_PREFIX"]) / "sweeps" / "mine"
+    else:
+        folder = swept(GRID, Launcher(stops={2: stop}), code=code)
+        assert "the same command goes on" in capsys.readouterr().err
+    run_id = record(folder).info.run_id
+    assert record(folder).info.status == "KILLED"
+    launcher = Launcher()
+    swept(GRID, launcher)
+    assert launcher.flags("learning_rate") == ["0.01", "0.01", "1", "1"] and launcher.parents == [run_id] * 4
+    assert record(folder).info.status == "FINISHED"
+
+
+def test_a_record_that_was_deleted_is_replaced(swept):
+    folder = swept(GRID, Launcher())
+    gone = record(folder).info.run_id
+    MlflowClient().delete_run(gone)
+    swept(GRID, Launcher())
+    assert record(folder).info.run_id != gone and record(folder).info.status == "FINISHED"
+
+
+def test_two_processes_do_not_work_in_one_folder(swept, prefix, capsys):
+    with held(prefix / "sweeps" / "mine"):
+        swept(GRID, Launcher(), code=2)
+    assert "another process is writing" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_is_writing_is_waited_for(swept, prefix, capsys):
+    """A sweep was killed, and its run goes on alone."""
+    swept(GRID, Launcher(stops={1: KeyboardInterrupt()}), code=130)
+    (prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=16" / "results.json").unlink()
+    launcher = Launcher()
+    with held(prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=32"):
+        swept(GRID, launcher, code=2)
+    assert len(launcher.commands) == 1 and "another process is writing the run" in capsys.readouterr().err
+
+
+# --- a search
+
+
+def test_a_search_draws_within_its_space(swept, capsys):
+    launcher = Launcher()
+    folder = swept(SEARCH, launcher)
+    rates = list(map(float, launcher.flags("learning_rate")))
+    assert len(set(rates)) == 5 and all(1e-4 <= rate <= 1e-1 for rate in rates)
+    assert set(launcher.flags("hidden_size")) <= {"16", "32"} and set(launcher.flags("seed")) <= set("123456789")
+    assert [Path(path).name for path in launcher.flags("output_dir")] == [f"trial-00{n}" for n in range(5)]
+    rows = table(folder)
+    assert [float(row["learning_rate"]) for row in rows] == sorted(rates)
+    assert f"best: --learning_rate={min(rates)!r}" in capsys.readouterr().out
+    assert record(folder).data.params["best.learning_rate"] == repr(min(rates))
+    assert record(folder).data.tags["sweep"] == "search"
+
+
+def test_a_finished_search_goes_on_only_for_more_trials(swept):
+    folder = swept(SEARCH, Launcher())
+    first = table(folder)
+    again = Launcher()
+    swept(SEARCH, again)
+    assert again.commands == [] and table(folder) == first
+    more = Launcher()
+    swept(SEARCH.replace("n_trials: 5", "n_trials: 7"), more)
+    assert len(more.commands) == 2 and len(table(folder)) == 7
+
+
+def test_an_interrupted_search_draws_what_an_uninterrupted_one_does(swept, prefix):
+    many = SEARCH.replace("n_trials: 5", "n_trials: 14")  # beyond the random ones at its start
+    whole = Launcher()
+    swept(many, whole, "--output_dir", str(prefix / "whole"))
+    first, rest = Launcher(stops={12: KeyboardInterrupt()}), Launcher()
+    folder = swept(many, first, code=130)
+    swept(many, rest)
+    assert Path(rest.flags("output_dir")[0]).name == "trial-012"  # the interrupted one, with the same flags
+    for name in ("learning_rate", "hidden_size", "seed"):
+        assert first.flags(name)[:12] + rest.flags(name) == whole.flags(name)
+    assert table(folder) == table(prefix / "whole")
+
+
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(swept, capsys):
+    folder = swept(SEARCH, Launcher(codes={1: 7}, values={3: math.inf}))
+    rows = table(folder)
+    assert [row["state"] for row in rows[:3]] == ["finished"] * 3
+    assert {(row["run"], row["state"]) for row in rows[3:]} == {
+        ("trial-001", "failed (exit code 7)"),
+        ("trial-003", "failed (haversine_km_mean is inf)"),
+    }
+    swept(SEARCH, again := Launcher())
+    assert again.commands == []
+
+
+def test_a_search_in_which_all_fails_ends_with_a_sentence(swept, capsys):
+    swept(SEARCH, Launcher(codes=dict.fromkeys(range(5), 2)), code=2)
+    assert "5 of 5 runs failed" in capsys.readouterr().err
+
+
+def test_two_workers_share_one_search(swept, prefix, tmp_path):
+    storage = ["--storage", f"sqlite:///{tmp_path / 'shared.db'}"]
+    one, other = Launcher(stops={3: KeyboardInterrupt()}), Launcher()
+    folder = swept(SEARCH, one, *storage, code=130)
+    swept(SEARCH, other, *storage, "--output_dir", str(prefix / "other"))
+    assert [Path(path).name for path in other.flags("output_dir")] == ["trial-004"]  # not the interrupted one's
+    assert [row["state"] for row in table(prefix / "other")] == ["finished"] * 4 + ["not ended"]
+    last = Launcher()
+    swept(SEARCH, last, *storage)
+    assert [Path(path).name for path in last.flags("output_dir")] == ["trial-003"]
+    assert len(table(folder)) == 5 and {row["state"] for row in table(folder)} == {"finished"}
+
+
+def test_workers_may_start_at_once_with_a_new_database(tmp_path):
+    """Optuna alone fails when two make its tables at the same time."""
+    (tmp_path / "mine.yaml").write_text(SEARCH)
+    plan = read_sweep(tmp_path / "mine.yaml")
+    for attempt in range(3):
+        ready = threading.Barrier(4)
+
+        def opened(storage, ready=ready):
+            ready.wait()
+            return open_study(plan, storage).study_name
+
+        with ThreadPoolExecutor(4) as pool:
+            names = list(pool.map(opened, [f"sqlite:///{tmp_path / f'{attempt}.db'}"] * 4))
+        assert names == ["mine"] * 4
+
+
+def test_a_database_that_goes_away_is_said_in_one_line(swept, tmp_path, capsys):
+    path = tmp_path / "gone.db"
+
+    class Losing(Launcher):
+        def Popen(self, command, env, **kwargs):
+            path.write_bytes(b"no database any more")
+            return super().Popen(command, env, **kwargs)
+
+    swept(SEARCH, Losing(), "--storage", f"sqlite:///{path}", code=2)
+    error = capsys.readouterr().err
+    assert "cannot be used" in error and error.count("\n") == 1
+
+
+def test_another_search_of_the_same_name_is_refused(swept, capsys):
+    swept(SEARCH, Launcher())
+    swept(SEARCH.replace("1e-4", "1e-3"), Launcher(), code=2)
+    assert "has another search called mine (of a search, only n_trials may change)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "storage, fragment",
+    [
+        ("nonsense", "--storage 'nonsense' cannot be used"),
+        ("sqlite:////nowhere/at/all.db", "cannot be used"),
+        ("postgresql://me:secret@127.0.0.1:9/optuna", "postgresql://me:***@127.0.0.1:9/optuna cannot be used"),
+        ("mystery://x/y", "cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_said_without_its_password(swept, capsys, storage, fragment):
+    launcher = Launcher()
+    swept(SEARCH, launcher, "--storage", storage, code=2)
+    error = capsys.readouterr().err
+    assert fragment in error and error.count("\n") == 1 and "secret" not in error and launcher.commands == []
+
+
+# --- what is written down
+
+
+@pytest.mark.parametrize(
+    "text, fragment",
+    [
+        ("", "is no study"),
+        ("- a\n", "is no study"),
+        ("grid: [1\n", "is no study"),
+        ("config: Zürich}\n".encode("latin-1"), "is no study"),
+        ("config: location\n", "is no sweep"),
+        (GRID + SEARCH.replace("task: location", ""), "is no sweep"),
+        (GRID.replace("config: location", ""), "is no sweep"),
+        (GRID + "task: location\n", "is no sweep"),
+        (GRID.replace("config: location", "config: locatoin"), "there is no config 'locatoin'"),
+        (SEARCH.replace("task: location", "task: locatoin"), "Did you mean location"),
+        (GRID.replace("grid:", "grids:"), "unknown key 'grids'. Did you mean grid"),
+        (GRID + "n_trials: 3\n", "`n_trials` belongs to `search`"),
+        (SEARCH.replace("n_trials: 5", ""), "`n_trials` belongs to `search`"),
+        (SEARCH.replace("n_trials: 5", "n_trials: 0"), "n_trials is 0"),
+        (SEARCH.replace("n_trials: 5", "n_trials: many"), "n_trials is 'many'"),
+        (GRID.replace("hidden_size", "hiden_size"), "unknown setting 'hiden_size'"),
+        (GRID.replace("n_cities: 40", "cities: 40"), "unknown setting 'cities'"),
+        (SEARCH.replace("hidden_size", "hiden_size"), "unknown setting 'hiden_size'"),
+        (GRID.replace("n_cities: 40", "hidden_size: 40"), "hidden_size is among the common flags and swept too"),
+        (GRID.replace("n_cities: 40", "output_dir: x"), "output_dir cannot be among the flags"),
+        (GRID.replace("hidden_size:", "overwrite:"), "overwrite cannot be among the flags"),
+        (GRID.replace("[16, 32]", "16"), "expected a list of values, each once"),
+        (GRID.replace("[16, 32]", "[]"), "expected a list of values, each once"),
+        (GRID.replace("[16, 32]", "[16, 16]"), "expected a list of values, each once"),
+        (GRID.replace("[16, 32]", "[16, null]"), "expected a list of values, each once"),
+        (GRID.partition("grid:")[0] + "grid: {}\n", "`grid` is {}, expected flags by name"),
+        (GRID.replace("flags: {n_cities: 40", "flags: [{n_cities: 40").replace("1}}", "1}}]"), "`flags` is"),
+        (SEARCH.replace("{low: 1, high: 9}", "5"), "seed is 5 in `search`"),
+        (SEARCH.replace("{low: 1, high: 9}", "{low: 1}"), "(it has low)"),
+        (SEARCH.replace("{low: 1, high: 9}", "{low: 9, high: 1}"), "seed is"),
+        (SEARCH.replace("{low: 1, high: 9}", "{low: 1, high: ten}"), "could not convert"),
+        (SEARCH.replace("{low: 1, high: 9}", "{low: 1, high: .inf}"), "no finite number"),
+        (SEARCH.replace("{low: 1, high: 9}", "{low: 1, high: 9, lgo: true}"), "lgo"),
+        (SEARCH.replace("{low: 1e-4, high", "{low: 0, high"), "learning_rate is"),
+        (SEARCH.replace("log: true", "log: 3"), "log is 3"),
+        (SEARCH.replace("log: true", "log: true, step: 1e-3"), "learning_rate is"),
+        (SEARCH.replace("[16, 32]", "[]"), "hidden_size is"),
+        (SEARCH.replace("[16, 32]", "[[16], 32]"), "choices are a list of texts and numbers"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_in_one_line_before_anything_is_trained(swept, prefix, capsys, text, fragment):
+    swept(text, None, code=2)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
+    assert not (prefix / "sweeps").exists()
+
+
+@pytest.mark.parametrize(
+    "argv, fragment",
+    [
+        (["--study", "nowhere"], "there is no study 'nowhere'"),
+        (["--stdy", "x"], "Did you mean study"),
+        (["--storage", "sqlite:///x.db"], "is a grid; leave it out"),
+        (["--output_dir", "/tmp"], "outside EXP_DIR_PREFIX"),
+    ],
+)
+def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, monkeypatch, capsys):
+    monkeypatch.setattr(studies, "subprocess", None)
+    assert sweep.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
+
+
+def test_a_folder_of_something_else_is_left_alone(swept, prefix, capsys):
+    (prefix / "precious").mkdir()
+    (prefix / "precious" / "file").touch()
+    swept(GRID, None, "--output_dir", str(prefix / "precious"), code=2)
+    assert "is in use for something else" in capsys.readouterr().err
+    assert [path.name for path in (prefix / "precious").iterdir()] == ["file"]
+
+
+def test_whole_numbers_stay_whole_and_texts_are_numbers(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(SEARCH)
+    space = read_sweep(path).space
+    assert {name: type(found).__name__ for name, found in space.items()} == {
+        "learning_rate": "FloatDistribution",
+        "hidden_size": "CategoricalDistribution",
+        "seed": "IntDistribution",
+    }
+    assert space["learning_rate"].low == 1e-4
+
+
+@pytest.mark.parametrize("name", ["location_sweep", "location_search"])
+def test_the_shipped_sweeps_can_be_read_and_say_what_they_take(name):
+    path = ROOT / "configs" / "studies" / f"{name}.yaml"
+    found = read_sweep(path)
+    assert found.task.name == "location" and (len(found.grid) == 6 or found.n_trials > 1)
+    header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert all(word in header for word in (f"trainers.sweep --study {name}", "Hardware:", "Time:", "Result:"))
+
+
+def test_names_of_folders_are_kept_apart():
+    texts = ["a=1", "a/b", "a_b", "..", ".", "", "x" * 300, "x" * 301, "é", "a b", "-"]
+    names = [folder_name(text) for text in texts]
+    assert len(set(names)) == len(texts) and names[0] == "a=1"
+    assert all(Path(name).name == name and len(name.encode()) < 120 and not name.startswith(".") for name in names)
+
+
+def test_without_an_evaluated_split_there_is_nothing_to_compare(tmp_path):
+    (tmp_path / "results.json").write_text('{"final_test_loss": 1, "final_test_haversine_km_mean": 2}')
+    path = tmp_path / "x.yaml"
+    path.write_text(SEARCH)
+    with pytest.raises(UserError, match="no evaluated split but test"):
+        split_of(tmp_path, read_sweep(path))
+
+
+# --- real runs
+
+
+@pytest.mark.slow
+def test_a_real_sweep_is_interrupted_by_ctrl_c_and_goes_on(prefix, tmp_path, store_uri):
+    flags = {"n_cities": 40, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "use_cpu": True}
+    flags |= {"num_attention_heads": 2, "per_device_train_batch_size": 8, "threads": 1, "eval_steps": 20}
+    content = {"task": "location", "flags": {**flags, "max_steps": 60}, "grid": {"learning_rate": [1e-3, 5e-3]}}
+    path = tmp_path / "real.yaml"
+    path.write_text(json.dumps(content))
+    command = [sys.executable, "-m", "trainers.sweep", "--study", str(path)]
+    folder = prefix / "sweeps" / "real"
+    second = folder / "learning_rate=0.005"
+
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    deadline_s = time.monotonic() + 300
+    while not (second / "checkpoint-20" / "trainer_state.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the sweep and to its run
+    assert process.wait(120) == 130
+    client = MlflowClient(store_uri)
+    parent = json.loads((folder / "sweep.json").read_text())["mlflow_run_id"]
+    child = json.loads((second / "run.json").read_text())["mlflow_run_id"]
+    assert client.get_run(parent).info.status == client.get_run(child).info.status == "KILLED"
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("finished already") == 1 and "at step 20" not in done.stdout.partition("0.005")[2]
+    assert json.loads((second / "run.json").read_text())["mlflow_run_id"] == child
+    experiment = client.get_run(parent).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert {run.info.run_name for run in children} == {"learning_rate=0.001", "learning_rate=0.005"}
+    assert {run.info.status for run in (*children, client.get_run(parent))} == {"FINISHED"}
+    finals = {
+        json.loads((run / "results.json").read_text())["final_memorisation_haversine_km_mean"]
+        for run in folder.glob("learning_rate*")
+    }
+    assert client.get_run(parent).data.metrics["best/haversine_km_mean"] == min(finals)
