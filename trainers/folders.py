@@ -34,7 +34,7 @@ def held(folder: Path) -> Iterator[None]:
         UserError: another process is writing it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = guards._lock(folder)
+    lock = guards.lock_of(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:

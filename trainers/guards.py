@@ -79,7 +79,7 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
         raise UserError(f"{plan.folder} has become a symbolic link since it was checked; start again")
     folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
+    lock = lock_of(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -99,7 +99,7 @@ def is_held(folder: Path) -> bool:
     if not folder.parent.is_dir():
         return False
     try:
-        with _lock(folder).acquire(timeout=0):
+        with lock_of(folder).acquire(timeout=0):
             return False
     except Timeout:
         return True
@@ -202,7 +202,8 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
     return Plan(folder, "resume", checkpoint)
 
 
-def _lock(folder: Path) -> FileLock:
+def lock_of(folder: Path) -> FileLock:
+    """The lock that whoever writes a folder holds; it lies beside the folder."""
     return FileLock(folder.parent / f".{folder.name}.lock")
 
 
