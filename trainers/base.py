@@ -141,22 +141,27 @@ class WorldTrainer(Trainer):
         if self.run.muon and self.optimizer is None:
             target = self.network if model is None else model
             hidden, rest = split_parameters(target)
-            decays = set(self.get_decay_parameter_names(target))
-            groups = [
-                {"params": [p for n, p in rest if n in decays], "weight_decay": self.args.weight_decay},
-                {"params": [p for n, p in rest if n not in decays], "weight_decay": 0.0},
+            optimizers = [
+                *([self._muon(hidden)] if hidden else []),
+                *([self._for_the_rest(target, rest)] if rest else []),  # with --freeze one of the two may be empty
             ]
-            optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, target)
-            self.optimizer = MuonWithRest(
-                torch.optim.Muon(
-                    hidden,
-                    lr=self.args.learning_rate,
-                    weight_decay=self.args.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                ),
-                optimizer_class([g for g in groups if g["params"]], **kwargs),
-            )
+            self.optimizer = MuonWithRest(*optimizers) if len(optimizers) > 1 else optimizers[0]
         return super().create_optimizer(model)
+
+    def _muon(self, hidden: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        args = self.args
+        return torch.optim.Muon(
+            hidden, lr=args.learning_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+
+    def _for_the_rest(self, model: Any, rest: list[tuple[str, torch.nn.Parameter]]) -> torch.optim.Optimizer:
+        decays = set(self.get_decay_parameter_names(model))
+        groups = [
+            {"params": [p for n, p in rest if n in decays], "weight_decay": self.args.weight_decay},
+            {"params": [p for n, p in rest if n not in decays], "weight_decay": 0.0},
+        ]
+        optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
+        return optimizer_class([g for g in groups if g["params"]], **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """With `--restart_epochs` a cosine with warm restarts, else what `--lr_scheduler_type` says."""

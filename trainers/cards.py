@@ -57,7 +57,8 @@ def model_card(
 # A model of the task `{task.name}`
 
 {task.summary} A {model.config.model_type} with {model.num_parameters():,} parameters, trained from
-the dataset `{data.path.name}` ({_pairs({n: f"{s['rows']:,} rows" for n, s in data.metadata["splits"].items()})}).
+the dataset `{data.path.name}` ({_pairs({n: f"{s['rows']:,} rows" for n, s in data.metadata["splits"].items()})}),
+whose card names where its data come from and under which licence.
 
 ## Results
 

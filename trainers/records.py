@@ -88,10 +88,6 @@ def write_results(
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
     results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second", "_time"))}
-    guards.write_json(
-        folder / "results.json",
-        {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},
-    )
     facts = {
         "command": f"`{guards.read_marker(folder)['command']}`",
         "MLflow run": tracker.run_id,
@@ -104,7 +100,11 @@ def write_results(
     (folder / "README.md").write_text(card, encoding="utf-8")
     tracker.file(folder / "README.md")
     _log_model(tracker, trainer, folder)
-    tracker.file(folder / "results.json")
+    guards.write_json(
+        folder / "results.json",
+        {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},
+    )
+    tracker.file(folder / "results.json")  # the last: who has it is finished
 
 
 def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import evaluate
@@ -28,6 +29,7 @@ from tasks.in_context_rl.rooms import random_returns as expected_of_random
 from tasks.in_context_rl.rows import HistoryRows
 from tasks.in_context_rl.steps import FIELDS, encode, field_sizes
 from trainers import storage
+from trainers.contract import StoredDataset
 from trainers.errors import UserError
 
 MODELS = {
@@ -530,7 +532,7 @@ def test_there_are_as_many_parameters_as_by_hand(name, sizes):
 
 # --- building
 
-STORED = SimpleNamespace(metadata={"room": {"size": 3}})
+STORED = StoredDataset(Path(), {}, {"room": {"size": 3}})
 WRONG = {
     "an odd head": ({"hidden_size": 12, "num_attention_heads": 4}, "heads of size 3;"),
     "no whole head": ({"hidden_size": 10, "num_attention_heads": 4}, "heads of size 2.5;"),
