@@ -532,7 +532,8 @@ def test_there_are_as_many_parameters_as_by_hand(name, sizes):
 
 # --- building
 
-STORED = StoredDataset(Path(), {}, {"room": {"size": 3}})
+SMALL_ROOM = {"size": 3, "start": 4, "horizon": 20, "n_goals": 1, "once": False}
+STORED = StoredDataset(Path(), {}, {"room": SMALL_ROOM})
 WRONG = {
     "an odd head": ({"hidden_size": 12, "num_attention_heads": 4}, "heads of size 3;"),
     "no whole head": ({"hidden_size": 10, "num_attention_heads": 4}, "heads of size 2.5;"),
