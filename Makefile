@@ -57,7 +57,7 @@ ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and f
 rl: $(READY) ## in-context RL: both models trained, compared in rooms they have not seen (40 min on one core)
 	$(BIN)/python -m tasks.in_context_rl.compare $(ARGS)
 
-bench: $(READY) ## speed beside stock Trainer, bare loops, generate and row-by-row building (about 10 min)
+bench: $(READY) ## speed beside stock Trainer, bare loops, generate and row-by-row building (about 15 min)
 	$(BIN)/python -m tasks.bench $(ARGS)
 
 ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
