@@ -147,6 +147,35 @@ def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix, tiny, st
     assert run.info.run_id == first_id and run.info.status == "FINISHED" and run.data.tags["drift.max_steps"] == "4"
 
 
+def test_a_finished_run_can_be_given_more_epochs(prefix, tiny):
+    steps = tiny.index("--max_steps")
+    argv = [*tiny[:steps], *tiny[steps + 2 :], "--no_muon", "--lr_scheduler_type", "constant"]
+    argv += ["--output_dir", str(prefix / "run")]
+    assert main([*argv, "--num_train_epochs", "1"]) == 0
+    assert main([*argv, "--num_train_epochs", "2", "--resume_from_checkpoint", "last"]) == 0
+    assert json.loads((prefix / "run" / "results.json").read_text())["steps"] == 10
+    assert (prefix / "run" / "checkpoint-10").is_dir()
+
+
+EARLY = ["--max_steps", "40", "--eval_steps", "1", "--learning_rate", "1e-9", "--early_stopping_patience", "2"]
+
+
+@pytest.mark.parametrize("more", [[], EARLY], ids=["all steps", "stopped early"])
+def test_a_run_cut_off_in_its_last_evaluation_only_evaluates(prefix, tiny, monkeypatch, more):
+    from trainers.base import WorldTrainer
+
+    argv = [*tiny, *more, "--output_dir", str(prefix / "run")]
+    assert main(argv) == 0
+    first = json.loads((prefix / "run" / "results.json").read_text())
+    (prefix / "run" / "results.json").unlink()
+    monkeypatch.setattr(WorldTrainer, "train", lambda *args, **kwargs: pytest.fail("it trained again"))
+    assert main([*argv, "--resume_from_checkpoint", "last"]) == 0
+    again = json.loads((prefix / "run" / "results.json").read_text())
+    assert {n: v for n, v in first.items() if not n.endswith("_s")} == {
+        n: v for n, v in again.items() if n[-2:] != "_s"
+    }
+
+
 def test_fine_tuning_starts_from_the_given_weights(finished_run, prefix, tiny):
     argv = [*tiny, "--init_from", str(finished_run), "--output_dir", str(prefix / "fine")]
     assert main(argv) == 0

@@ -63,6 +63,8 @@ class _AnswerLoss:
                 the sum of losses is divided.
         """
         is_short = known is not None and known["n_shared"] > 0 and labels is not None and input_ids is not None
+        # Where PyTorch cuts a batch up for several GPUs of one process, what is known is not of the pieces.
+        is_short = is_short and sum(rows for rows, _ in known["groups"]) == len(input_ids)  # pyright: ignore
         if is_short and is_supported(self) and not self.is_activation_checkpointing:
             return CausalLMOutputWithPast(
                 loss=_answer_loss(self, input_ids, labels, known, num_items_in_batch)  # pyright: ignore

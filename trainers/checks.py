@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments, get_scheduler
+from transformers import PreTrainedModel, TrainerState, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from trainers import guards
@@ -17,6 +17,7 @@ from trainers.callbacks import BESIDE
 from trainers.checkpoints import STATE, damage_of
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
+from trainers.studies import results_of
 
 
 def set_cadence(settings: Settings, n_rows: int) -> None:
@@ -146,15 +147,28 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
             f" for {', '.join(str(getattr(model.config, n)) for n in wrong)}; repeat the settings of the run"
         )
     asked = f"--max_steps {training.max_steps}"
-    steps = training.max_steps
-    if steps <= 0:
+    if training.max_steps <= 0:
         asked = f"--num_train_epochs {training.num_train_epochs:g}"
-        steps = math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
-    if steps <= step and _steps_of_results(folder) == step:
+    if _total_steps(training, n_rows) <= step and _is_finished(folder, step):
         raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
 
 
-def _steps_of_results(folder: Path) -> int | None:
-    """The steps after which a run was finished and evaluated; None if it was not."""
-    path = folder / "results.json"
-    return int(json.loads(path.read_text(encoding="utf-8"))["steps"]) if path.is_file() else None
+def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:
+    """Whether a run was trained to its end, or to where it was stopped early, and then cut off before its results."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    callbacks: Any = state.stateful_callbacks
+    asked_to_stop = callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
+    stopped_early = asked_to_stop and state.global_step < state.max_steps
+    is_trained = stopped_early or state.global_step >= _total_steps(training, n_rows)
+    return is_trained and not _is_finished(checkpoint.parent, state.global_step)
+
+
+def _total_steps(training: TrainingArguments, n_rows: int) -> int:
+    if training.max_steps > 0:
+        return training.max_steps
+    return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
+
+
+def _is_finished(folder: Path, step: int) -> bool:
+    """Whether the run has results of this step."""
+    return (folder / "results.json").is_file() and results_of(folder).get("steps") == step

@@ -95,13 +95,13 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process of this machine is writing the folder of a run."""
+    """Whether a process of this machine is writing the folder of a run, or may be: a lock of others tells nothing."""
     if not folder.parent.is_dir():
         return False
     try:
         with lock_of(folder).acquire(timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):
         return True
 
 

@@ -197,21 +197,14 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
 
 
 def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
-    """Train, from a checkpoint if there is one; one at the last step only lacks the final evaluation."""
-    state = TrainerState.load_from_json(str(checkpoint / STATE)) if checkpoint else None
-    if checkpoint is None or state is None or not _is_done(state, trainer.args.max_steps):
+    """Train, from a checkpoint if there is one, unless that one only lacks the final evaluation."""
+    n_rows = len(trainer.data.splits["train"])
+    if checkpoint is None or not checks.lacks_only_evaluation(checkpoint, trainer.args, n_rows):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         return
-    trainer.state = state
-    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer._load_from_checkpoint(best or str(checkpoint))
-
-
-def _is_done(state: TrainerState, max_steps: int) -> bool:
-    """Whether a run had all its steps, or was stopped early."""
-    callbacks: Any = state.stateful_callbacks
-    stopped = callbacks.get("TrainerControl", {}).get("attributes", {}).get("should_training_stop", False)
-    return stopped or state.global_step >= (max_steps if max_steps > 0 else state.max_steps)
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:

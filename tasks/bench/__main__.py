@@ -111,7 +111,7 @@ def _chosen(only: str | None) -> list[Contest]:
     names = [name.strip() for name in only.split(",")] if only else list(by_name)
     for name in names:
         if name not in by_name:
-            raise UserError(f"--only {name!r} is no contest{suggest(name, by_name)}")
+            raise UserError(f"--only {name!r} is no contest; there are {', '.join(by_name)}.{suggest(name, by_name)}")
     return [by_name[name] for name in names]
 
 

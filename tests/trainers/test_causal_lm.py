@@ -104,6 +104,15 @@ def test_rows_that_share_everything_or_nothing(texts):
     assert torch.allclose(loss, expected_loss, atol=1e-5) and torch.allclose(gradient, expected, atol=1e-4)
 
 
+def test_a_piece_of_a_batch_goes_through_transformers_own_pass():
+    """`DataParallel` cuts tensors up and leaves everything else as it is."""
+    own, stock = models("qwen2")
+    batch = rows().__getitems__([0, 1, 2, 3])
+    piece = {name: batch[name][2:] for name in ("input_ids", "labels")}
+    known = {**batch["known"], "order_B": batch["known"]["order_B"][2:]}
+    assert torch.allclose(own(**piece, known=known).loss, stock(**piece).loss)
+
+
 def test_in_bfloat16_it_stays_as_close_as_transformers():
     own, stock = models("qwen2")
     batch = rows().__getitems__([0, 1, 2, 3, 4, 5])
