@@ -17,8 +17,8 @@ from tasks.pairs import distances_km
 from trainers import figures, guards, storage
 from trainers.errors import UserError
 from trainers.probe import checkpoints_of, dataset_folder, load_checkpoint, probe_run
+from trainers.store import open_store, tracked_run
 from trainers.text import TextRows, answers_to
-from trainers.tracking import open_store, tracked_run
 
 _DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
 TESTED = "final_test_abs_error_km_mean"  # in results.json

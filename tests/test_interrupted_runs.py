@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from trainers.checkpoints import damage_of, last_checkpoint
+from trainers.stopping import SaveOnTermination
 
 WARM = ["mlflow.store.tracking.sqlalchemy_store", "optuna", "trainers.session", "tasks.arc.trainer"]
 SMALL = "--hidden_size 16 --num_attention_heads 2 --threads 1 --use_cpu --per_device_eval_batch_size 64"
@@ -158,7 +160,7 @@ def test_killed_at_random_moments_a_run_ends_as_the_uninterrupted_one(starter, p
 
 
 def test_a_kill_in_training_is_survived_and_recorded(starter, prefix, store_uri):
-    argv = f"{FAMILIES['location']} {COMMON}".split()
+    argv = f"{FAMILIES['location']} {COMMON} --max_steps 20".split()
     starter.finish([*argv, "--output_dir", str(prefix / "whole")])
     folder = prefix / "parts"
     process = starter.start(going_on(argv, folder))
@@ -189,6 +191,25 @@ def test_sigterm_saves_a_checkpoint_first(starter, prefix, store_uri):
     for name in ("checkpoint-250", "checkpoint-260"):
         expected, found = (load_file(whole / name / "model.safetensors") for whole in (prefix / "whole", folder))
         assert all(expected[key].equal(found[key]) for key in expected)
+
+
+def test_a_second_signal_later_ends_at_once(monkeypatch):
+    callback, now_s = SaveOnTermination(), iter([100.0, 101.0, 106.0])
+    monkeypatch.setattr("trainers.stopping.time.monotonic", lambda: next(now_s))
+    callback._ask(signal.SIGTERM, None)
+    callback._ask(signal.SIGTERM, None)  # an echo
+    with pytest.raises(SystemExit) as stopped:
+        callback._ask(signal.SIGTERM, None)
+    assert stopped.value.code == 143
+
+
+def test_a_signal_in_an_evaluation_saves_at_its_end():
+    callback, control = SaveOnTermination(), TrainerControl()
+    callback.on_evaluate(TrainingArguments(report_to="none"), TrainerState(), control)
+    assert not control.should_save
+    callback.asked = True
+    callback.on_evaluate(TrainingArguments(report_to="none"), TrainerState(), control)
+    assert control.should_save
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2ForCausalLM
 
+from trainers.environment import git_state
 from trainers.run import main
-from trainers.tracking import git_state
 
 
 def weights(folder):

@@ -1,9 +1,11 @@
-"""A remote tracking server: MLflow's own on loopback, with PostgreSQL behind it and a folder for artifacts."""
+"""Servers instead of files: MLflow's own on loopback, with PostgreSQL behind it and a folder for artifacts; a study of
+Optuna in PostgreSQL."""
 
 import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from trainers.run import main
 
+ROOT = Path(__file__).resolve().parent.parent
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 
 
@@ -50,32 +53,43 @@ def postgresql(tmp_path):
     shutil.rmtree(folder)
 
 
+class Server:
+    """An `mlflow server` that can be stopped and started again at the same address."""
+
+    def __init__(self, database, folder):
+        port = free_port()
+        self.uri, self.log = f"http://127.0.0.1:{port}", folder / "server.log"
+        self.command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
+        self.command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--workers", "1"]
+        self.start()
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        deadline_s = time.monotonic() + 180
+        while True:
+            try:
+                return urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline_s, self.log.read_text()[-2000:]
+                time.sleep(0.5)
+
+    def stop(self, number=signal.SIGTERM):
+        os.killpg(self.process.pid, number)
+        self.process.wait()
+
+
 @pytest.fixture
 def server(postgresql, tmp_path):
-    """The address of a running `mlflow server`."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", postgresql, "--port", str(port)]
-    command += ["--artifacts-destination", str(tmp_path / "artifacts"), "--host", "127.0.0.1", "--workers", "1"]
-    with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    deadline_s = time.monotonic() + 180
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline_s, (tmp_path / "server.log").read_text()[
-                -2000:
-            ]
-            time.sleep(0.5)
-    yield f"http://127.0.0.1:{port}"
-    os.killpg(process.pid, 15)
-    process.wait()
+    """A running `mlflow server`."""
+    running = Server(postgresql, tmp_path)
+    yield running
+    running.stop()
 
 
 @pytest.mark.slow
 def test_runs_are_written_to_a_server_and_read_back(server, prefix, tiny, monkeypatch, tmp_path):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     whole, folder = [*tiny, "--output_dir", str(prefix / "run")], prefix / "run"
     assert main([*whole, "--max_steps", "2"]) == 0
     assert main([*whole, "--resume_from_checkpoint", "last"]) == 0
@@ -83,7 +97,7 @@ def test_runs_are_written_to_a_server_and_read_back(server, prefix, tiny, monkey
 
     import mlflow
 
-    client = mlflow.MlflowClient(server)
+    client = mlflow.MlflowClient(server.uri)
     runs = client.search_runs([client.get_experiment_by_name("location").experiment_id])
     assert {run.info.run_name: run.info.status for run in runs} == {"run": "FINISHED", "fine": "FINISHED"}
     first = next(run for run in runs if run.info.run_name == "run")
@@ -99,9 +113,73 @@ def test_runs_are_written_to_a_server_and_read_back(server, prefix, tiny, monkey
     assert list((tmp_path / "artifacts").rglob("MLmodel"))  # behind the server, not beside the runs
 
 
+@pytest.mark.slow
+def test_a_server_that_dies_in_a_run_costs_nothing(server, prefix, tiny, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    folder = prefix / "run"
+    argv = [
+        sys.executable,
+        str(ROOT / "trainers" / "run.py"),
+        *tiny,
+        "--output_dir",
+        str(folder),
+        "--max_steps",
+        "2000",
+    ]
+    argv += ["--eval_steps", "20"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 120
+    while not (folder / "checkpoint-20" / "trainer_state.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.01)
+    server.stop(signal.SIGKILL)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 2 and "Traceback" not in said
+    assert [line for line in said.splitlines() if line.startswith("error: ")] == said.splitlines()[-1:]
+    assert "no longer takes this run's record" in said and "--resume_from_checkpoint last" in said
+
+    server.start()
+    last = max(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+    assert main([*argv[2:], "--max_steps", str(last + 40), "--resume_from_checkpoint", "last"]) == 0
+
+    import mlflow
+
+    client = mlflow.MlflowClient(server.uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("location").experiment_id])
+    assert run.info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == sorted(set(steps)) and steps[-1] == last + 40
+
+
+@pytest.mark.slow
+def test_two_machines_share_a_search_in_postgresql(postgresql, prefix, tmp_path, store_uri):
+    study = tmp_path / "shared.yaml"
+    flags = "{n_cities: 40, hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16, max_steps: 2, threads: 1}"
+    study.write_text(
+        f"task: location\nflags: {flags}\nsearch:\n  learning_rate: {{low: 1e-4, high: 1e-1, log: true}}\nn_trials: 4\n"
+    )
+    argv = [sys.executable, "-m", "trainers.sweep", "--study", str(study), "--storage", postgresql, "--output_dir"]
+    workers = [
+        subprocess.Popen(
+            [*argv, str(prefix / name)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for name in ("one", "other")
+    ]
+    said = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    trained = [{path.parent.name for path in (prefix / name).glob("*/results.json")} for name in ("one", "other")]
+    assert all(trained) and not trained[0] & trained[1]  # both worked, on different trials
+    assert trained[0] | trained[1] == {f"trial-{number:03d}" for number in range(4)}
+
+    import psycopg
+
+    with psycopg.connect(postgresql) as connection:
+        assert connection.execute("SELECT state FROM trials").fetchall() == [("COMPLETE",)] * 4
+
+
 def test_the_page_is_for_this_machine_only_unless_asked():
     """`mlflow ui` binds to loopback by default; nothing here changes it."""
-    makefile = (Path(__file__).resolve().parent.parent / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     assert "--host" not in makefile and "0.0.0.0" not in makefile
     help_text = subprocess.run([sys.executable, "-m", "mlflow", "ui", "--help"], capture_output=True, text=True).stdout
     assert "127.0.0.1" in help_text

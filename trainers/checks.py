@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
     elif settings.given("metric_for_best_model") is None:
         training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
         training.greater_is_better = task.greater_is_better
+
+
+def check_launcher(trainer: WorldTrainer) -> None:
+    """FSDP must be told which blocks it cuts up, and all processes must go through them together."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not trainer.network._no_split_modules:
+        raise UserError(
+            f"the launcher asks for FSDP, which the model of task {trainer.task.name} does not support; launch it with"
+            " configs/accelerate/ddp.yaml"
+        )
 
 
 def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:

@@ -1,6 +1,8 @@
 """The process's surroundings: project root, `.env`, and no network unless asked for. Imported before anything heavy."""
 
+import importlib.metadata
 import os
+import subprocess
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -48,3 +50,23 @@ def resolved_prefix() -> Path:
             f"EXP_DIR_PREFIX is {given or 'outputs'!r}, which is no existing folder ({path}); create it or correct .env"
         )
     return path
+
+
+def git_state() -> dict[str, str]:
+    """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain")))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def environment_text() -> str:
+    """The installed packages, one `name==version` a line."""
+    found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"

@@ -11,7 +11,8 @@ from trainers import figures, guards
 from trainers.base import WorldTrainer
 from trainers.callbacks import plain
 from trainers.probing import Probe, Reading
-from trainers.tracking import Tracker, open_store
+from trainers.store import open_store
+from trainers.tracking import Tracker
 
 
 class ProbeWhileTraining(TrainerCallback):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError
-from trainers.tracking import open_store
+from trainers.store import open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

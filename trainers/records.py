@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 from trainers import cards, guards
-from trainers.tracking import Tracker, environment_text
+from trainers.environment import environment_text
+from trainers.tracking import Tracker
 
 if TYPE_CHECKING:
     from trainers.arguments import Settings

@@ -21,13 +21,14 @@ from trainers.base import WorldTrainer
 from trainers.callbacks import DrawFigures, Progress, PullToStart, ShowExamples, StopOnBadLoss
 from trainers.checkpoints import STATE
 from trainers.contract import StoredDataset
-from trainers.environment import ROOT
+from trainers.environment import ROOT, git_state
 from trainers.errors import UserError
 from trainers.modeling import freeze, load_model, size_mismatches
 from trainers.probe_record import ProbeWhileTraining
 from trainers.pruning import KeepBest
 from trainers.stopping import SaveOnTermination
-from trainers.tracking import Tracker, TrackMetrics, git_state, open_store, tracked_run
+from trainers.store import open_store, tracked_run
+from trainers.tracking import Tracker, TrackMetrics
 
 if TYPE_CHECKING:
     from trainers.probing import Probe
@@ -74,6 +75,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
     trainer = task.load("trainer")(task, data, model, training, run)
+    checks.check_launcher(trainer)
     checks.check_optimizer(trainer)
     if evaluated and settings.given("metric_for_best_model") is not None:
         checks.check_best_metric(settings, trainer, evaluated)
@@ -113,7 +115,10 @@ def train(prepared: Prepared) -> Path:
     finally:
         if lock is not None:
             lock.release()
-    PartialState().destroy_process_group()  # else PyTorch complains, or aborts, when several processes end
+    # Else PyTorch complains, aborts, or waits for ever when several processes end: a gloo thread that still has a
+    # tensor of the last exchange asks for the lock with which the interpreter waits for that very thread.
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
     return folder
 
 

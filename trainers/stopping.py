@@ -1,7 +1,10 @@
 """Runs that end otherwise than by themselves: SIGTERM saves a checkpoint first; a kill is noticed at the next start."""
 
+import contextlib
 import signal
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,18 @@ from trainers import guards
 
 HOST_TAG, FOLDER_TAG = "host", "output_dir"
 """Tags by which a record is recognised whose process is gone; a run has them from its first moment."""
+_ECHO_S = 5.0  # a launcher that is told to end tells its processes again, a moment after the cluster did
 
 
 class SaveOnTermination(TrainerCallback):
     """SIGTERM in training (a cluster's pre-emption): a checkpoint at the end of the step, then exit code 143.
 
-    A second SIGTERM ends the run at once. Several processes agree at every logging step, so that all save together.
+    In an evaluation it is saved at its end. A second SIGTERM, more than five seconds later, ends the run at once.
+    Several processes agree at every logging step, so that all save together.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self._asked_s = False, 0.0
         self._before: Any = None
 
     def on_train_begin(
@@ -35,9 +40,14 @@ class SaveOnTermination(TrainerCallback):
         """Save if asked to."""
         control.should_save = control.should_save or self._agreed(args, state)
 
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save if asked to meanwhile, not a step later."""
+        self.on_step_end(args, state, control)
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The checkpoint is whole: end."""
         if self._agreed(args, state):
+            PartialState().wait_for_everyone()  # as at the end of `session.train`
             raise SystemExit(128 + signal.SIGTERM)
 
     def on_train_end(
@@ -47,9 +57,10 @@ class SaveOnTermination(TrainerCallback):
         signal.signal(signal.SIGTERM, self._before)
 
     def _ask(self, signum: int, frame: Any) -> None:
-        if self.asked:
+        if not self.asked:
+            self.asked, self._asked_s = True, time.monotonic()
+        elif time.monotonic() - self._asked_s > _ECHO_S:
             raise SystemExit(128 + signum)
-        self.asked = True
 
     def _agreed(self, args: TrainingArguments, state: TrainerState) -> bool:
         if PartialState().num_processes == 1:
@@ -78,3 +89,17 @@ def mark_killed(client: Any, experiment_id: str) -> list[str]:
             client.set_terminated(run.info.run_id, "KILLED")
             marked.append(run.info.run_name)
     return marked
+
+
+@contextlib.contextmanager
+def terminate_as_exit() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that the run is ended properly."""
+
+    def stop(signum: int, frame: Any) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -70,8 +70,8 @@ def _sweep(argv: list[str]) -> None:
 def _run(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
     """Train the children below one record, which is continued when the sweep is."""
     from trainers import guards
+    from trainers.store import open_store, tracked_run
     from trainers.sweep_children import open_study, ranked, storage_errors, train_grid, train_search
-    from trainers.tracking import open_store, tracked_run
 
     experiment_id = open_store(sweep.task.name)
     state = _state(folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError
+from trainers.store import PARENT_VARIABLE
 from trainers.studies import results_of, train
 from trainers.sweep_plan import Sweep, drawn
-from trainers.tracking import PARENT_VARIABLE
 
 if TYPE_CHECKING:
     from optuna import Study

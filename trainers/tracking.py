@@ -1,28 +1,15 @@
-"""The run's MLflow record, owned by the script: one run a job, on the main process, with a true status at the end.
+"""What a run writes into its MLflow record: params, tags, metrics, tables, files, datasets, the model."""
 
-The store is what bare `mlflow ui` in the project's root shows: `mlflow.db` there, artifacts below `mlruns/`, both by
-absolute path so that a command typed elsewhere writes to the same place. MLFLOW_TRACKING_URI points elsewhere.
-"""
-
-import contextlib
 import importlib.metadata
 import json
 import logging
-import os
-import signal
-import subprocess
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-from trainers.environment import ROOT
-from trainers.errors import UserError
-from trainers.stopping import mark_killed, own_tags
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,8 +17,6 @@ if TYPE_CHECKING:
     from trainers.contract import StoredDataset
 
 _TABLES_TAG, _TABLES_NAMED = "mlflow.loggedArtifacts", 50
-PARENT_VARIABLE = "WORLD_MODELS_PARENT_RUN"
-"""The environment variable with the id of the MLflow run that a run is a child of."""
 _BATCH = 200  # metrics sent in one call: a call costs ~9 ms of CPU whether it carries one or many
 
 
@@ -178,134 +163,3 @@ class TrackMetrics(TrainerCallback):
             if name.startswith(start):
                 return replacement + name.removeprefix(start)
         return f"train/{name.removeprefix('train_')}"
-
-
-def open_store(experiment: str) -> str:
-    """Point MLflow at its store, create what is missing, and return the experiment's id.
-
-    Raises:
-        UserError: the store cannot be reached or read.
-    """
-    import mlflow
-    from sqlalchemy.exc import SQLAlchemyError
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of every table it creates
-    logging.getLogger("mlflow.data.huggingface_dataset").setLevel(logging.ERROR)  # it has no schema for lists of lists
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-    try:
-        mlflow.set_tracking_uri(uri)
-        if uri.startswith("sqlite:///"):
-            return _local_experiment(experiment, Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns")
-        return mlflow.set_experiment(experiment).experiment_id
-    except (mlflow.MlflowException, SQLAlchemyError) as error:
-        raise UserError(
-            f"MLflow's store {uri} cannot be used ({str(error)[:200]}); correct MLFLOW_TRACKING_URI or start its server"
-        ) from error
-
-
-def _local_experiment(experiment: str, artifacts: Path) -> str:
-    import mlflow
-
-    artifacts.mkdir(parents=True, exist_ok=True)
-    # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
-    with FileLock(artifacts / ".store.lock"):
-        found = mlflow.get_experiment_by_name(experiment)
-        if found is not None:
-            return found.experiment_id
-        # An explicit place: an experiment made by a running server would only be writable through that server.
-        location = (artifacts / experiment).as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
-        return mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
-
-
-@contextlib.contextmanager
-def tracked_run(experiment_id: str | None, folder: Path, run_id: str | None) -> Iterator[Tracker]:
-    """Start (or continue) an MLflow run and end it with the status that is true.
-
-    Arguments:
-        experiment_id: from `open_store`; None on every process but the main one: the tracker then does nothing.
-        folder: the run's folder; its name is shown in MLflow's list.
-        run_id: the run to continue, or None for a new one.
-
-    The run ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM). Records of runs that were killed before
-    they could say so are marked first.
-    """
-    if experiment_id is None:
-        with _terminate_as_exit():
-            yield Tracker()
-        return
-    import mlflow
-
-    for name in mark_killed(mlflow.MlflowClient(), experiment_id):
-        print(f"marked as killed: {name}, whose process is gone", flush=True)
-    try:
-        run = mlflow.start_run(
-            run_id=run_id,
-            experiment_id=experiment_id,
-            run_name=None if run_id else folder.name,
-            tags={**own_tags(folder), **_parent_tag()},
-        )
-    except mlflow.MlflowException as error:
-        raise UserError(f"MLflow cannot start the run ({error}); is its store the one of the first start?") from error
-    tracker = Tracker(run.info.run_id, _last_steps(run.info.run_id) if run_id else None)
-    status = "FAILED"
-    try:
-        with _terminate_as_exit():
-            yield tracker
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
-        raise
-    finally:
-        tracker.flush()
-        mlflow.end_run(status)
-
-
-def _last_steps(run_id: str) -> dict[str, int]:
-    """The last step of every metric in a record."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
-    names = client.get_run(run_id).data.metrics
-    return {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
-
-
-def _parent_tag() -> dict[str, str]:
-    """A sweep starts its runs with its own record's id, under which MLflow's page then shows them."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    return {"mlflow.parentRunId": parent} if parent else {}
-
-
-def git_state() -> dict[str, str]:
-    """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
-
-    def git(*args: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain")))}
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-
-
-def environment_text() -> str:
-    """The installed packages, one `name==version` a line."""
-    found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
-    return "\n".join(sorted(found, key=str.lower)) + "\n"
-
-
-@contextlib.contextmanager
-def _terminate_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that the run is ended properly."""
-
-    def stop(signum: int, frame: Any) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

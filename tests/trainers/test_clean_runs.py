@@ -12,7 +12,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from trainers import clean_runs
-from trainers.tracking import open_store
+from trainers.store import open_store
 
 NUMBERS = itertools.count()
 

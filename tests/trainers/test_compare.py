@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from trainers import compare, queries
 from trainers.compare import Course, Measure, course_of, differences, figure_of, labels, measure_of, rows_of
 from trainers.errors import UserError
-from trainers.tracking import open_store
+from trainers.store import open_store
 
 METRIC = "memorisation/haversine_km_mean"
 NUMBERS = itertools.count()

@@ -21,9 +21,9 @@ from trainers import studies, sweep
 from trainers.environment import ROOT
 from trainers.errors import UserError
 from trainers.folders import folder_name, held
+from trainers.store import PARENT_VARIABLE
 from trainers.sweep_children import open_study, split_of
 from trainers.sweep_plan import read_sweep
-from trainers.tracking import PARENT_VARIABLE
 
 GRID = """
 config: location
