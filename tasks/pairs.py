@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
@@ -34,8 +35,7 @@ def draw_distinct(n_possible: int, count: int, rng: np.random.Generator) -> np.n
         # A draw is new with probability free / n_possible, and ever less often; the last few take rounds of their own.
         draws = n_possible * np.log(free / (free - missing)) if missing < free else 2 * n_possible
         drawn = np.concatenate([drawn, rng.integers(n_possible, size=int(draws) + 64)])
-        _, first = np.unique(drawn, return_index=True)
-        drawn = drawn[np.sort(first)]
+        drawn = np.asarray(pd.unique(drawn))  # in the order of first occurrence
     return drawn[:count]
 
 

@@ -145,6 +145,7 @@ TYPED_TINY = (
     ("--hidden_size 1099511627776", "--hidden_size 1099511627776"),
     ("--model_type qwen", "--model_type: invalid choice: 'qwen' (choose from 'qwen2', 'llama')"),
     # training
+    ("--torch_compile --torch_compile_mode fast", "--torch_compile_mode is fast; choose default, reduce-overhead,"),
     ("--metric_for_best_model accuracy", "--metric_for_best_model accuracy is not among"),
     ("--metric_for_best_model eval_memorisation_accuracy", "eval_memorisation_haversine_km_mean"),
     ("--metric_for_best_model eval_memorisation_haversine_km_p90", "--greater_is_better"),
@@ -373,15 +374,17 @@ def edit_json(path, **changes):
 
 
 def replace_rows(folder, change):
-    """Put changed rows in the place of the split `train`."""
+    """Put changed rows in the place of the split `train`, as if they had been written so."""
     from datasets import load_from_disk
+
+    from trainers.storage import digest
 
     rows = change(load_from_disk(str(folder / "train")))
     rows.save_to_disk(str(folder / "other"))
     shutil.rmtree(folder / "train")
     (folder / "other").rename(folder / "train")
     splits = json.loads((folder / "metadata.json").read_text())["splits"]
-    edit_json(folder / "metadata.json", splits=splits | {"train": {"rows": len(rows), "sha256": ""}})
+    edit_json(folder / "metadata.json", splits=splits | {"train": {"rows": len(rows), "sha256": digest(rows)}})
 
 
 @case("is one of the task distance, not of location; use --task distance or another --dataset")
@@ -390,10 +393,25 @@ def dataset_of_another_task(desk):
     return desk.with_dataset()
 
 
+@case("the launcher asks for FSDP, which the model of task darkroom does not support")
+def fsdp_for_a_model_that_cannot(desk):
+    desk.monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    return shlex.split("--task darkroom --n_streams 1 --no_muon --use_cpu --threads 1")
+
+
 @case("is damaged")
 def dataset_with_damaged_rows(desk):
     rows = next((desk.dataset() / "train").glob("*.arrow"))
     rows.write_bytes(rows.read_bytes()[:200])
+    return desk.with_dataset()
+
+
+@case("is damaged: the rows of split train are not those that were written")
+def dataset_with_a_flipped_digit(desk):
+    rows = next((desk.dataset() / "train").glob("*.arrow"))
+    content = rows.read_bytes()
+    assert content.count(b"loc(c_3)=") == 1
+    rows.write_bytes(content.replace(b"loc(c_3)=", b"loc(c_7)="))
     return desk.with_dataset()
 
 

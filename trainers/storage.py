@@ -20,6 +20,7 @@ from trainers.errors import UserError
 from trainers.guards import write_json
 
 METADATA = "metadata.json"
+_ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything else about a dataset of pairs
 
 
 def folder_of(task: Task, options: Any, prefix: Path) -> Path:
@@ -62,30 +63,41 @@ def load(folder: Path, task_name: str) -> StoredDataset:
             f" again with `make dataset TASK={task_name}`"
         ) from error
     for name, split in splits.items():
-        if len(split) != metadata["splits"][name]["rows"]:  # pyright: ignore[reportArgumentType]
-            raise UserError(
-                f"the dataset {folder} is damaged: split {name} has {len(split)} rows, metadata.json says"
-                f" {metadata['splits'][name]['rows']}; delete it and build it again"
-            )
+        _check_split(folder, name, split, metadata["splits"][name])
     return StoredDataset(folder, splits, metadata)  # pyright: ignore[reportArgumentType]
 
 
-def digest(split: Any) -> str:
-    """SHA-256 of a `datasets.Dataset`'s columns, independent of how they are chunked or named on disk."""
-    import pyarrow as pa
+def _check_split(folder: Path, name: str, split: Any, facts: Mapping[str, Any]) -> None:
+    """Raise a `UserError` unless the rows are those that were written (0.4 s for 180 MB)."""
+    if len(split) != facts["rows"]:
+        problem = f"split {name} has {len(split)} rows, metadata.json says {facts['rows']}"
+    elif digest(split) != facts["sha256"]:
+        problem = f"the rows of split {name} are not those that were written"
+    else:
+        return
+    raise UserError(f"the dataset {folder} is damaged: {problem}; delete it and build it again")
 
-    table = split.with_format("arrow")[:].combine_chunks().replace_schema_metadata(None)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+def digest(split: Any) -> str:
+    """SHA-256 of a `datasets.Dataset`'s columns, however they are chunked, sliced or named on disk."""
+    import numpy as np
+
+    table = split.with_format("arrow")[:].replace_schema_metadata(None)
+    found = hashlib.sha256(table.schema.serialize())
+    for start in range(0, len(table), _ROWS_A_WRITE):
+        piece = table.slice(start, _ROWS_A_WRITE)
+        piece = piece.take(np.arange(len(piece))).combine_chunks()  # in buffers of its own, as long as its content
+        for batch in piece.to_batches():
+            found.update(batch.serialize())
+    return found.hexdigest()
 
 
 def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
     """Write everything into a folder beside, then rename: `folder` is complete or not there at all."""
-    from datasets import disable_progress_bars
+    from datasets import config, disable_progress_bars
 
     disable_progress_bars()  # a bar per split says less than the one line printed at the end
+    config.DEFAULT_MAX_BATCH_SIZE = _ROWS_A_WRITE
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     partial.mkdir()
     try:
