@@ -28,6 +28,7 @@ COMMON = shlex.split(
     --use_cpu --lr_scheduler_type constant --no_muon --optim sgd --learning_rate 0.5"""
 )
 # Plain gradient steps: Adam and Muon would blow up the last digit in which the two sums of gradients differ.
+TIMED = ("_s", "_runtime", "_per_second")
 STEPS, CHECKPOINTS = 6, {f"checkpoint-{step}" for step in (0, 2, 4, 6)}
 
 
@@ -83,6 +84,8 @@ def same_as(one, folder, printed, store_uri):
         assert torch.allclose(expected[name], value, atol=1e-5), name
     metric = "eval_memorisation_haversine_km_mean"
     assert history(folder, metric) == pytest.approx(history(one, metric), rel=1e-6) and len(history(one, metric)) == 4
+    loss = "eval_memorisation_loss"  # rows that fill up the last batch do not count
+    assert history(folder, loss) == pytest.approx(history(one, loss), rel=1e-5) and len(history(one, loss)) == 4
     assert {path.name for path in folder.glob("checkpoint-*")} == CHECKPOINTS
     assert printed.count("eval_memorisation at step 6") == 1 and printed.count("done: ") == 1
 
@@ -99,6 +102,35 @@ def same_as(one, folder, printed, store_uri):
 def test_ddp_config_trains_like_one_process(one, environment, store_uri):
     starts = [[*ACCELERATE, "--config_file", str(CONFIGS / "ddp.yaml"), "--main_process_port", "0", RUN]]
     same_as(one, *train("ddp", starts, environment, 4), store_uri)
+
+
+OTHERS = {
+    "arc": "--task arc --max_side 10 --pairs_per_task 20 --n_val 15 --n_test 0 --unseen_source none",
+    "darkroom": "--task darkroom --n_streams 1 --history_steps 400 --window 20 --keep 10",
+    "random_walk": "--task random_walk --n_cities 60 --n_train 300 --n_val 21 --n_test 20 --longest_walk 4"
+    " --radius_km 3000",
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_the_other_families_train_and_evaluate_like_one_process(family, environment):
+    model = COMMON[COMMON.index("--hidden_size") :]
+    argv = [*shlex.split(OTHERS[family]), *model]
+    argv += ["--metric_for_best_model", "validation_loss"]  # one row is assessed to see that there is such a metric
+    found = []
+    for name, n_processes in (("cpu", 1), ("ddp", 2)):
+        launcher = [*ACCELERATE, "--config_file", str(CONFIGS / f"{name}.yaml"), "--main_process_port", "0", RUN]
+        folder = Path(environment["EXP_DIR_PREFIX"]) / "runs" / f"{family}-{name}"
+        rows = ["--per_device_train_batch_size", str(8 // n_processes), "--output_dir", str(folder)]
+        start([[*launcher, *argv, *rows]], environment)
+        results = json.loads((folder / "results.json").read_text())
+        found.append({n: v for n, v in results.items() if not n.endswith(TIMED) and not isinstance(v, str)})
+        found.append(dict(enumerate(history(folder, "loss"))))
+    for expected, value in zip(found[:2], found[2:], strict=True):
+        # An evaluation's loss is the mean over batches, which are not the same when answers differ in length.
+        tolerance = {name: 5e-3 if str(name).endswith("_loss") else 1e-5 for name in expected}
+        assert {n: v for n, v in value.items() if abs(v - expected[n]) > tolerance[n] * max(1, abs(expected[n]))} == {}
+        assert value.keys() == expected.keys()
 
 
 def test_torchrun_trains_like_one_process(one, environment, store_uri):

@@ -21,7 +21,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from trainers.contract import Assessment, StoredDataset, SummarySpec, Task
+from trainers.contract import IGNORE, Assessment, StoredDataset, SummarySpec, Task
 from trainers.muon import MuonWithRest, split_parameters
 from trainers.options import RunOptions
 from trainers.sampling import GroupedByLength
@@ -96,6 +96,18 @@ class WorldTrainer(Trainer):
         batch = self.rows(split).__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
 
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer` does, but a last batch that accelerate filled up with repeated rows counts only its own."""
+        state, n_rows = self.accelerator.gradient_state, len(inputs["labels"])
+        is_filled = self.accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
+        if not (is_filled and self.model_accepts_loss_kwargs):
+            return super().prediction_step(model, inputs, *args, **kwargs)
+        n_own = min(max(state.remainder - self.accelerator.process_index * n_rows, 0), n_rows)
+        labels = inputs["labels"].clone()
+        labels[n_own:] = IGNORE
+        loss, *others = super().prediction_step(model, {**inputs, "labels": labels}, *args, **kwargs)
+        return self.accelerator.reduce(loss, "mean"), *others  # every process's is a share of all labels' loss
+
     def evaluation_loop(
         self,
         dataloader: DataLoader,
@@ -126,7 +138,8 @@ class WorldTrainer(Trainer):
         """Rows in random order, or of like length together (`rows` then needs `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
         if self.run.group_by_length:
-            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            accumulated = self.args.gradient_accumulation_steps * self.args.world_size
+            batch_size = self.args.train_batch_size * accumulated  # rows of one step, whoever computes them
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return GroupedByLength(rows.length_N, batch_size, seed)
         return super()._get_train_sampler(rows)

@@ -116,8 +116,9 @@ class ArcTrainer(WorldTrainer):
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
         found = []
         with self.accelerator.autocast():  # both ways of predicting in the precision of training
-            for chosen in by_length.split(self.args.eval_batch_size):
-                found += zip(chosen.tolist(), *self._answer(rows, chosen.tolist()), strict=True)
+            for start in range(0, len(by_length), self.args.eval_batch_size):
+                chosen = by_length[start : start + self.args.eval_batch_size].tolist()
+                found += zip(chosen, *self._answer(rows, chosen), strict=True)
         if state.num_processes > 1:
             found = gather_object(found)
         found.sort(key=lambda answer: answer[0])
