@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no record
+_COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,8 @@ def _check_training(training: "TrainingArguments") -> None:
     backends = [backend.value.lower() for backend in DynamoBackend]
     if training.torch_compile_backend not in (None, *backends):
         raise UserError(f"--torch_compile_backend is {training.torch_compile_backend}; choose {', '.join(backends)}")
+    if training.torch_compile_mode not in (None, *_COMPILE_MODES):
+        raise UserError(f"--torch_compile_mode is {training.torch_compile_mode}; choose {', '.join(_COMPILE_MODES)}")
     if training.learning_rate == 0:
         raise UserError("--learning_rate is 0; nothing would be learnt: it must be greater than 0")
     if training.max_steps == 0 or training.max_steps < -1:

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 import transformers
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from trainers.contract import IGNORE
 from trainers.folded import attend, folded, is_supported, mlp, normed, turned, turns
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
 
-IGNORE = -100  # the label that losses leave out
 Shapes = list[tuple[int, int]]
 """Rows of a group, and how many own tokens each has."""
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
 
+IGNORE = -100
+"""The label that losses leave out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 """A full disk, no permission, a path too long: the operating system's own words and the path say it all."""
+_NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
 class UserError(Exception):
@@ -30,6 +31,13 @@ def exit_code_of(main: Callable[[], None]) -> int:
     except BrokenPipeError:  # whoever read our output has gone (`| head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (MemoryError, RuntimeError) as error:  # PyTorch has no kind of its own for memory on the CPU
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        sentence = (
+            f"out of memory ({str(error)[:200] or 'no more could be had'}); give a smaller batch"
+            " (--per_device_train_batch_size, --per_device_eval_batch_size), a smaller model or fewer rows"
+        )
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

@@ -10,8 +10,7 @@ from torch.utils.data import Dataset
 from tokenization import VocabularyError
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer, check_tokenizer
 from trainers.base import WorldTrainer
-from trainers.causal_lm import IGNORE
-from trainers.contract import Assessment, StoredDataset
+from trainers.contract import IGNORE, Assessment, StoredDataset
 from trainers.errors import UserError
 from trainers.generation import generate_answers
 from trainers.modeling import DecoderOptions, build_decoder

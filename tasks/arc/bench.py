@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tasks.bench.report import write_report
 from trainers import environment
 from trainers.errors import exit_code_of
-from trainers.guards import write_json
 from trainers.options import Range, option
 from trainers.usage import read_or_help
 
@@ -77,10 +77,7 @@ def _bench(argv: list[str]) -> None:
             step()
             seconds.setdefault(name, []).append(time.process_time() - start_s)
     print(table(seconds))
-    (prefix / "bench").mkdir(exist_ok=True)
-    path = prefix / "bench" / f"arc_step-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    write_json(path, {**vars(options), "threads": 1, "cpu_seconds": seconds})
-    print(f"written: {path}")
+    write_report(prefix, "arc_step", {**vars(options), "threads": 1, "cpu_seconds": seconds})
 
 
 def _contenders(options: BenchOptions) -> dict[str, Callable[[], Any]]:

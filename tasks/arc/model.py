@@ -22,8 +22,7 @@ from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
 from tasks.layers import Block, Cache, Rotation, rotation
-
-IGNORE = -100
+from trainers.contract import IGNORE
 
 
 class ArcConfig(PreTrainedConfig):

@@ -23,7 +23,8 @@ from tasks.arc.grids import (
     tokens,
     turned,
 )
-from tasks.arc.model import IGNORE, ArcConfig
+from tasks.arc.model import ArcConfig
+from trainers.contract import IGNORE
 from trainers.errors import UserError
 from trainers.sampling import drawn
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from tasks.arc.grids import BOS, PAD, VOCABULARY_SIZE
-from tasks.arc.model import IGNORE, ArcOutput
+from tasks.arc.model import ArcOutput
+from trainers.contract import IGNORE
 
 _WIDTH, _HEADS, _INNER, _CONTEXT_WIDTH = 160, 4, 640, 32
 

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 from tasks.bench.contests import CONTESTS, Contest
 from tasks.bench.race import Measured, race
+from tasks.bench.report import write_report
 from trainers import environment
 from trainers.errors import UserError, exit_code_of, suggest
-from trainers.guards import write_json
 from trainers.options import Range, option
 from trainers.usage import read_or_help
 
@@ -100,10 +100,9 @@ def _bench(argv: list[str]) -> None:
             check(contest, found)
             print(table(contest, found), end="\n\n", flush=True)
             results[contest.name] = _record(found)
-    (prefix / "bench").mkdir(exist_ok=True)
-    path = prefix / "bench" / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    write_json(path, {"threads": threads, "minutes": (time.perf_counter() - start_s) / 60, "contests": results})
-    print(f"written: {path}")
+    write_report(
+        prefix, "bench", {"threads": threads, "minutes": (time.perf_counter() - start_s) / 60, "contests": results}
+    )
 
 
 def _chosen(only: str | None) -> list[Contest]:

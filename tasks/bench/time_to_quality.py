@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.bench.report import write_report
 from trainers import environment
 from trainers.errors import UserError, exit_code_of
-from trainers.guards import write_json
 
 THRESHOLDS_KM = (500.0, 100.0, 50.0)
 METRIC = "haversine_km_mean"
@@ -62,11 +62,7 @@ def _bench(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=prefix, prefix=".bench-") as scratch:
         results = _race(given.contenders, given.minutes * 60, Path(scratch))
     print(table(results))
-    folder = prefix / "bench"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"time_to_quality-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    write_json(path, {"minutes": given.minutes, "threads_each": 1, "results": results})
-    print(f"written: {path}")
+    write_report(prefix, "time_to_quality", {"minutes": given.minutes, "threads_each": 1, "results": results})
 
 
 def _race(contenders: Sequence[str], limit_s: float, scratch: Path) -> dict[str, dict[str, Any]]:

@@ -11,8 +11,9 @@ import tasks
 from tasks.bench.training import Work
 from tokenization.characters import build_tokenizer
 from trainers import storage
+from trainers.contract import IGNORE
 from trainers.environment import resolved_prefix
-from trainers.text import IGNORE, TextRows
+from trainers.text import TextRows
 
 CHECKED = 2_000  # rows whose ids must agree
 ONE_BY_ONE, AT_ONCE = 5_000, 50_000  # rows that the slow contenders tokenise

@@ -14,10 +14,10 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, Train
 import tasks
 from tokenization.characters import build_tokenizer
 from trainers import storage
-from trainers.contract import StoredDataset
+from trainers.contract import IGNORE, StoredDataset
 from trainers.environment import resolved_prefix
 from trainers.options import STACK_DEFAULTS, RunOptions
-from trainers.text import IGNORE, TextRows
+from trainers.text import TextRows
 
 LEARNING_RATE = 1e-3
 Work = Callable[[], dict[str, Any]]

@@ -21,8 +21,7 @@ from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.rooms import N_ACTIONS
 from tasks.in_context_rl.steps import field_sizes
 from tasks.layers import Block, Cache, rotation
-
-IGNORE = -100
+from trainers.contract import IGNORE
 
 
 class HistoryConfig(PreTrainedConfig):

@@ -13,10 +13,11 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply
 from tasks.arc.building import build_model
 from tasks.arc.decoding import encode, generate, second_attempt
 from tasks.arc.grids import BOS, EOS, N_COLOURS, PAD, ROW, VOCABULARY_SIZE, read_grid
-from tasks.arc.model import IGNORE, ArcConfig, ArcModel
+from tasks.arc.model import ArcConfig, ArcModel
 from tasks.arc.options import ArcModelOptions
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places
 from tasks.layers import Attention, rotate, rotation
+from trainers.contract import IGNORE
 from trainers.errors import UserError
 
 

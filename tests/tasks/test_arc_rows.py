@@ -27,9 +27,10 @@ from tasks.arc.grids import (
     tokens,
     turned,
 )
-from tasks.arc.model import IGNORE, ArcConfig
+from tasks.arc.model import ArcConfig
 from tasks.arc.rows import EpisodeRows
 from trainers import storage
+from trainers.contract import IGNORE
 from trainers.errors import UserError
 
 SMALL = {"pairs_per_task": 10, "n_val": 2, "n_test": 2, "max_side": 10}  # 6 training pairs of each of 14 tasks

@@ -28,6 +28,7 @@ TINY = shlex.split(
 VARIED = shlex.split("--resample_context --augment_dihedral --augment_colours --group_by_length")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix):
     """Ten steps are two epochs of six and a part: demonstrations, turns and colours are drawn anew in each."""
     every_5 = ["--eval_steps", "5"]

@@ -22,14 +22,14 @@ from tasks.in_context_rl.acting import Actor, chosen, rollout
 from tasks.in_context_rl.building import build_model
 from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.metric import LAST, SHALLOW, ReturnInContext, accuracy_by_depth
-from tasks.in_context_rl.model import IGNORE, HistoryConfig, HistoryModel, hybrid_mask
+from tasks.in_context_rl.model import HistoryConfig, HistoryModel, hybrid_mask
 from tasks.in_context_rl.options import HistoryModelOptions
 from tasks.in_context_rl.rooms import N_ACTIONS, darkroom, key_to_door, optimal_returns, permuted_darkroom
 from tasks.in_context_rl.rooms import random_returns as expected_of_random
 from tasks.in_context_rl.rows import HistoryRows
 from tasks.in_context_rl.steps import FIELDS, encode, field_sizes
 from trainers import storage
-from trainers.contract import StoredDataset
+from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
 
 MODELS = {

@@ -134,6 +134,7 @@ def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
     assert (prefix / "x" / "compare.png").is_file()
 
 
+@pytest.mark.slow
 def test_runs_on_different_datasets_are_not_compared(prefix, tmp_path, capsys):
     flags = ", ".join(f"{n.removeprefix('--')}: {v}" for n, v in zip(SMALL[::2], SMALL[1::2], strict=True))
     shared = f"config: darkroom, {flags}, window: 20, keep: 10, max_steps: 1, eval_steps: 1, use_cpu: true"

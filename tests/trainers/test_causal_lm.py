@@ -6,7 +6,7 @@ import transformers
 from datasets import Dataset
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY
-from trainers.causal_lm import IGNORE
+from trainers.contract import IGNORE
 from trainers.modeling import DecoderOptions, build_decoder
 from trainers.text import TextRows
 

@@ -1,0 +1,16 @@
+"""Where the numbers of a bench are kept."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers.guards import write_json
+
+
+def write_report(prefix: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write `<prefix>/bench/<name>-<date>-<time>.json`, and say so."""
+    (prefix / "bench").mkdir(exist_ok=True)
+    path = prefix / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(path, content)
+    print(f"written: {path}")

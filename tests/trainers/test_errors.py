@@ -1,0 +1,23 @@
+"""What becomes of errors on the way to the user."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainers.errors import exit_code_of
+
+
+def no_room_on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize("ask", [lambda: np.ones(10**14), lambda: torch.ones(10**14), no_room_on_a_gpu])
+def test_too_little_memory_is_one_sentence(ask, capsys):
+    assert exit_code_of(ask) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: out of memory (") and error.count("\n") == 1 and "smaller batch" in error
+
+
+def test_other_errors_of_pytorch_are_not_hidden():
+    with pytest.raises(RuntimeError, match="shape"):
+        exit_code_of(lambda: torch.ones(2) + torch.ones(3).reshape(4))
