@@ -98,13 +98,12 @@ class WorldTrainer(Trainer):
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """As `Trainer` does, but a last batch that accelerate filled up with repeated rows counts only its own."""
-        state, n_rows = self.accelerator.gradient_state, len(inputs["labels"])
+        state = self.accelerator.gradient_state
         is_filled = self.accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
         if not (is_filled and self.model_accepts_loss_kwargs):
             return super().prediction_step(model, inputs, *args, **kwargs)
-        n_own = min(max(state.remainder - self.accelerator.process_index * n_rows, 0), n_rows)
         labels = inputs["labels"].clone()
-        labels[n_own:] = IGNORE
+        labels[max(state.remainder - self.accelerator.process_index * len(labels), 0) :] = IGNORE
         loss, *others = super().prediction_step(model, {**inputs, "labels": labels}, *args, **kwargs)
         return self.accelerator.reduce(loss, "mean"), *others  # every process's is a share of all labels' loss
 

@@ -79,7 +79,8 @@ def _compare(argv: list[str]) -> None:
     if given is None:
         return
     folder = _folder(given)
-    runs = queries.find(given.query, given.limit + 1)
+    # A sweep has a record of its own above those of its runs; it is these that are compared.
+    runs = [run for run in queries.find(given.query) if "sweep" not in run.data.tags]
     if not runs:
         raise UserError(f"no run matches --query {given.query!r}; `mlflow ui` shows all" if given.query else "no runs")
     if len(runs) > given.limit:

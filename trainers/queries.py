@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 _PAGE = 1000
 
 
-def find(query: str, limit: int | None = None, deleted_only: bool = False, with_deleted: bool = False) -> "list[Run]":
+def find(query: str, deleted_only: bool = False, with_deleted: bool = False) -> "list[Run]":
     """The runs that match a filter, newest first.
 
     Arguments:
         query: MLflow's filter, e.g. `tags.task = 'location'`; empty for all.
-        limit: at most so many. deleted_only, with_deleted: of runs that were marked deleted.
+        deleted_only, with_deleted: of runs that were marked deleted.
 
     Raises:
         UserError: no such store, or no filter.
@@ -32,7 +32,7 @@ def find(query: str, limit: int | None = None, deleted_only: bool = False, with_
     open_store("Default")  # MLflow's own, which is always there: nothing is made
     experiments = _experiments(ViewType.ACTIVE_ONLY if view == ViewType.ACTIVE_ONLY else ViewType.ALL)
     try:
-        return _pages(experiments, query, view, limit)
+        return _pages(experiments, query, view)
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
             f"--query {query!r} cannot be used ({str(error)[:200]}); write MLflow's filter, e.g."
@@ -56,29 +56,24 @@ def _experiments(view: int) -> list[str]:
     return [experiment.experiment_id for experiment in _all(MlflowClient().search_experiments, view_type=view)]
 
 
-def _pages(experiments: Sequence[str], query: str, view: int, limit: int | None) -> "list[Run]":
+def _pages(experiments: Sequence[str], query: str, view: int) -> "list[Run]":
     from mlflow import MlflowClient
 
-    most = min(limit or _PAGE, _PAGE)
-    order = ["attributes.start_time DESC", "attributes.run_id"]
-    search = MlflowClient().search_runs
-    found = _all(
-        search,
-        limit,
+    return _all(
+        MlflowClient().search_runs,
         experiment_ids=experiments,
         filter_string=query,
         run_view_type=view,
-        max_results=most,
-        order_by=order,
+        max_results=_PAGE,
+        order_by=["attributes.start_time DESC", "attributes.run_id"],
     )
-    return found[:limit]
 
 
-def _all(search: Any, limit: int | None = None, **asked: Any) -> list[Any]:
-    """The pages of a search one after the other, until there are `limit` entries."""
+def _all(search: Any, **asked: Any) -> list[Any]:
+    """The pages of a search one after the other."""
     page = search(**asked)
     found = list(page)
-    while page.token and (limit is None or len(found) < limit):
+    while page.token:
         page = search(**asked, page_token=page.token)
         found += page
     return found
