@@ -104,7 +104,7 @@ def test_the_run_is_tracked(finished_run, store_uri):
         "memorisation/haversine_km_mean",
         "memorisation/parse_rate",
         "memorisation/loss",
-        "final_memorisation/haversine_km_mean",
+        "memorisation_final/haversine_km_mean",
     } <= set(run.data.metrics)
     assert {"task", "dataset.train_sha256", *git_state()} <= set(run.data.tags)  # outside git there is no commit
     assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
@@ -119,6 +119,10 @@ def test_mlflow_registers_and_loads_the_model(finished_run, store_uri):
     from mlflow import transformers as flavor
 
     run = mlflow_run(finished_run, store_uri)
+    logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
+    metrics = {metric.key: (metric.step, metric.value) for metric in logged.metrics}  # those of the model that is kept
+    name = "memorisation_final/haversine_km_mean"
+    assert metrics[name] == (4, run.data.metrics[name]) and {step for step, _ in metrics.values()} == {4}
     assert int(mlflow.register_model(f"runs:/{run.info.run_id}/model", "tiny").version) >= 1
     loaded = flavor.load_model("models:/tiny/1")
     assert type(loaded.model) is Qwen2ForCausalLM

@@ -210,7 +210,7 @@ def _default_metric(runs: "Sequence[Run]", names: set[str], task: "Task | None")
         which = f"of several tasks ({', '.join(sorted(names))})" if len(names) > 1 else "of no task that is known here"
         raise UserError(f"the runs are {which}; say what to compare with --metric, e.g. --metric validation/loss")
     ends = f"/{task.primary_metric}"
-    found = [{n for n in run.data.metrics if n.endswith(ends) and not n.startswith("final_")} for run in runs]
+    found = [{n for n in run.data.metrics if n.endswith(ends) and "_final/" not in n} for run in runs]
     measured = [names for names in found if names]
     shared = set.intersection(*measured) if measured else set()
     if not shared:

@@ -112,7 +112,7 @@ def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
     """A text model in MLflow's own form, any other as the files of its folder."""
     if trainer.processing_class is not None:
         saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # whole, wherever training kept the weights
-        tracker.model(saved, trainer.processing_class)  # pyright: ignore[reportArgumentType]
+        tracker.model(saved, trainer.processing_class, trainer.state.global_step)  # pyright: ignore[reportArgumentType]
         return
     for name in ("config.json", "model.safetensors"):
         tracker.file(folder / name, "model")

@@ -95,8 +95,11 @@ class Tracker:
         if self.run_id is not None:
             self.client.log_artifact(self.run_id, str(path), folder)
 
-    def model(self, network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-        """Log a text model so that MLflow can register it, and load it by `mlflow.transformers.load_model`."""
+    def model(self, network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", step: int) -> None:
+        """Log a text model so that MLflow can register it, and load it by `mlflow.transformers.load_model`.
+
+        Its page shows the metrics of `step`.
+        """
         if self.run_id is None:
             return
         logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)  # it looks for a card on a hub
@@ -106,7 +109,8 @@ class Tracker:
             warnings.filterwarnings("ignore", ".*Any type hint is inferred")  # of MLflow's own code, on import
             from mlflow import transformers as flavor  # pyright: ignore[reportPrivateImportUsage]
 
-            flavor.log_model(parts, name="model", task="text-generation", pip_requirements=versions)
+            self.flush()
+            flavor.log_model(parts, name="model", task="text-generation", pip_requirements=versions, step=step)
 
     def text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""
@@ -132,14 +136,14 @@ class Tracker:
 
 
 class TrackMetrics(TrainerCallback):
-    """Sends every logged number: `loss` as train/loss, `eval_memorisation_x` as memorisation/x, `final_…` likewise."""
+    """Sends every logged number: `loss` as train/loss, `eval_val_x` as val/x, `final_val_x` as val_final/x."""
 
     def __init__(self, tracker: Tracker, splits: list[str]) -> None:
         self.tracker = tracker
         self.rules = [
-            (f"{stage}_{split}_", f"{head}{split}/")
+            (f"{stage}_{split}_", f"{split}{end}/")  # so named, the page shows the curves first
             for split in splits
-            for stage, head in (("eval", ""), ("final", "final_"))
+            for stage, end in (("eval", ""), ("final", "_final"))
         ]
 
     def on_log(

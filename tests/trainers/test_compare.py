@@ -162,7 +162,7 @@ def test_help_names_every_flag(capsys):
 
 def test_the_metric_is_the_primary_one_of_the_first_evaluated_split(record):
     record("a", [(0, 5.0)])
-    record("a", [(0, 5.0)], metric="final_memorisation/haversine_km_mean")
+    record("a", [(0, 5.0)], metric="memorisation_final/haversine_km_mean")
     assert measure_of(record.all(), None, None).name == METRIC
     for name in ("b", "c"):
         run = record(name, [(0, 5.0)], task="arc", metric="unseen_tasks/exact_match")
