@@ -30,7 +30,7 @@ dataset: $(READY) ## build a task's dataset: make dataset TASK=location
 	$(BIN)/python -m trainers.build --task $(TASK) $(ARGS)
 
 train: $(READY) ## build what is missing, then train: make train TASK=location
-	$(BIN)/accelerate launch $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
+	$(BIN)/accelerate launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
 
 test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)
