@@ -36,7 +36,7 @@ test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)
 
 test-slow: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -m '' -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m '' -q $(ARGS)
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -84,6 +84,13 @@ def prefix(tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> P
     return folder
 
 
+@pytest.fixture
+def datasets_once(prefix: Path, shared_prefix: Path) -> None:
+    """A fresh prefix whose datasets are shared by the session: for tests that only look at what would be run."""
+    (shared_prefix / "built").mkdir(exist_ok=True)
+    (prefix / "datasets").symlink_to(shared_prefix / "built")
+
+
 @pytest.fixture(scope="session")
 def finished_run(shared_prefix: Path, store_uri: str) -> Path:
     """The folder of one finished tiny run, to be read only."""

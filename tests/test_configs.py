@@ -11,6 +11,7 @@ from trainers.run import main
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
+@pytest.mark.usefixtures("datasets_once")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_dry_runs(path, prefix, fewer_rows, capsys):
     config = yaml.safe_load(path.read_text())

@@ -45,7 +45,8 @@ def test_every_make_verb_in_the_readme_exists():
     assert used and used <= verbs
 
 
-def test_every_training_command_dry_runs(prefix, fewer_rows, capsys):
+@pytest.mark.usefixtures("datasets_once")
+def test_every_training_command_dry_runs(fewer_rows, capsys):
     from trainers.arguments import task_name_in
     from trainers.run import main
 
@@ -55,6 +56,10 @@ def test_every_training_command_dry_runs(prefix, fewer_rows, capsys):
         argv = words[words.index("trainers/run.py") + 1 :]
         if "--init_from" in argv or "--resume_from_checkpoint" in argv:
             continue  # these need an earlier run; tests/test_runs.py does both
+        if "--config" in argv and set(argv[::2]) <= {"--config", "--task"}:
+            name = Path(argv[argv.index("--config") + 1]).stem
+            assert (ROOT / "configs" / f"{name}.yaml").is_file()
+            continue  # tests/test_configs.py dry-runs every config
         if "--help" not in argv:
             argv += ["--dry_run", *fewer_rows.get(task_name_in(argv) or "", [])]
         assert main([*argv, "--use_cpu"]) == 0, argv

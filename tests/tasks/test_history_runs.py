@@ -109,14 +109,16 @@ def test_a_comparison_gives_means_spreads_and_ratios_to_the_first():
 STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("darkroom_small", "darkroom", "dark_key_to_door")]
 
 
+@pytest.mark.usefixtures("datasets_once")
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_run_of_a_study_dry_runs(path, prefix):
+def test_every_run_of_a_study_dry_runs(path):
     for flags in read_seeded(path).runs.values():
         argv = [token for name, value in flags.items() for token in (f"--{name}", str(value))]
         few = ["--n_streams", "1", "--max_train_tasks", "2", "--n_val_tasks", "2"]
         assert main([*argv, *few, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
     pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
     small = {name.removeprefix("--"): value for name, value in pairs}
