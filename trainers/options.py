@@ -70,7 +70,6 @@ STACK_DEFAULTS: Mapping[str, Any] = {
     "restore_callback_states_from_checkpoint": True,  # a resumed run goes on counting evaluations without progress
     "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
     "dataloader_pin_memory": False,
-    "ddp_find_unused_parameters": False,  # every weight has a part in every step
     "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking.py)
     "disable_tqdm": True,  # trainers/callbacks.py shows the progress
 }

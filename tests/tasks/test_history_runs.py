@@ -175,6 +175,13 @@ def launched(argv, processes=1):
 
 
 @pytest.mark.slow
+def test_two_processes_train_with_batches_that_do_not_use_the_encoder(prefix):
+    folder = prefix / "depths"
+    launched([*TINY, *COMPRESSED[:-1], "0:1,1:1", "--max_steps", "8", "--output_dir", str(folder)], 2)
+    assert (folder / "results.json").is_file()
+
+
+@pytest.mark.slow
 def test_two_processes_train_like_one(prefix):
     """Where a stretch begins belongs to its row; the depth belongs to a process's batch, so here there is only one."""
     common = [
