@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-# No downloads and no telemetry at run time; trainers/environment.py says the same for commands typed by hand.
+# No downloads and no telemetry at run time; trainers/common/environment.py says the same for commands typed by hand.
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 dataset: $(READY) ## build a task's dataset: make dataset TASK=location
-	$(BIN)/python -m trainers.build --task $(TASK) $(ARGS)
+	$(BIN)/python -m trainers.commands.dataset --task $(TASK) $(ARGS)
 
 train: $(READY) ## build what is missing, then train: make train TASK=location
 	$(BIN)/accelerate launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
@@ -46,10 +46,10 @@ lint: $(READY) ## style and types
 check: lint test ## lint, types and fast tests
 
 probe: $(READY) ## fit the probe to a run: make probe ARGS="--run outputs/runs/distance_small-001"
-	$(BIN)/python -m trainers.probe $(ARGS)
+	$(BIN)/python -m trainers.commands.probe $(ARGS)
 
 study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, figure (about an hour)
-	$(BIN)/python -m tasks.forgetting $(ARGS)
+	$(BIN)/python -m tasks.geography.forgetting $(ARGS)
 
 ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (about an hour)
 	$(BIN)/python -m tasks.arc.ladder $(ARGS)
@@ -64,7 +64,7 @@ ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui $(ARGS)
 
 clean-runs: $(READY) ## delete runs for good that were marked deleted in MLflow; lists them and asks first
-	$(BIN)/python -m trainers.clean_runs $(ARGS)
+	$(BIN)/python -m trainers.commands.clean_runs $(ARGS)
 
 clean: ## delete caches and the environment; outputs and tracked runs stay
 	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info

@@ -88,7 +88,7 @@ def is_invented_country(code: str) -> bool:
     return code.startswith(INVENTED_COUNTRY) and code.removeprefix(INVENTED_COUNTRY).isdecimal()
 
 
-def joined(first: Cities, second: Cities) -> Cities:
+def join_cities(first: Cities, second: Cities) -> Cities:
     """One table from two, in this order."""
     return Cities(
         np.concatenate([first.city_id, second.city_id]),

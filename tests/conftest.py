@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from trainers import environment
+from trainers.common import environment
 
 # Before anything heavy is imported: no downloads, no telemetry, one thread for each of pytest's processes.
 environment.set_up()
@@ -79,8 +79,8 @@ def prefix(tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("EXP_DIR_PREFIX", str(folder))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
     # Drawing takes most of a tiny run's time; `finished_run` and the contract test look at real pictures.
-    monkeypatch.setattr("trainers.figures.save", lambda figure, path: path.write_bytes(b""))
-    monkeypatch.setattr("trainers.figures.summary_figure", lambda *args: None)
+    monkeypatch.setattr("trainers.common.figures.save_figure", lambda figure, path: path.write_bytes(b""))
+    monkeypatch.setattr("trainers.callbacks.figures.summary_figure", lambda *args: None)
     return folder
 
 

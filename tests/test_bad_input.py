@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainers import build, run
+from trainers import run
+from trainers.commands import dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 CITIES = "name,latitude,longitude,country,population\nA,1,2,DE,5\nB,3,4,DE,6\nC,5,6,FR,7\n"
@@ -377,7 +378,7 @@ def replace_rows(folder, change):
     """Put changed rows in the place of the split `train`, as if they had been written so."""
     from datasets import load_from_disk
 
-    from trainers.storage import digest
+    from trainers.folders.dataset_folder import digest
 
     rows = change(load_from_disk(str(folder / "train")))
     rows.save_to_disk(str(folder / "other"))
@@ -522,7 +523,7 @@ def disk_full_while_metadata_is_written(desk):
     def write(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    desk.monkeypatch.setattr("trainers.storage.write_json", write)
+    desk.monkeypatch.setattr("trainers.folders.dataset_folder.write_json", write)
     return desk.tiny
 
 
@@ -768,10 +769,10 @@ def init_from_another_tokenizer(desk):
 
 @case("--probe: the task quiet declares no probe; leave it out")
 def probing_a_task_without_a_probe(desk):
-    from tasks.location import TASK
+    from tasks.geography.location import TASK
 
     parts = {"build_dataset": "data:build", "metric": "metric:Haversine", "trainer": "trainer:LocationTrainer"}
-    elsewhere = {name: f"tasks.location.{part}" for name, part in parts.items()}
+    elsewhere = {name: f"tasks.geography.location.{part}" for name, part in parts.items()}
     module = SimpleNamespace(TASK=dataclasses.replace(TASK, probe="", **elsewhere))
     desk.monkeypatch.setitem(sys.modules, "my_lab.quiet", module)
     return [*desk.tiny, "--task", "my_lab.quiet", "--probe"]
@@ -781,7 +782,7 @@ def probing_a_task_without_a_probe(desk):
 def good_dataset(shared_prefix):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
-        assert build.main(["--task", "location", "--n_cities", "40"]) == 0
+        assert dataset.main(["--task", "location", "--n_cities", "40"]) == 0
     return next((shared_prefix / "datasets").glob("location-*"))
 
 
@@ -806,7 +807,7 @@ def contents(folder):
 
 def check(main, argv, fragment, desk, capsys):
     """The one sentence, the exit code, and that nothing changed but for a complete dataset that may be there now."""
-    from trainers import session
+    from trainers.runs import session
 
     def train(prepared):
         raise AssertionError("the run was not refused")
@@ -833,7 +834,7 @@ def test_what_is_mistyped(command_line, fragment, desk, capsys):
 
 @pytest.mark.parametrize("command_line, fragment", TYPED_TO_BUILD, ids=[line for line, _ in TYPED_TO_BUILD])
 def test_what_is_mistyped_for_the_builder(command_line, fragment, desk, capsys):
-    check(build.main, shlex.split(command_line), fragment, desk, capsys)
+    check(dataset.main, shlex.split(command_line), fragment, desk, capsys)
 
 
 @pytest.mark.parametrize("added, fragment", TYPED_TINY, ids=[line[:70] for line, _ in TYPED_TINY])

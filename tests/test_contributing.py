@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tasks
-from trainers import storage
+from trainers import registry
+from trainers.folders import dataset_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -62,9 +62,9 @@ def test_its_commands_dry_run_and_train(bearing, prefix, capsys):
 
 def test_it_keeps_the_contract_of_every_task(bearing, tmp_path):
     promises = contract()
-    task = tasks.load(bearing)
+    task = registry.load(bearing)
     assert {f"bearing/{name}" for name in promises.FILES} == set(FILES)
-    data = storage.build_or_load(task, task.options(**SMALL), tmp_path / "first")
+    data = dataset_folder.build_or_load(task, task.options(**SMALL), tmp_path / "first")
     trainers = {"trainer": 0, "text_trainer": 0}
     kept = []
     for name, promise in vars(promises).items():

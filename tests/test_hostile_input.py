@@ -19,8 +19,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import tasks
-from trainers import arguments, build, run, session
+from trainers import registry, run
+from trainers.commands import dataset
+from trainers.runs import session
+from trainers.settings import resolve
 
 SMALL = {
     "location": ["--n_cities", "40"],
@@ -87,7 +89,7 @@ def desk(tmp_path_factory, finished_run, store_uri):
         datasets = {}
         for task, flags in SMALL.items():
             before = set((prefix / "datasets").glob("[!.]*"))
-            assert build.main(["--task", task, *flags]) == 0
+            assert dataset.main(["--task", task, *flags]) == 0
             (datasets[task],) = set((prefix / "datasets").glob("[!.]*")) - before
         yield Desk(folder, prefix, folder / "input", prefix / "runs" / "done", datasets, patch)
 
@@ -151,7 +153,7 @@ LETTERS = string.ascii_lowercase + "_"
 
 # Configs
 
-FLAGS = sorted(name for group in arguments.flag_names(tasks.load("location")).values() for name in group)
+FLAGS = sorted(name for group in resolve.flag_names(registry.load("location")).values() for name in group)
 # Not tried: what changes this process for good.
 FLAGS = [name for name in FLAGS if name not in ("full_determinism", "log_level", "log_level_replica")]
 

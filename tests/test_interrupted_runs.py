@@ -13,10 +13,10 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from trainers.checkpoints import damage_of, last_checkpoint
-from trainers.stopping import SaveOnTermination
+from trainers.callbacks.save_on_termination import SaveOnTermination
+from trainers.folders.checkpoints import damage_of, last_checkpoint
 
-WARM = ["mlflow.store.tracking.sqlalchemy_store", "optuna", "trainers.session", "tasks.arc.trainer"]
+WARM = ["mlflow.store.tracking.sqlalchemy_store", "optuna", "trainers.runs.session", "tasks.arc.trainer"]
 SMALL = "--hidden_size 16 --num_attention_heads 2 --threads 1 --use_cpu --per_device_eval_batch_size 64"
 COMMON = f"{SMALL} --logging_steps 1 --eval_steps 5 --save_steps 5"
 FAMILIES = {
@@ -195,7 +195,7 @@ def test_sigterm_saves_a_checkpoint_first(starter, prefix, store_uri):
 
 def test_a_second_signal_later_ends_at_once(monkeypatch):
     callback, now_s = SaveOnTermination(), iter([100.0, 101.0, 106.0])
-    monkeypatch.setattr("trainers.stopping.time.monotonic", lambda: next(now_s))
+    monkeypatch.setattr("trainers.callbacks.save_on_termination.time.monotonic", lambda: next(now_s))
     callback._ask(signal.SIGTERM, None)
     callback._ask(signal.SIGTERM, None)  # an echo
     with pytest.raises(SystemExit) as stopped:

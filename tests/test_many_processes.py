@@ -190,11 +190,12 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 from pathlib import Path
-import tasks
-from trainers import generation, storage
+from trainers import registry
+from trainers.folders import dataset_folder
+from trainers.models import generation
 
-task, folder = tasks.load("location"), Path(sys.argv[1])
-data = storage.build_or_load(task, task.options(n_cities=48, n_val=41), folder)
+task, folder = registry.load("location"), Path(sys.argv[1])
+data = dataset_folder.build_or_load(task, task.options(n_cities=48, n_val=41), folder)
 args = TrainingArguments(str(folder), use_cpu=True, report_to="none", remove_unused_columns=False,
                          per_device_eval_batch_size=16, dataloader_pin_memory=False)
 model = task.load("build_model")(task.model_options(hidden_size=16, num_hidden_layers=1, intermediate_size=16), data)
@@ -258,7 +259,7 @@ def init(self, *args, fsdp_plugin=None, **kwargs):
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
 state.AcceleratorState.__init__ = init
 
-from trainers import causal_lm
+from trainers.models import causal_lm
 from trainers.run import main
 
 supported, asked = causal_lm.is_supported, set()
@@ -300,7 +301,7 @@ def test_a_dataset_that_several_processes_ask_for_at_once_is_built_once(tmp_path
     folders = []
     for name, processes in (("alone", 1), ("together", 4)):
         (tmp_path / name).mkdir()
-        commands = [[sys.executable, "-m", "trainers.build", *argv]] * processes
+        commands = [[sys.executable, "-m", "trainers.commands.dataset", *argv]] * processes
         printed = start(commands, {**environment, "EXP_DIR_PREFIX": str(tmp_path / name)})
         assert sum("dataset built" in text for text in printed) == 1
         assert len({text.strip().splitlines()[-1] for text in printed}) == 1

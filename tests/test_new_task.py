@@ -9,7 +9,7 @@ INIT = '''
 from dataclasses import dataclass
 from typing import ClassVar
 from trainers.contract import Task
-from trainers.modeling import DecoderOptions
+from trainers.models.decoder import DecoderOptions
 from trainers.options import option
 
 @dataclass
@@ -46,7 +46,7 @@ class ExactMatch(evaluate.Metric):
 """
 TRAINER = """
 import numpy as np
-from trainers.contract import Assessment, SummarySpec
+from trainers.contract import Evaluation, SummarySpec
 from trainers.text import TextTrainer
 
 class EchoTrainer(TextTrainer):
@@ -54,7 +54,7 @@ class EchoTrainer(TextTrainer):
 
     def score(self, rows, answers):
         right = np.array([a == b for a, b in zip(answers, rows.table["answer"])], float)
-        return Assessment(self.metric.compute(predictions=answers, references=rows.table["answer"]),
+        return Evaluation(self.metric.compute(predictions=answers, references=rows.table["answer"]),
                           self.samples(rows, answers, right=right), right, {})
 """
 
@@ -98,8 +98,8 @@ def test_a_task_from_elsewhere_trains(echo, prefix, capsys):
 
 
 def test_an_error_inside_a_tasks_own_code_is_not_hidden(echo, tmp_path):
-    import tasks
+    from trainers import registry
 
     (tmp_path / "my_lab" / "echo" / "__init__.py").write_text("import a_module_that_is_missing")
     with pytest.raises(ModuleNotFoundError, match="a_module_that_is_missing"):
-        tasks.load(echo)
+        registry.load(echo)

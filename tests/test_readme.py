@@ -47,8 +47,8 @@ def test_every_make_verb_in_the_readme_exists():
 
 @pytest.mark.usefixtures("datasets_once")
 def test_every_training_command_dry_runs(fewer_rows, capsys):
-    from trainers.arguments import task_name_in
     from trainers.run import main
+    from trainers.settings.resolve import task_name_in
 
     commands = [shlex.split(c, comments=True) for c in COMMANDS if "trainers/run.py" in c]
     assert commands

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2ForCausalLM
 
-from trainers.environment import git_state
+from trainers.common.environment import git_state
 from trainers.run import main
 
 
@@ -198,7 +198,7 @@ def test_overwriting_needs_to_be_asked_for(prefix, tiny, capsys):
 
 
 def test_a_failing_run_is_recorded_as_failed(prefix, tiny, store_uri, monkeypatch):
-    from tasks.location.trainer import LocationTrainer
+    from tasks.geography.location.trainer import LocationTrainer
 
     def fail(*args):
         raise RuntimeError("broken on purpose")
@@ -211,7 +211,7 @@ def test_a_failing_run_is_recorded_as_failed(prefix, tiny, store_uri, monkeypatc
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143)])
 def test_a_stopped_run_is_recorded_as_killed(prefix, tiny, store_uri, monkeypatch, stop):
-    from tasks.location.trainer import LocationTrainer
+    from tasks.geography.location.trainer import LocationTrainer
 
     def interrupt(*args):
         raise stop
@@ -262,11 +262,11 @@ def test_early_stopping_stops(prefix, tiny, monkeypatch):
 
 
 def test_a_dataset_is_built_once(prefix, tiny, capsys):
-    from trainers import build
+    from trainers.commands import dataset
 
     argv = ["--task", "location", "--n_cities", "40"]
-    assert build.main(argv) == 0 and "dataset built" in capsys.readouterr().out
-    assert build.main(argv) == 0 and "dataset built" not in capsys.readouterr().out
+    assert dataset.main(argv) == 0 and "dataset built" in capsys.readouterr().out
+    assert dataset.main(argv) == 0 and "dataset built" not in capsys.readouterr().out
     assert len(list((prefix / "datasets").glob("location-*"))) == 1
 
 

@@ -158,7 +158,16 @@ def test_two_machines_share_a_search_in_postgresql(postgresql, prefix, tmp_path,
     study.write_text(
         f"task: location\nflags: {flags}\nsearch:\n  learning_rate: {{low: 1e-4, high: 1e-1, log: true}}\nn_trials: 4\n"
     )
-    argv = [sys.executable, "-m", "trainers.sweep", "--study", str(study), "--storage", postgresql, "--output_dir"]
+    argv = [
+        sys.executable,
+        "-m",
+        "trainers.commands.sweep",
+        "--study",
+        str(study),
+        "--storage",
+        postgresql,
+        "--output_dir",
+    ]
     workers = [
         subprocess.Popen(
             [*argv, str(prefix / name)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -21,11 +21,11 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from trainers.contract import IGNORE, Assessment, StoredDataset, SummarySpec, Task
-from trainers.muon import MuonWithRest, split_parameters
-from trainers.options import RunOptions
+from trainers.contract import IGNORE, Evaluation, StoredDataset, SummarySpec, Task
+from trainers.optim.muon import MuonWithRest, split_parameters
+from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
-from trainers.schedules import warm_restarts
+from trainers.settings.run_options import RunOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,13 +49,13 @@ class WorldTrainer(Trainer):
     ) -> None:
         self.task, self.data, self.run, self.network_config = task, data, run or RunOptions(), model.config
         self.metric = task.load("metric")()
-        self.assessments: dict[str, Assessment] = {}  # split -> the newest assessment
+        self.assessments: dict[str, Evaluation] = {}  # split -> the newest assessment
         self._start_s: float | None = None
         self.args = args  # before `Trainer` sets it: `rows` may depend on it
         super().__init__(
             model=model,
             args=args,
-            data_collator=_finished,
+            data_collator=_identity,
             train_dataset=self.rows("train"),
             eval_dataset={name: self.rows(name) for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
@@ -82,7 +82,7 @@ class WorldTrainer(Trainer):
         """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
         raise NotImplementedError
 
-    def assess(self, rows: Any) -> Assessment:
+    def assess(self, rows: Any) -> Evaluation:
         """Score the model's behaviour on a split, on every process alike."""
         raise NotImplementedError
 
@@ -209,6 +209,6 @@ class _TellEpoch(TrainerCallback):
         self.rows.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
-def _finished(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     """The collator: the dataset's `__getitems__` has already made the batch."""
     return batch

@@ -45,7 +45,7 @@ class Task:
     """The metric (as the trainer reports it, without prefix) that chooses the best checkpoint."""
     greater_is_better: bool
     probe: str = ""
-    """`module:class`, a `trainers.probing.Probe` that reads the model's knowledge from hidden states; empty: none."""
+    """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     version: int = 1
     """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Task:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What a builder returns; `trainers.storage` writes it.
+    """What a builder returns; `trainers.folders.dataset_folder` writes it.
 
     Attributes:
         splits: `train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (seen once, at
@@ -106,7 +106,7 @@ class StoredDataset:
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Evaluation:
     """What one evaluation by generation (or by rollouts) found.
 
     Attributes:

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import field
+from typing import Any
 
 from trainers.errors import UserError
 
@@ -14,114 +14,6 @@ Range = tuple[float | None, float | None]  # least and most, both allowed; None 
 def option(default: Any, help_text: str) -> Any:
     """A dataclass field with a help text (the form `HfArgumentParser` reads)."""
     return field(default=default, metadata={"help": help_text})
-
-
-@dataclass
-class RunOptions:
-    """What a run is asked for besides its data, its model and `transformers.TrainingArguments`."""
-
-    task: str = option("", "task to train: a folder below tasks/, or a package of your own (my.package)")
-    config: str | None = option(None, "YAML file of flags, or its name below configs/; default: configs/<task>.yaml")
-    dataset: str | None = option(None, "dataset folder to use as it is, instead of building one from the options")
-    init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
-    overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
-    dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
-    evals_per_epoch: float | None = option(
-        None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1"
-    )
-    saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
-    early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
-    keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all")
-    restart_epochs: float | None = option(
-        None,
-        "cosine rate, restarted every so many epochs, constant within one, no warm-up; for --lr_scheduler_type",
-    )
-    min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards")
-    muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
-    group_by_length: bool = option(False, "put rows of like length into one training batch: less padding")
-    probe: bool = option(False, "fit the task's linear probe at every evaluation")
-    freeze: str | None = option(None, "weights left as they are: parts of their names, e.g. embed_tokens,layers.0")
-    l2_to_start: float = option(0.0, "pull of the weights to where training started, as a decoupled L2 penalty")
-    threads: int | None = option(
-        None, "CPU threads of one process; default: the machine's cores shared by the processes"
-    )
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "evals_per_epoch": (1e-6, None),
-        "saves_per_epoch": (1e-6, None),
-        "early_stopping_patience": (1, None),
-        "keep_best": (1, None),
-        "restart_epochs": (1, None),
-        "min_learning_rate": (0, None),
-        "l2_to_start": (0, None),
-        "threads": (1, 1024),
-    }
-
-
-STACK_DEFAULTS: Mapping[str, Any] = {
-    "evals_per_epoch": 1,
-    "eval_strategy": "steps",
-    "save_strategy": "steps",
-    "eval_on_start": True,
-    "load_best_model_at_end": True,
-    "logging_steps": 10,
-    "per_device_eval_batch_size": 512,
-    "remove_unused_columns": False,  # batches come finished from the dataset
-    "restore_callback_states_from_checkpoint": True,  # a resumed run goes on counting evaluations without progress
-    "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
-    "dataloader_pin_memory": False,
-    "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking.py)
-    "disable_tqdm": True,  # trainers/callbacks.py shows the progress
-}
-"""Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
-
-TRAINING_RANGES: Mapping[str, Range] = {
-    "per_device_train_batch_size": (1, 2**31),
-    "per_device_eval_batch_size": (1, 2**31),
-    "gradient_accumulation_steps": (1, 2**31),
-    "num_train_epochs": (1e-9, None),
-    "learning_rate": (0, None),
-    "weight_decay": (0, None),
-    "adam_beta1": (0, 0.9999999),
-    "adam_beta2": (0, 0.9999999),
-    "adam_epsilon": (0, None),
-    "max_grad_norm": (0, None),
-    "label_smoothing_factor": (0, 1),
-    "warmup_steps": (0, None),
-    "logging_steps": (1e-9, None),
-    "eval_steps": (1e-9, None),
-    "save_steps": (1e-9, None),
-    "eval_delay": (0, None),
-    "save_total_limit": (1, None),
-    "seed": (0, 2**32 - 1),
-    "data_seed": (0, 2**32 - 1),
-    "dataloader_num_workers": (0, None),
-}
-
-REFUSED: Mapping[str, str] = {
-    "do_train": "run.py always trains",
-    "do_eval": "run.py always evaluates",
-    "do_predict": "run.py evaluates by generation already",
-    "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
-    "label_names": "the batches name their labels themselves",
-    "train_sampling_strategy": "rows are drawn in random order, or with --group_by_length in batches of like length",
-    "length_column_name": "rows know their lengths themselves",
-    "fp16": "earlier runs of such models ended in NaN with it; use --bf16, or neither",
-    "disable_tqdm": "progress is shown by trainers/callbacks.py, as plain lines where there is no terminal",
-    **dict.fromkeys(
-        (
-            "push_to_hub",
-            "hub_token",
-            "hub_private_repo",
-            "hub_model_id",
-            "hub_strategy",
-            "hub_always_push",
-            "hub_revision",
-        ),
-        "runs stay on this machine; upload the finished folder with the hf command",
-    ),
-}
-"""Fields of `TrainingArguments` that would be accepted and then do nothing here."""
 
 
 def check_ranges(options: Any, ranges: Mapping[str, Range]) -> None:

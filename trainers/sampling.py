@@ -37,7 +37,7 @@ class GroupedByLength(Sampler[int]):
         return iter(torch.cat([*shuffled, *([] if last is None else [last])]).tolist())
 
 
-def drawn(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.ndarray:
+def row_uniform(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.ndarray:
     """Uniform numbers in [0, 1), (B, count), that follow from seeds, use and row alone.
 
     So they are the same wherever and whenever a batch is made: among other rows, in another process, after an

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 from tokenization import VocabularyError
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer, check_tokenizer
 from trainers.base import WorldTrainer
-from trainers.contract import IGNORE, Assessment, StoredDataset
+from trainers.contract import IGNORE, Evaluation, StoredDataset
 from trainers.errors import UserError
-from trainers.generation import generate_answers
-from trainers.modeling import DecoderOptions, build_decoder
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.models.generation import generate_answers
 
 if TYPE_CHECKING:
     import datasets
@@ -55,7 +55,7 @@ class TextRows(Dataset):
         """`input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
 
         T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
-        see it. `known` tells `trainers/causal_lm.py` what it need not compute.
+        see it. `known` tells `trainers/models/causal_lm.py` what it need not compute.
         """
         index_B = torch.tensor(rows)
         prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
@@ -113,11 +113,11 @@ class TextTrainer(WorldTrainer):
             f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True)
         )
 
-    def assess(self, rows: TextRows) -> Assessment:
+    def assess(self, rows: TextRows) -> Evaluation:
         """Generate the answer to every prompt and let the task score them."""
         return self.score(rows, answers_to(rows, self.network, self.args.eval_batch_size))
 
-    def score(self, rows: TextRows, answers: list[str]) -> Assessment:
+    def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Compare generated answers with the split's own; failures to parse count in every metric."""
         raise NotImplementedError
 

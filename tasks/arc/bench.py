@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.bench.report import write_report
-from trainers import environment
+from trainers.common import environment
 from trainers.errors import exit_code_of
 from trainers.options import Range, option
-from trainers.usage import read_or_help
+from trainers.settings.help_text import read_or_help
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 160,

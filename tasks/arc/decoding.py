@@ -7,7 +7,7 @@ import torch
 from tasks.arc.colours import ColourCode, colour_code
 from tasks.arc.grids import BOS, EOS, PAD, ROW
 from tasks.arc.model import ArcModel, Memory
-from tasks.layers import Cache
+from trainers.models.blocks import Cache
 
 
 @dataclass

@@ -61,7 +61,7 @@ def tokens(grids: Grids) -> torch.Tensor:
     return ids_BL.masked_fill(place_L >= grids.length_B[:, None], PAD)
 
 
-def joined(pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def concatenate(pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Right-padded sequences one behind the other without pads in between.
 
     Arguments:
@@ -88,7 +88,7 @@ def column_of(token: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.full((batch, 1), token, dtype=torch.uint8), torch.ones(batch, dtype=torch.int64)
 
 
-def turned(grids: Grids, which_B: torch.Tensor) -> Grids:
+def apply_dihedral(grids: Grids, which_B: torch.Tensor) -> Grids:
     """Every grid by one of the square's 8 symmetries: bit 0 flips rows, bit 1 flips columns, then bit 2 transposes."""
     side = grids.cells_BSS.shape[1]
     height_B, width_B = grids.height_B, grids.width_B
@@ -108,7 +108,7 @@ def turned(grids: Grids, which_B: torch.Tensor) -> Grids:
     return Grids(cells.masked_fill(outside, PAD), new_height_B, new_width_B)
 
 
-def recoloured(grids: Grids, colours_BV: torch.Tensor) -> Grids:
+def recolour(grids: Grids, colours_BV: torch.Tensor) -> Grids:
     """Every grid with its colours exchanged.
 
     Arguments:

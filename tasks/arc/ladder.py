@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from trainers import environment
+from trainers.common import environment
+from trainers.common.figures import save_figure
+from trainers.common.files import write_csv
 from trainers.errors import exit_code_of
+from trainers.folders.run_folder import results_of
 from trainers.options import option
-from trainers.studies import folder_of, read_seeded, results_of, study_path, train_all
+from trainers.studies.child_runs import folder_of, train_all
+from trainers.studies.study_file import read_seeded, study_path
 
 MEASURES = {
     "final_test_exact_match": "held-out pairs",
@@ -79,17 +83,17 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _ladder(argv: list[str]) -> None:
     environment.set_up()
-    from trainers import figures, guards, usage
+    from trainers.settings import help_text
 
-    given = usage.read_or_help(argv, __doc__, LadderOptions)
+    given = help_text.read_or_help(argv, __doc__, LadderOptions)
     if given is None:
         return
     study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
     runs = train_all(study, folder)
     found = {name: [results_of(run) for run in folders] for name, folders in runs.items()}
     rows = summary(found)
-    guards.write_csv(folder / "ladder.csv", rows)
-    figures.save(_figure(found, rows), folder / "ladder.png")
+    write_csv(folder / "ladder.csv", rows)
+    save_figure(_figure(found, rows), folder / "ladder.png")
     print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
 
 

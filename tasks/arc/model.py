@@ -21,8 +21,8 @@ from transformers.utils.generic import ModelOutput
 from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
-from tasks.layers import Block, Cache, Rotation, rotation
 from trainers.contract import IGNORE
+from trainers.models.blocks import Block, Cache, Rotation, rotary_table
 
 
 class ArcConfig(PreTrainedConfig):
@@ -194,7 +194,7 @@ class ArcModel(PreTrainedModel):
             caches: during generation, of each block.
         """
         hidden = self._embed(ids_BL, code, index_BL, places)
-        own = self._axial(places) if self.has_encoder else rotation([index_BL], self.head_size)
+        own = self._axial(places) if self.has_encoder else rotary_table([index_BL], self.head_size)
         for number, block in enumerate(self.decoder):
             hidden = block(
                 hidden,
@@ -243,7 +243,7 @@ class ArcModel(PreTrainedModel):
         return self.embedding_dropout(hidden)
 
     def _axial(self, places: list[torch.Tensor]) -> Rotation | None:
-        return rotation(places, self.head_size) if self.is_2d else None
+        return rotary_table(places, self.head_size) if self.is_2d else None
 
 
 def _stack(config: ArcConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:

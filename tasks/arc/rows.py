@@ -16,17 +16,17 @@ from tasks.arc.grids import (
     N_DIHEDRAL,
     PAD,
     Grids,
+    apply_dihedral,
     colours_in_order,
     column_of,
-    joined,
-    recoloured,
+    concatenate,
+    recolour,
     tokens,
-    turned,
 )
 from tasks.arc.model import ArcConfig
 from trainers.contract import IGNORE
 from trainers.errors import UserError
-from trainers.sampling import drawn
+from trainers.sampling import row_uniform
 
 Batch = dict[str, torch.Tensor]
 
@@ -90,10 +90,10 @@ class EpisodeRows(Dataset):
         times = [1, 1, self.n_context, self.n_context]
         if self.options["augment_dihedral"]:
             which_B = torch.from_numpy(self._random(rows_B, 1, "dihedral")[:, 0] * N_DIHEDRAL).long()
-            parts = [turned(part, which_B.repeat_interleave(n)) for part, n in zip(parts, times, strict=True)]
+            parts = [apply_dihedral(part, which_B.repeat_interleave(n)) for part, n in zip(parts, times, strict=True)]
         if self.options["augment_colours"]:
             colours_BV = colours_in_order(self._random(rows_B, N_COLOURS - 1, "colours"))
-            parts = [recoloured(part, colours_BV.repeat_interleave(n, 0)) for part, n in zip(parts, times, strict=True)]
+            parts = [recolour(part, colours_BV.repeat_interleave(n, 0)) for part, n in zip(parts, times, strict=True)]
         return tuple(parts)  # pyright: ignore[reportReturnType]
 
     def set_epoch(self, epoch: int) -> None:
@@ -101,7 +101,7 @@ class EpisodeRows(Dataset):
         self.epoch = epoch
 
     def _random(self, rows_B: np.ndarray, count: int, use: str) -> np.ndarray:
-        return drawn([self.options["dataset_seed"], self.epoch], use, rows_B, count)
+        return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, count)
 
     def draw_context(self, rows_B: np.ndarray) -> torch.Tensor:
         """For every row P other rows of its task, all different, (B * P,)."""
@@ -115,10 +115,10 @@ class EpisodeRows(Dataset):
 
     def batch(self, before: Grids, after: Grids, shown: Grids, shown_after: Grids) -> Batch:
         """Episodes as the model takes them."""
-        answer, _ = joined([(tokens(after), after.length_B), column_of(EOS, len(after))])
+        answer, _ = concatenate([(tokens(after), after.length_B), column_of(EOS, len(after))])
         prompt, prompt_len_B = self._prompt(before, shown, shown_after)
         if self.config.architecture == "decoder_only":
-            whole, _ = joined([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])
+            whole, _ = concatenate([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])
             is_answer = (torch.arange(whole.shape[1]) > prompt_len_B[:, None]) & (whole != PAD)
             return {"input_ids": whole[:, :-1], "labels": whole.long().masked_fill(~is_answer, IGNORE)[:, 1:]}
         labels = answer.long().masked_fill(answer == PAD, IGNORE)
@@ -137,7 +137,7 @@ class EpisodeRows(Dataset):
             ids, length = self._pairs(shown, shown_after)
             for number in reversed(range(self.n_context)):
                 pieces.insert(0, (ids[number :: self.n_context], length[number :: self.n_context]))
-        return joined(pieces)
+        return concatenate(pieces)
 
     def _context(self, shown: Grids, shown_after: Grids) -> Batch:
         if self.config.bridge not in ("concat_mlp", "cross_attention"):
@@ -148,7 +148,7 @@ class EpisodeRows(Dataset):
     def _pairs(self, shown: Grids, shown_after: Grids) -> tuple[torch.Tensor, torch.Tensor]:
         """Every demonstration as `input BOS output EOS`, and its length."""
         bos, eos = column_of(BOS, len(shown)), column_of(EOS, len(shown))
-        return joined([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
+        return concatenate([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
 
 
 def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:

@@ -12,13 +12,13 @@ from transformers import PreTrainedModel
 
 from tasks.arc import baselines
 from tasks.arc.decoding import encode, generate, second_attempt
+from tasks.arc.figures import Episode, episodes_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS, NAMES, read_grid
 from tasks.arc.metric import same
 from tasks.arc.model import ArcConfig, ArcModel
-from tasks.arc.pictures import Episode, episodes_figure, per_task_figure
 from tasks.arc.rows import EpisodeRows
 from trainers.base import WorldTrainer
-from trainers.contract import Assessment, SummarySpec
+from trainers.contract import Evaluation, SummarySpec
 
 SHOWN = 4  # examples in the console and in the tracked table
 DRAWN = 8  # episodes in the picture
@@ -57,12 +57,12 @@ class ArcTrainer(WorldTrainer):
             shown.append(f"  context  {' '.join(NAMES[token] for token in pair)}")
         return "\n".join([*shown, f"  loss on  {' '.join(NAMES[token] for token in labels if token >= 0)}"])
 
-    def assess(self, rows: EpisodeRows) -> Assessment:
+    def assess(self, rows: EpisodeRows) -> Evaluation:
         """Generate two attempts for every row and compare them with the true grids."""
         attempts, cells = self._answers(rows)
         return self.score(rows, attempts, cells)
 
-    def score(self, rows: EpisodeRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Assessment:
+    def score(self, rows: EpisodeRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Evaluation:
         """Score two attempts a row (None: no grid) and the cells predicted under teacher forcing."""
         inputs, true = rows.inputs.list(), rows.outputs.list()
         readable = [[[] if grid is None else grid for grid in tried] for tried in attempts]
@@ -77,7 +77,7 @@ class ArcTrainer(WorldTrainer):
         strongest = max(trivial["baseline_copy_exact_match"], trivial["baseline_common_exact_match"])
         per_task = _per_task(rows.tasks, [tried[0] for tried in readable], true, (inputs, common))
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
-        return Assessment(
+        return Evaluation(
             metrics={
                 **metrics,
                 **trivial,

@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 from tasks.bench.contests import CONTESTS, Contest
 from tasks.bench.race import Measured, race
 from tasks.bench.report import write_report
-from trainers import environment
+from trainers.common import environment
 from trainers.errors import UserError, exit_code_of, suggest
 from trainers.options import Range, option
-from trainers.usage import read_or_help
+from trainers.settings.help_text import read_or_help
 
 Found = Mapping[str, Sequence[Measured]]
 

@@ -7,7 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from tasks.bench.training import Course, Work, now_s
+from tasks.bench.training import TrainingContest, Work, now_s
 from trainers.text import TextRows
 
 SIDE = 2_048
@@ -35,7 +35,7 @@ def product(options: Mapping[str, Any]) -> Work:
 
 def training_step(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
     """Loss, gradients, clipping and AdamW of one batch; its units are the operations that its own pass needs."""
-    course = Course(options)
+    course = TrainingContest(options)
     rows = TextRows("train", course.data.splits["train"])  # pyright: ignore[reportArgumentType]
     batch = rows.__getitems__(list(range(course.batch_size)))
     batch = {name: value.to(course.device) if hasattr(value, "to") else value for name, value in batch.items()}

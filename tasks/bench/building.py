@@ -13,12 +13,12 @@ from typing import Any
 import datasets
 import numpy as np
 
-import tasks
 from geo.cities import Cities, load_cities
 from geo.sphere import EARTH_RADIUS_KM
 from tasks.bench.training import Work
-from trainers import storage
+from trainers import registry
 from trainers.contract import StoredDataset
+from trainers.folders import dataset_folder
 
 ONE_BY_ONE = 3_000  # rows of the slow contender
 
@@ -62,8 +62,8 @@ def row_by_row(options: Mapping[str, Any]) -> Work:
 
 
 def _built(n_rows: int, folder: Path) -> StoredDataset:
-    task = tasks.load("distance")
-    return storage.build_or_load(task, task.options(n_train=n_rows, n_val=100, n_test=0), folder)
+    task = registry.load("distance")
+    return dataset_folder.build_or_load(task, task.options(n_train=n_rows, n_val=100, n_test=0), folder)
 
 
 def _frame(cities: Cities) -> Any:

@@ -16,7 +16,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     contest, name, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    from trainers import environment
+    from trainers.common import environment
 
     environment.set_up()
     work = importlib.import_module(f"tasks.bench.{contest}").CONTENDERS[name](options)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-import tasks
 from tasks.bench.training import SIZES, Work, now_s
 from tokenization.characters import PAD_ID
-from trainers import storage
-from trainers.environment import resolved_prefix
-from trainers.generation import generate_answers
+from trainers import registry
+from trainers.common.environment import resolved_prefix
+from trainers.folders import dataset_folder
+from trainers.models.generation import generate_answers
 from trainers.text import TextRows
 
 NEW_TOKENS = 10
@@ -28,8 +28,8 @@ class Prompts:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         torch.set_num_threads(options["threads"])
-        task = tasks.load("location")
-        data = storage.build_or_load(task, task.options(), resolved_prefix())
+        task = registry.load("location")
+        data = dataset_folder.build_or_load(task, task.options(), resolved_prefix())
         self.rows = TextRows("memorisation", data.splits["memorisation"])  # pyright: ignore[reportArgumentType]
         torch.manual_seed(0)
         sizes = task.model_options(init_scale=0.1, **{name: options[name] for name in SIZES})

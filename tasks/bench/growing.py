@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import tasks
 from tasks.bench.training import Work
+from trainers import registry
 
 
 def build(options: Mapping[str, Any], n_rows: int, n_cities: int) -> Work:
     """The rows in memory; `seconds` is CPU time, as most of the work is one thread's."""
-    task = tasks.load("distance")
+    task = registry.load("distance")
     build_dataset = task.load("build_dataset")
     wanted = task.options(n_cities=n_cities, min_population=15_000, n_train=n_rows, n_val=100, n_test=0)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tasks.bench.contests import Contest
-from trainers.environment import ROOT
+from trainers.common.environment import ROOT
 from trainers.errors import UserError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainers.guards import write_json
+from trainers.common.files import write_json
 
 
 def write_report(prefix: Path, name: str, content: Mapping[str, Any]) -> None:

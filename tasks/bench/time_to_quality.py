@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.bench.report import write_report
-from trainers import environment
+from trainers.common import environment
 from trainers.errors import UserError, exit_code_of
 
 THRESHOLDS_KM = (500.0, 100.0, 50.0)

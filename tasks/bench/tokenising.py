@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-import tasks
 from tasks.bench.training import Work
 from tokenization.characters import build_tokenizer
-from trainers import storage
+from trainers import registry
+from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE
-from trainers.environment import resolved_prefix
+from trainers.folders import dataset_folder
 from trainers.text import TextRows
 
 CHECKED = 2_000  # rows whose ids must agree
@@ -71,9 +71,9 @@ def batched(options: Mapping[str, Any]) -> Work:
 
 
 def _table(options: Mapping[str, Any]) -> Any:
-    task = tasks.load("distance")
+    task = registry.load("distance")
     wanted = task.options(n_train=options["rows"], n_val=100, n_test=0)
-    return storage.build_or_load(task, wanted, resolved_prefix()).splits["train"]
+    return dataset_folder.build_or_load(task, wanted, resolved_prefix()).splits["train"]
 
 
 def _texts(options: Mapping[str, Any]) -> list[str]:

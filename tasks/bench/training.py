@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
-import tasks
 from tokenization.characters import build_tokenizer
-from trainers import storage
+from trainers import registry
+from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE, StoredDataset
-from trainers.environment import resolved_prefix
-from trainers.options import STACK_DEFAULTS, RunOptions
+from trainers.folders import dataset_folder
+from trainers.settings.run_options import STACK_DEFAULTS, RunOptions
 from trainers.text import TextRows
 
 LEARNING_RATE = 1e-3
@@ -24,12 +24,12 @@ Work = Callable[[], dict[str, Any]]
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
-class Course:
+class TrainingContest:
     """What is the same for all: rows in their order, the untrained model, the optimiser's settings."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         torch.set_num_threads(options["threads"])
-        self.options, self.task = options, tasks.load(options["task"])
+        self.options, self.task = options, registry.load(options["task"])
         self.batch_size, self.steps = options["batch_size"], options["steps"]
         self.data = self._rows_in_order()
         torch.manual_seed(0)
@@ -69,7 +69,7 @@ class Course:
     def _rows_in_order(self) -> StoredDataset:
         """As many rows as the steps need."""
         wanted = (self.steps + 1) * self.batch_size
-        found = storage.build_or_load(self.task, self.task.options(), resolved_prefix())
+        found = dataset_folder.build_or_load(self.task, self.task.options(), resolved_prefix())
         table: Any = found.splits["train"]
         longest = int(TextRows("train", table).length_N.argmax())  # contenders that pad do so up to the whole dataset's
         table = table.select([longest, *(number % len(table) for number in range(wanted - 1))])
@@ -78,7 +78,7 @@ class Course:
 
 def stock_trainer(options: Mapping[str, Any]) -> Work:
     """`transformers.Trainer`: tokenised in `map`, padded to the longest row by the stock collator."""
-    course, tokenizer = Course(options), build_tokenizer()
+    course, tokenizer = TrainingContest(options), build_tokenizer()
     tokenizer.padding_side = "right"
     rows: Any = course.data.splits["train"]
     tokenised = rows.map(lambda batch: _tokenised(tokenizer, batch), batched=True, remove_columns=rows.column_names)
@@ -90,7 +90,7 @@ def stock_trainer(options: Mapping[str, Any]) -> Work:
 
 def ours(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
     """This stack's Trainer, with the settings that every run of it has."""
-    course = Course(options)
+    course = TrainingContest(options)
     settings = {
         name: STACK_DEFAULTS[name] for name in ("logging_steps", "logging_nan_inf_filter", "remove_unused_columns")
     }
@@ -101,7 +101,7 @@ def ours(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
 
 def bare_loop(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
     """A loop by hand over tensors that lie ready in memory, fused AdamW."""
-    course = Course(options)
+    course = TrainingContest(options)
     model: Any = torch.compile(course.model) if torch_compile else course.model
 
     def work() -> dict[str, Any]:
@@ -120,7 +120,7 @@ def bare_loop(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
     return work
 
 
-def _turns(course: Course, trainer: Trainer) -> Work:
+def _turns(course: TrainingContest, trainer: Trainer) -> Work:
     """Every turn trains the same weights anew. One Trainer for all turns: accelerate compiles only for the first."""
     clock = _Clock(course)
     trainer.add_callback(clock)
@@ -144,7 +144,7 @@ def now_s(device: torch.device) -> float:
 class _Clock(TrainerCallback):
     """Seconds from the end of the first step to the end of the last."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: TrainingContest) -> None:
         self.course, self.seconds, self._start_s = course, 0.0, 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -162,7 +162,7 @@ def _tokenised(tokenizer: Any, batch: Mapping[str, list[str]]) -> dict[str, list
     return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids], "labels": labels}
 
 
-def _padded_batches(course: Course) -> Iterator[dict[str, torch.Tensor]]:
+def _padded_batches(course: TrainingContest) -> Iterator[dict[str, torch.Tensor]]:
     rows = TextRows("train", course.data.splits["train"], fixed_width=True)  # pyright: ignore[reportArgumentType]
     for start in range(0, len(rows), course.batch_size):
         batch = rows.__getitems__(list(range(start, start + course.batch_size)))

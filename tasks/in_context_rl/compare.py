@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainers import environment
+from trainers.common import environment
+from trainers.common.figures import save_figure
+from trainers.common.files import write_csv
 from trainers.errors import UserError, exit_code_of
 from trainers.options import Range, option
-from trainers.studies import folder_of, read_seeded, study_path, train_all
+from trainers.studies.child_runs import folder_of, train_all
+from trainers.studies.study_file import read_seeded, study_path
 
 if TYPE_CHECKING:
     from tasks.in_context_rl.rows import HistoryRows
@@ -97,9 +100,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _compare(argv: list[str]) -> None:
     environment.set_up()
-    from trainers import figures, guards, usage
+    from trainers.settings import help_text
 
-    given = usage.read_or_help(argv, __doc__, CompareOptions)
+    given = help_text.read_or_help(argv, __doc__, CompareOptions)
     if given is None:
         return
     study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
@@ -107,8 +110,8 @@ def _compare(argv: list[str]) -> None:
     rows = _test_rows([run for seeds in runs.values() for run in seeds])
     found = _acted(runs, rows, given.rollouts)
     measured = summary(found)
-    guards.write_csv(folder / "compare.csv", measured)
-    figures.save(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
+    write_csv(folder / "compare.csv", measured)
+    save_figure(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
     print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
@@ -120,13 +123,13 @@ def _test_rows(runs: Sequence[Path]) -> "HistoryRows":
     """
     from tasks.in_context_rl.model import HistoryConfig
     from tasks.in_context_rl.rows import rows_of
-    from trainers import guards, storage
-    from trainers.probe import dataset_folder
+    from trainers.folders import dataset_folder, run_folder
+    from trainers.folders.run_folder import dataset_of
 
-    folders = sorted({str(dataset_folder(run)) for run in runs})
+    folders = sorted({str(dataset_of(run)) for run in runs})
     if len(folders) > 1:
         raise UserError(f"the runs of the study were trained on different datasets: {', '.join(folders)}")
-    data = storage.load(Path(folders[0]), guards.read_marker(runs[0])["task"])
+    data = dataset_folder.load(Path(folders[0]), run_folder.read_marker(runs[0])["task"])
     if "room" not in data.metadata or "test" not in data.splits:
         raise UserError(f"the dataset {data.path} has no test tasks to act in; give a --train_share below 1")
     return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0]))
@@ -136,10 +139,10 @@ def _acted(runs: Mapping[str, Sequence[Path]], rows: "HistoryRows", rollouts: in
     """Let every model act in the test tasks, with the same seed of the draws."""
     import torch
 
-    from tasks.in_context_rl.acting import rollout
     from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
     from tasks.in_context_rl.metric import ReturnInContext
     from tasks.in_context_rl.model import HistoryModel
+    from tasks.in_context_rl.rollout import rollout
     from tasks.in_context_rl.trainer import ROLLOUT_SEED
 
     models = {name: [HistoryModel.from_pretrained(path).eval() for path in paths] for name, paths in runs.items()}
@@ -166,7 +169,7 @@ def _figure(found: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
     """Return by episode in context of every model, mean over seeds, tasks and rollouts."""
     from matplotlib.figure import Figure
 
-    from tasks.in_context_rl.pictures import draw_references
+    from tasks.in_context_rl.figures import draw_references
 
     _, facts = rows.tasks()
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")

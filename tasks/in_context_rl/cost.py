@@ -10,10 +10,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tasks.in_context_rl.acting import Actor
+from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.model import HistoryModel
+from tasks.in_context_rl.rollout import Actor
 from tasks.in_context_rl.rooms import N_ACTIONS
-from tasks.in_context_rl.steps import encode
 
 
 def flops_per_action(model: HistoryModel) -> dict[str, float]:

@@ -17,9 +17,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from tasks.in_context_rl import rooms
-from tasks.in_context_rl.rooms import N_ACTIONS, World
+from tasks.in_context_rl.rooms import N_ACTIONS, RoomFamily
 
-WORLDS: dict[str, Callable[..., World]] = {
+WORLDS: dict[str, Callable[..., RoomFamily]] = {
     "WorldModels/Darkroom-v0": rooms.darkroom,
     "WorldModels/DarkroomPermuted-v0": rooms.permuted_darkroom,
     "WorldModels/DarkKeyToDoor-v0": rooms.key_to_door,
@@ -36,7 +36,7 @@ class RoomEnv(gymnasium.Env[np.ndarray, np.int64]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
-    def __init__(self, world: Callable[..., World], size: int = 9, task: int | None = None) -> None:
+    def __init__(self, world: Callable[..., RoomFamily], size: int = 9, task: int | None = None) -> None:
         self.world, self.given = world(size), task
         self.observation_space = spaces.MultiDiscrete([size, size])
         self.action_space = spaces.Discrete(N_ACTIONS)
@@ -73,7 +73,7 @@ class RoomVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        world: Callable[..., World],
+        world: Callable[..., RoomFamily],
         num_envs: int = 1,
         max_episode_steps: int = 20,
         size: int = 9,
@@ -119,7 +119,7 @@ class RoomVectorEnv(VectorEnv):
         return np.stack(np.divmod(self.cell_N, self.world.room.size), axis=-1)
 
 
-def _check_tasks(world: World, tasks: Any) -> None:
+def _check_tasks(world: RoomFamily, tasks: Any) -> None:
     if len(tasks) and not 0 <= min(tasks) <= max(tasks) < len(world.tasks):
         raise ValueError(f"tasks are numbered 0 to {len(world.tasks) - 1}, got {min(tasks)} to {max(tasks)}")
 

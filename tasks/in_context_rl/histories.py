@@ -9,7 +9,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from tasks.in_context_rl.options import HistoryOptions
-from tasks.in_context_rl.rooms import World, optimal_returns, random_returns, shuffled_split
+from tasks.in_context_rl.rooms import RoomFamily, optimal_returns, random_returns, shuffled_split
 from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, record
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -18,7 +18,7 @@ STEP_COLUMNS = tuple(field.name for field in fields(Histories))
 """Lists of one value per step."""
 
 
-def build_histories(options: HistoryOptions, world: World, card: str) -> BuiltDataset:
+def build_histories(options: HistoryOptions, world: RoomFamily, card: str) -> BuiltDataset:
     """Let every learner learn; equal options give equal rows.
 
     Raises:
@@ -88,7 +88,7 @@ def _split(options: HistoryOptions, n_tasks: int) -> tuple[dict[str, list[int]],
 
 def _rows(
     options: HistoryOptions,
-    world: World,
+    world: RoomFamily,
     chosen: Sequence[int],
     streams: int,
     bounds: Mapping[str, np.ndarray],

@@ -18,10 +18,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils.generic import ModelOutput
 
 from tasks.in_context_rl.compression import Schedule
+from tasks.in_context_rl.encoding import field_sizes
 from tasks.in_context_rl.rooms import N_ACTIONS
-from tasks.in_context_rl.steps import field_sizes
-from tasks.layers import Block, Cache, rotation
 from trainers.contract import IGNORE
+from trainers.models.blocks import Block, Cache, rotary_table
 
 
 class HistoryConfig(PreTrainedConfig):
@@ -87,7 +87,7 @@ class HistoryOutput(ModelOutput):
 class HistoryModel(PreTrainedModel):
     """Both models: `ad` is the one without latents.
 
-    `steps` (B, T, 7) are consecutive steps of B histories, as `tasks.in_context_rl.steps.encode` writes them; `labels`
+    `steps` (B, T, 7) are consecutive steps of B histories, as `in_context_rl.encoding.encode` writes them; `labels`
     (B, T) the actions taken, `IGNORE` where the loss should not look. Both models go by the schedule, so that acting
     step by step gives the same logits.
     """
@@ -184,7 +184,7 @@ class HistoryModel(PreTrainedModel):
         hidden = x_BWD
         if latents_BMD is not None and self.encoder is not None:
             hidden = torch.cat([self.encoder.placed(latents_BMD), hidden], dim=1)
-        hidden, rotated = self.input_norm(hidden), rotation([place[None]], self.head_size)
+        hidden, rotated = self.input_norm(hidden), rotary_table([place[None]], self.head_size)
         mask = hybrid_mask(n_before, x_BWD.shape[1], x_BWD.device) if n_before else None
         for number, block in enumerate(self.decoder):
             cache = None if caches is None else caches[number]
@@ -224,7 +224,7 @@ class CompressionEncoder(nn.Module):
         past, hidden = self.input_norm(past), self.queries.weight.expand(len(past), -1, -1)
         # Places count back from the end, where the queries stand, whether or not latents come first.
         place = torch.arange(-past.shape[1], 1, device=past.device)[None]
-        at_past, at_end = rotation([place[:, :-1]], self.head_size), rotation([place[:, -1:]], self.head_size)
+        at_past, at_end = rotary_table([place[:, :-1]], self.head_size), rotary_table([place[:, -1:]], self.head_size)
         for block in self.blocks:
             memory = block.cross_attention.keys_values(past, at_past)  # pyright: ignore
             hidden = block(hidden, None, memory=memory, memory_rotated=at_end)

@@ -56,7 +56,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Tasks:
+class RoomTasks:
     """N tasks of one room: goals_NG, the cells to be reached in order; moves_NA, the move that every action makes."""
 
     goals_NG: np.ndarray
@@ -65,16 +65,16 @@ class Tasks:
     def __len__(self) -> int:
         return len(self.goals_NG)
 
-    def __getitem__(self, chosen: Sequence[int] | np.ndarray) -> "Tasks":
-        return Tasks(self.goals_NG[chosen], self.moves_NA[chosen])
+    def __getitem__(self, chosen: Sequence[int] | np.ndarray) -> "RoomTasks":
+        return RoomTasks(self.goals_NG[chosen], self.moves_NA[chosen])
 
-    def repeated(self, times: int) -> "Tasks":
+    def repeated(self, times: int) -> "RoomTasks":
         """Every task so many times, one after the other."""
-        return Tasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
+        return RoomTasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
 
 
 def step(
-    room: Room, tasks: Tasks, cell_N: np.ndarray, stage_N: np.ndarray, action_N: np.ndarray
+    room: Room, tasks: RoomTasks, cell_N: np.ndarray, stage_N: np.ndarray, action_N: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One step of N tasks at once: the next cells, the next stages, and the rewards (0 or 1)."""
     every_N = np.arange(len(tasks))
@@ -87,34 +87,34 @@ def step(
 
 
 @dataclass(frozen=True)
-class World:
+class RoomFamily:
     """A room and every task there is in it; labels name them for people."""
 
     room: Room
-    tasks: Tasks
+    tasks: RoomTasks
     labels: list[str]
 
 
-def darkroom(size: int = 9, horizon: int = 20) -> World:
+def darkroom(size: int = 9, horizon: int = 20) -> RoomFamily:
     """Every cell as the goal, row by row; episodes begin in the middle."""
     goals_NG = np.arange(size**2)[:, None]
     labels = [f"goal {_place(goal, size)}" for goal in goals_NG[:, 0]]
-    return World(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
+    return RoomFamily(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
 
 
-def permuted_darkroom(size: int = 9, horizon: int = 50) -> World:
+def permuted_darkroom(size: int = 9, horizon: int = 50) -> RoomFamily:
     """From the first cell to the last, and all 120 orders of the actions."""
     moves_NA = np.array(list(itertools.permutations(range(N_ACTIONS))))
     goals_NG = np.full((len(moves_NA), 1), size**2 - 1)
     labels = ["moves " + "".join(map(str, moves)) for moves in moves_NA.tolist()]
-    return World(Room(size, 0, horizon), Tasks(goals_NG, moves_NA), labels)
+    return RoomFamily(Room(size, 0, horizon), RoomTasks(goals_NG, moves_NA), labels)
 
 
-def key_to_door(size: int = 9, horizon: int = 50) -> World:
+def key_to_door(size: int = 9, horizon: int = 50) -> RoomFamily:
     """Every pair of cells as key and door, which may be the same; episodes begin in the middle."""
     goals_NG = np.array(list(itertools.product(range(size**2), repeat=2)))
     labels = [f"key {_place(key, size)} door {_place(door, size)}" for key, door in goals_NG]
-    return World(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
+    return RoomFamily(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
 
 
 def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -125,7 +125,7 @@ def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[in
     return order[:n_train], order[n_train:]
 
 
-def random_returns(room: Room, tasks: Tasks) -> np.ndarray:
+def random_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
     """The expected return of uniformly random actions, (N,) float64: exact, by the distribution over states."""
     spread_CC = np.zeros((room.n_cells, room.n_cells))
     np.add.at(spread_CC, (np.arange(room.n_cells)[:, None], room.moved_CM), 1 / N_ACTIONS)
@@ -145,7 +145,7 @@ def random_returns(room: Room, tasks: Tasks) -> np.ndarray:
     return return_N
 
 
-def optimal_returns(room: Room, tasks: Tasks) -> np.ndarray:
+def optimal_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
     """The largest possible return, (N,) float64: exact, by backward induction over the horizon (Bellman 1957)."""
     every_N = np.arange(len(tasks))
     value_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
@@ -166,5 +166,5 @@ def _place(cell: int, size: int) -> str:
     return "{},{}".format(*divmod(int(cell), size))
 
 
-def _plain_moves(goals_NG: np.ndarray) -> Tasks:
-    return Tasks(goals_NG, np.tile(np.arange(N_ACTIONS), (len(goals_NG), 1)))
+def _plain_moves(goals_NG: np.ndarray) -> RoomTasks:
+    return RoomTasks(goals_NG, np.tile(np.arange(N_ACTIONS), (len(goals_NG), 1)))

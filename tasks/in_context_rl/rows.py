@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
 
+from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, Tasks
-from tasks.in_context_rl.steps import encode
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.sampling import drawn
+from trainers.sampling import row_uniform
 
 Batch = dict[str, torch.Tensor]
 LARGEST_SIDE = 15
@@ -97,13 +97,13 @@ class HistoryRows(Dataset):
         )
         return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(at("action", place_BT))}
 
-    def tasks(self) -> tuple[Tasks, dict[str, np.ndarray]]:
+    def tasks(self) -> tuple[RoomTasks, dict[str, np.ndarray]]:
         """The split's tasks, each once, in order of appearance; beside them `row`, where each first appears."""
         _, first = np.unique(self.task_N, return_index=True)
         row_K = np.sort(first)
         table = self.table[row_K.tolist()]
         facts = {name: np.array(table[name]) for name in ("task", "label", "random_return", "optimal_return")}
-        return Tasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
+        return RoomTasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
 
     def returns(self) -> np.ndarray:
         """Return of every episode of the histories, (N, E)."""
@@ -111,7 +111,7 @@ class HistoryRows(Dataset):
         return reward_NT.reshape(len(self), -1, self.room.horizon).sum(-1, dtype=np.int64)
 
     def _random(self, rows_B: np.ndarray, use: str) -> np.ndarray:
-        return drawn([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
+        return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
 
 
 def _columns(split: str, table: datasets.Dataset) -> dict[str, np.ndarray]:

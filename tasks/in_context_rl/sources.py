@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, Tasks, step
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, step
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class QLearning:
     noise_end: float
     noise_share: float
 
-    def policy(self, room: Room, tasks: Tasks, n_steps: int) -> tuple["Policy", "Learn"]:
+    def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple["Policy", "Learn"]:
         """How N learners act, and what they learn from a step."""
         every_N = np.arange(len(tasks))
         value_NSA = np.full((len(tasks), room.n_stages * room.n_cells, N_ACTIONS), self.initial, dtype=np.float32)
@@ -78,7 +78,7 @@ class FadingOracle:
     noise_end: float
     noise_share: float
 
-    def policy(self, room: Room, tasks: Tasks, n_steps: int) -> tuple[Policy, Learn]:
+    def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple[Policy, Learn]:
         """How N oracles act; they learn nothing."""
         every_N = np.arange(len(tasks))
         action_of_move_NM = np.argsort(tasks.moves_NA, axis=1)
@@ -97,7 +97,7 @@ class FadingOracle:
 
 
 def record(
-    source: QLearning | FadingOracle, room: Room, tasks: Tasks, n_steps: int, rng: np.random.Generator
+    source: QLearning | FadingOracle, room: Room, tasks: RoomTasks, n_steps: int, rng: np.random.Generator
 ) -> Histories:
     """Histories of N tasks, all at once: equal seeds, equal histories."""
     policy, learn = source.policy(room, tasks, n_steps)

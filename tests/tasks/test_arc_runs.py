@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-import tasks
 from tasks.arc import ladder
-from trainers import storage
+from trainers import registry
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 from trainers.run import main
-from trainers.studies import read_seeded
+from trainers.studies.study_file import read_seeded
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.split(
@@ -91,9 +91,9 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, fragment, prefix, cap
 
 
 def test_what_a_config_says_of_the_data_yields_to_a_given_dataset_aloud(prefix, capsys):
-    task = tasks.load("arc")
+    task = registry.load("arc")
     options = task.options(max_side=12, pairs_per_task=9, n_val=1, n_test=2)
-    folder = storage.build_or_load(task, options, prefix).path
+    folder = dataset_folder.build_or_load(task, options, prefix).path
     assert main(["--config", "arc", "--dataset", str(folder), "--dry_run", "--use_cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     assert "adjusted: max_side is 12, as in the dataset (configs/arc.yaml says 10)" in shown

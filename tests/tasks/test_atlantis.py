@@ -16,16 +16,16 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error
 from sklearn.metrics.pairwise import haversine_distances
 
-import tasks
 from geo.cities import load_cities
-from tasks.atlantis_cross.data import build as build_cross
-from tasks.atlantis_cross.options import AtlantisCrossOptions
-from tasks.atlantis_inter.data import build as build_inter
-from tasks.atlantis_inter.options import AtlantisInterOptions
-from tasks.distance.options import DistanceOptions
-from tasks.pair_trainer import _by_kind
-from trainers import storage
+from tasks.geography.atlantis_cross.data import build as build_cross
+from tasks.geography.atlantis_cross.options import AtlantisCrossOptions
+from tasks.geography.atlantis_inter.data import build as build_inter
+from tasks.geography.atlantis_inter.options import AtlantisInterOptions
+from tasks.geography.distance.options import DistanceOptions
+from tasks.geography.pair_trainer import _by_kind
+from trainers import registry
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 N_REAL = 40
@@ -57,7 +57,7 @@ def build(world_csv):
 def distance_data(world_csv, tmp_path_factory):
     """The base model's dataset: 780 real pairs, of which 300 are trained on."""
     options = DistanceOptions(cities_csv=world_csv, n_train=300, n_val=60, n_test=200)
-    return storage.build_or_load(tasks.load("distance"), options, tmp_path_factory.mktemp("base"))
+    return dataset_folder.build_or_load(registry.load("distance"), options, tmp_path_factory.mktemp("base"))
 
 
 def pairs_of(rows):
@@ -80,7 +80,7 @@ def n_invented(pair):
 
 
 def digests(splits):
-    return {name: storage.digest(rows) for name, rows in splits.items()}
+    return {name: dataset_folder.digest(rows) for name, rows in splits.items()}
 
 
 # --- pairs
@@ -335,14 +335,14 @@ def test_a_dataset_of_another_world_is_refused(other, build, world_csv, tmp_path
     options = DistanceOptions(
         cities_csv=str(tmp_path / "other.csv"), world_seed=43 if other == "numbering" else 42, n_train=300, n_test=10
     )
-    data = storage.build_or_load(tasks.load("distance"), options, tmp_path)
+    data = dataset_folder.build_or_load(registry.load("distance"), options, tmp_path)
     with pytest.raises(UserError, match="--replay_dataset is of another world"):
         build("inter", replay_ratio=0.5, replay_dataset=str(data.path))
 
 
 def test_a_folder_that_is_no_distance_dataset_is_refused(build, world_csv, tmp_path):
     options = AtlantisInterOptions(cities_csv=world_csv, **SMALL)
-    data = storage.build_or_load(tasks.load("atlantis_inter"), options, tmp_path)
+    data = dataset_folder.build_or_load(registry.load("atlantis_inter"), options, tmp_path)
     with pytest.raises(UserError, match="one of the task atlantis_inter, not of distance"):
         build("inter", replay_ratio=0.5, replay_dataset=str(data.path))
     with pytest.raises(UserError, match="there is no dataset folder"):
@@ -366,12 +366,13 @@ def test_the_seeds_decide(task, build):
 def test_the_rows_are_the_same_in_another_process(build, world_csv, distance_data):
     options = {"cities_csv": world_csv, **SMALL, "replay_ratio": 0.5, "replay_dataset": str(distance_data.path)}
     code = (
-        "import json; from tasks.atlantis_cross.data import build as cross;"
-        "from tasks.atlantis_cross.options import AtlantisCrossOptions as C;"
-        "from tasks.atlantis_inter.data import build as inter;"
-        "from tasks.atlantis_inter.options import AtlantisInterOptions as I; from trainers import storage;"
+        "import json; from tasks.geography.atlantis_cross.data import build as cross;"
+        "from tasks.geography.atlantis_cross.options import AtlantisCrossOptions as C;"
+        "from tasks.geography.atlantis_inter.data import build as inter;"
+        "from tasks.geography.atlantis_inter.options import AtlantisInterOptions as I;"
+        "from trainers.folders import dataset_folder;"
         f"found = [inter(I(**{options!r})).splits, cross(C(**{options!r})).splits];"
-        "print(json.dumps([{name: storage.digest(rows) for name, rows in splits.items()} for splits in found]))"
+        "print(json.dumps([{name: dataset_folder.digest(rows) for name, rows in splits.items()} for splits in found]))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(

@@ -11,11 +11,11 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import haversine_distances
 
-from geo.atlantis import invent_cities, joined
+from geo.atlantis import invent_cities, join_cities
 from geo.cities import Cities
 from geo.continents import CONTINENTS, continents_of
-from geo.decoded_map import COLOURS
-from tasks.city_probe import CityProbe, CityProbeOptions
+from geo.maps.decoded import COLOURS
+from tasks.geography.city_probe import CityProbe, CityProbeOptions
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.options import check_ranges
@@ -38,7 +38,7 @@ def real_cities(n, seed=0, countries=tuple(COUNTRY_OF)):
 
 
 def with_atlantis(n_real, n_invented, seed=0):
-    return joined(real_cities(n_real, seed), invent_cities([(35, -35)], n_invented, first_id=n_real))
+    return join_cities(real_cities(n_real, seed), invent_cities([(35, -35)], n_invented, first_id=n_real))
 
 
 @pytest.fixture

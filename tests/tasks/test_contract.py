@@ -11,12 +11,13 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, TrainingArguments
 
-import tasks
 from tokenization.characters import ColumnEncoder
-from trainers import storage
-from trainers.arguments import flag_names
+from trainers import registry
 from trainers.contract import Task
-from trainers.options import RunOptions, check_ranges
+from trainers.folders import dataset_folder
+from trainers.options import check_ranges
+from trainers.settings.resolve import flag_names
+from trainers.settings.run_options import RunOptions
 from trainers.text import TextTrainer, answers_to
 
 HISTORIES = {
@@ -45,15 +46,15 @@ SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py", "card.md"}
 
 
-@pytest.fixture(scope="module", params=tasks.names())
+@pytest.fixture(scope="module", params=registry.names())
 def task(request) -> Task:
-    return tasks.load(request.param)
+    return registry.load(request.param)
 
 
 @pytest.fixture(scope="module")
 def data(task, tmp_path_factory):
     options = task.options(**SMALL.get(task.name, {}))
-    return storage.build_or_load(task, options, tmp_path_factory.mktemp("contract"))
+    return dataset_folder.build_or_load(task, options, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_every_option_is_a_flag_of_its_own_with_a_help_text(task):
 
 
 def test_equal_options_give_equal_rows(task, data, tmp_path):
-    again = storage.build_or_load(task, task.options(**SMALL.get(task.name, {})), tmp_path)
+    again = dataset_folder.build_or_load(task, task.options(**SMALL.get(task.name, {})), tmp_path)
     assert again.metadata["splits"] == data.metadata["splits"] and again.path != data.path
 
 
@@ -148,10 +149,12 @@ def test_saved_and_loaded_by_transformers_the_logits_are_the_same(trainer, tmp_p
     assert torch.equal(expected, found)
 
 
-@pytest.fixture(params=[name for name in tasks.names() if issubclass(tasks.load(name).load("trainer"), TextTrainer)])
+@pytest.fixture(
+    params=[name for name in registry.names() if issubclass(registry.load(name).load("trainer"), TextTrainer)]
+)
 def text_trainer(request, tmp_path_factory, tmp_path):
-    task = tasks.load(request.param)
-    data = storage.build_or_load(task, task.options(**SMALL[task.name]), tmp_path_factory.mktemp("text"))
+    task = registry.load(request.param)
+    data = dataset_folder.build_or_load(task, task.options(**SMALL[task.name]), tmp_path_factory.mktemp("text"))
     return make_trainer(task, data, tmp_path)
 
 

@@ -17,13 +17,13 @@ from sklearn.metrics import mean_absolute_error, median_absolute_error
 from sklearn.metrics.pairwise import haversine_distances
 
 from geo.cities import load_cities
-from tasks.distance.data import build
-from tasks.distance.options import DistanceOptions
-from tasks.pair_metric import AbsoluteError
-from tasks.pair_trainer import parse_km
-from tasks.pairs import draw_distinct, in_random_order, n_pairs, pair_of
-from trainers import storage
+from tasks.geography.distance.data import build
+from tasks.geography.distance.options import DistanceOptions
+from tasks.geography.pair_metric import AbsoluteError
+from tasks.geography.pair_trainer import parse_km
+from tasks.geography.pairs import draw_distinct, in_random_order, n_pairs, pair_of
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"n_cities": 60, "n_train": 1000, "n_val": 50, "n_test": 200}  # of 1,770 pairs
@@ -44,7 +44,7 @@ def built():
 @pytest.fixture
 def quick(world, monkeypatch):
     """Builds with this module's world, without loading it each time."""
-    monkeypatch.setattr("tasks.distance.data.load_world", lambda options: world)
+    monkeypatch.setattr("tasks.geography.distance.data.load_world", lambda options: world)
     return lambda **options: build(DistanceOptions(**{**SMALL, **options}))
 
 
@@ -58,7 +58,7 @@ def unordered(rows):
 
 
 def digests(splits):
-    return {name: storage.digest(rows) for name, rows in splits.items()}
+    return {name: dataset_folder.digest(rows) for name, rows in splits.items()}
 
 
 # --- drawing
@@ -210,9 +210,10 @@ def test_the_seed_decides(built, quick):
 
 def test_the_rows_are_the_same_in_another_process(built):
     code = (
-        "import json; from tasks.distance.data import build; from tasks.distance.options import DistanceOptions as O;"
-        f"from trainers import storage; splits = build(O(**{SMALL!r})).splits;"
-        "print(json.dumps({name: storage.digest(rows) for name, rows in splits.items()}))"
+        "import json; from tasks.geography.distance.data import build;"
+        "from tasks.geography.distance.options import DistanceOptions as O;"
+        f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
+        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(
@@ -232,7 +233,7 @@ def test_more_pairs_than_there_are_are_refused(quick):
 def test_memory_follows_the_rows_asked_for_not_the_pairs_there_are(monkeypatch):
     world = load_cities()
     assert n_pairs(len(world)) * 8 > 100e6  # what a list of all numbers would take
-    monkeypatch.setattr("tasks.distance.data.load_world", lambda options: world)
+    monkeypatch.setattr("tasks.geography.distance.data.load_world", lambda options: world)
     tracemalloc.start()
     try:
         build(DistanceOptions(n_train=9_000, n_val=500, n_test=500))
@@ -283,7 +284,7 @@ def test_a_relative_error_is_that_of_at_least_one_km():
 
 
 def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
-    metric = evaluate.load("tasks/distance/metric.py")
+    metric = evaluate.load("tasks/geography/distance/metric.py")
     assert metric.compute(predictions=[90.0, NAN], references=[100.0, 100.0])["abs_error_km_mean"] == 10_005
     with pytest.raises(ValueError, match="no predictions"):
         metric.compute(predictions=[], references=[])

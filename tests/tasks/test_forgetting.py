@@ -15,13 +15,13 @@ from datasets import load_from_disk
 from PIL import Image
 from safetensors.torch import load_file
 
-from tasks import forgetting
-from tasks.forgetting import Study, read_study
-from tasks.forgetting_report import Course, _course, as_markdown, forgetting_figure, table
-from trainers import studies
-from trainers.environment import ROOT
+from tasks.geography import forgetting
+from tasks.geography.forgetting import Study, read_study
+from tasks.geography.forgetting_report import FineTuneCurve, _curve_of, as_markdown, forgetting_figure, table
+from trainers.common.environment import ROOT
 from trainers.errors import UserError
-from trainers.studies import study_path
+from trainers.studies import child_runs
+from trainers.studies.study_file import study_path
 
 # --- what is written down
 
@@ -92,9 +92,9 @@ def test_a_study_is_found_by_its_path_or_its_name(tmp_path):
 
 
 def test_every_study_in_configs_can_be_read_and_its_configs_exist():
-    studies = sorted((ROOT / "configs" / "studies").glob("forgetting*.yaml"))
-    assert studies
-    for path in studies:
+    child_runs = sorted((ROOT / "configs" / "studies").glob("forgetting*.yaml"))
+    assert child_runs
+    for path in child_runs:
         study = read_study(path)
         for flags in (study.base, *study.runs.values()):
             assert (ROOT / "configs" / f"{flags['config']}.yaml").is_file()
@@ -116,7 +116,7 @@ def test_the_study_that_is_meant_without_any_flag_exists():
     ],
 )
 def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(studies, "subprocess", None)  # nothing may be trained
+    monkeypatch.setattr(child_runs, "subprocess", None)  # nothing may be trained
     monkeypatch.chdir(tmp_path)
     written(tmp_path, GOOD)
     assert forgetting.main(argv) == 2
@@ -128,7 +128,7 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
     finished_run, prefix, tmp_path, monkeypatch, capsys
 ):
     launcher = Launcher(code=1)
-    monkeypatch.setattr(studies, "subprocess", launcher)
+    monkeypatch.setattr(child_runs, "subprocess", launcher)
     assert forgetting.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
     assert launcher.commands == [] and "location" in capsys.readouterr().err
 
@@ -146,7 +146,9 @@ class Launcher:
         self.commands.append(command)
         (folder,) = [Path(token.partition("=")[2]) for token in command if token.startswith("--output_dir=")]
         folder.mkdir(parents=True, exist_ok=True)
-        if "--resume_from_checkpoint" not in command:  # as trainers/session.py does: a resumed run keeps its marker
+        if (
+            "--resume_from_checkpoint" not in command
+        ):  # as trainers/runs/session.py does: a resumed run keeps its marker
             marker = {"task": "distance", "command": shlex.join(command[1:])}
             (folder / "run.json").write_text(json.dumps(marker))
         if self.checkpoint:
@@ -162,9 +164,9 @@ def train(tmp_path, monkeypatch):
     """Ask for a run, with some launcher; returns the commands that were started."""
 
     def asked(launcher, flags=None):
-        monkeypatch.setattr(studies, "subprocess", launcher)
+        monkeypatch.setattr(child_runs, "subprocess", launcher)
         flags = {"config": "distance", "learning_rate": 1e-05} if flags is None else flags
-        assert studies.trained(tmp_path / "run", flags) == tmp_path / "run"
+        assert child_runs.trained(tmp_path / "run", flags) == tmp_path / "run"
         return launcher.commands
 
     return asked
@@ -178,7 +180,7 @@ def test_a_run_is_started_once_with_its_flags_and_then_used_again(train, tmp_pat
 
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(train, monkeypatch):
-    monkeypatch.setattr("trainers.checkpoints.damage_of", lambda checkpoint: None)
+    monkeypatch.setattr("trainers.folders.checkpoints.damage_of", lambda checkpoint: None)
     with pytest.raises(UserError, match="the run run ended with exit code 143"):
         train(Launcher(code=143, finishes=False, checkpoint=True))
     (command,) = train(Launcher())
@@ -212,7 +214,7 @@ def course(km, real_km=(100.0, 400.0), atlantis_km=(5000.0, 300.0), final_km=310
     ]
     steps = [10 * i for i in range(len(km))]
     middle = [(a, *[a] * (len(km) - 2), b) for a, b in (real_km, atlantis_km)]
-    return Course(steps, probe, list(middle[0]), list(middle[1]), final_km)
+    return FineTuneCurve(steps, probe, list(middle[0]), list(middle[1]), final_km)
 
 
 COURSES = {
@@ -311,7 +313,7 @@ def test_the_figure_of_a_run_that_becomes_perfect_can_be_drawn_too():
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     """The course of a run of checkpoints at steps 0 and 5, without a model: only its files are read."""
-    report = "tasks.forgetting_report"
+    report = "tasks.geography.forgetting_report"
     monkeypatch.setattr(f"{report}.checkpoints_of", lambda run: {0: tmp_path / "first", 5: tmp_path / "last"})
     monkeypatch.setattr(f"{report}._real_rows", lambda base: None)
     monkeypatch.setattr(f"{report}._error_km", lambda path, rows: {"first": 10.0, "last": 20.0}[path.name])
@@ -323,7 +325,7 @@ def measured(tmp_path, monkeypatch):
         (tmp_path / "last").mkdir()
         (tmp_path / "last" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
         (tmp_path / "results.json").write_text(json.dumps(results))
-        return _course(tmp_path, tmp_path / "base")
+        return _curve_of(tmp_path, tmp_path / "base")
 
     return made
 
@@ -331,7 +333,7 @@ def measured(tmp_path, monkeypatch):
 def test_a_course_has_what_was_measured_at_every_checkpoint(measured):
     found = measured([0, 3, 5], {"final_test_abs_error_km_mean": 7.0})
     probe = [{"error_km_mean": 100.0}, {"error_km_mean": 105.0}]
-    assert found == Course([0, 5], probe, [10.0, 20.0], [1000.0, 1005.0], 7.0)
+    assert found == FineTuneCurve([0, 5], probe, [10.0, 20.0], [1000.0, 1005.0], 7.0)
 
 
 def test_a_checkpoint_that_was_not_evaluated_is_refused(measured):
@@ -476,7 +478,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     }
 
     # once more: nothing is trained, and the same comes out
-    monkeypatch.setattr(studies, "subprocess", None)
+    monkeypatch.setattr(child_runs, "subprocess", None)
     table_csv = (folder / "table.csv").read_bytes()
     capfd.readouterr()
     assert forgetting.main(["--study", str(path)]) == 0

@@ -16,21 +16,21 @@ from datasets import Dataset
 from sklearn.metrics import accuracy_score
 from transformers import AutoConfig, AutoModel, TrainerCallback, TrainingArguments
 
-import tasks
-from tasks.in_context_rl import acting
-from tasks.in_context_rl.acting import Actor, chosen, rollout
+from tasks.in_context_rl import rollout as rollout_module
 from tasks.in_context_rl.building import build_model
 from tasks.in_context_rl.compression import Schedule
+from tasks.in_context_rl.encoding import FIELDS, encode, field_sizes
 from tasks.in_context_rl.metric import LAST, SHALLOW, ReturnInContext, accuracy_by_depth
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel, hybrid_mask
 from tasks.in_context_rl.options import HistoryModelOptions
+from tasks.in_context_rl.rollout import Actor, choose_actions, rollout
 from tasks.in_context_rl.rooms import N_ACTIONS, darkroom, key_to_door, optimal_returns, permuted_darkroom
 from tasks.in_context_rl.rooms import random_returns as expected_of_random
 from tasks.in_context_rl.rows import HistoryRows
-from tasks.in_context_rl.steps import FIELDS, encode, field_sizes
-from trainers import storage
+from trainers import registry
 from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 MODELS = {
     "ad": {"architecture": "ad"},
@@ -712,7 +712,7 @@ def optimal_player(room, worlds_tasks):
 @pytest.mark.parametrize("name", WORLDS)
 def test_who_plays_optimally_gets_the_optimal_returns(name, size, horizon, monkeypatch):
     world = WORLDS[name](size, horizon)
-    monkeypatch.setattr(acting, "Actor", optimal_player(world.room, world.tasks))
+    monkeypatch.setattr(rollout_module, "Actor", optimal_player(world.room, world.tasks))
     found = rollout(build("ad", size=size, act_temperature=0), world.room, world.tasks, 2, seeded())
     expected = optimal_returns(world.room, world.tasks)
     assert found.shape == (len(world.tasks), 2) and found.tolist() == [[best, best] for best in expected.tolist()]
@@ -765,11 +765,11 @@ def overheard(monkeypatch):
         return SimpleNamespace(logits=answered)
 
     def drawing(*args):
-        actions.append(chosen(*args))
+        actions.append(choose_actions(*args))
         return actions[-1]
 
-    monkeypatch.setattr(acting, "Actor", listening)
-    monkeypatch.setattr(acting, "chosen", drawing)
+    monkeypatch.setattr(rollout_module, "Actor", listening)
+    monkeypatch.setattr(rollout, "chosen", drawing)
     return ids, logits, actions
 
 
@@ -860,23 +860,25 @@ def test_a_training_batch_ends_with_the_last_step_of_its_depth(depth):
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
 def test_at_temperature_0_the_likeliest_action_is_taken(kind):
     logits = torch.randn(50, N_ACTIONS, generator=seeded()).to(kind)
-    found = chosen(logits, 0, seeded())
+    found = choose_actions(logits, 0, seeded())
     assert found.tolist() == [row.index(max(row)) for row in logits.tolist()]
     distinct = torch.tensor([0.0, 3.0, -1.0, 2.0, 2.9]).expand(50, -1).to(kind)
-    assert chosen(distinct, 1e-3, seeded()).tolist() == [1] * 50
+    assert choose_actions(distinct, 1e-3, seeded()).tolist() == [1] * 50
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_actions_are_as_frequent_as_their_chances(temperature):
     logits, n = np.array([0.0, 1.0, -2.0, 0.5, 0.2]), 20_000
     expected = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
-    found = np.bincount(chosen(torch.tensor(logits).expand(n, -1), temperature, seeded()), minlength=N_ACTIONS) / n
+    found = (
+        np.bincount(choose_actions(torch.tensor(logits).expand(n, -1), temperature, seeded()), minlength=N_ACTIONS) / n
+    )
     assert (np.abs(found - expected) < 4 * np.sqrt(expected * (1 - expected) / n)).all()
 
 
 def test_equal_seeds_draw_equal_actions(world):
     logits = torch.randn(300, N_ACTIONS, generator=seeded())
-    one, other, third = (chosen(logits, 1.0, seeded(seed)).tolist() for seed in (1, 1, 2))
+    one, other, third = (choose_actions(logits, 1.0, seeded(seed)).tolist() for seed in (1, 1, 2))
     assert one == other != third
     model, some = build("gated"), world.tasks[np.arange(9)]
     returns = [rollout(model, world.room, some, 2, seeded(seed)).tolist() for seed in (1, 1, 2, 3)]
@@ -887,8 +889,8 @@ def test_equal_seeds_draw_equal_actions(world):
 
 
 def stored(folder, **options):
-    task = tasks.load("darkroom")
-    return storage.build_or_load(task, task.options(**{**ROOM, **EVALUATION, **options}), folder)
+    task = registry.load("darkroom")
+    return dataset_folder.build_or_load(task, task.options(**{**ROOM, **EVALUATION, **options}), folder)
 
 
 @pytest.fixture(scope="module")
@@ -898,7 +900,7 @@ def data(tmp_path_factory):
 
 
 def make_trainer(data, folder, options, **arguments):
-    task = tasks.load("darkroom")
+    task = registry.load("darkroom")
     torch.manual_seed(0)
     plain = {"remove_unused_columns": False, "use_cpu": True, "report_to": "none", "dataloader_pin_memory": False}
     given = TrainingArguments(str(folder), **plain, disable_tqdm=True, **arguments)
@@ -958,7 +960,7 @@ def test_perfect_predictions_and_returns_are_best_and_nonsense_worst(trainer, ro
 
 def test_who_acts_optimally_is_assessed_as_optimal(trainer, rows, monkeypatch):
     every, facts = rows.tasks()
-    monkeypatch.setattr(acting, "Actor", optimal_player(rows.room, every.repeated(EVALUATION["eval_rollouts"])))
+    monkeypatch.setattr(rollout_module, "Actor", optimal_player(rows.room, every.repeated(EVALUATION["eval_rollouts"])))
     monkeypatch.setattr(trainer.network.config, "act_temperature", 0)
     found = trainer.assess(rows)
     assert found.metrics["normalised_return"] == pytest.approx(1) == found.metrics["area_under_curve"]

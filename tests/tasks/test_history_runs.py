@@ -18,7 +18,7 @@ from transformers import AutoModel
 from tasks.in_context_rl import compare
 from tasks.in_context_rl.compare import Acted
 from trainers.run import main
-from trainers.studies import read_seeded
+from trainers.studies.study_file import read_seeded
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = shlex.split(

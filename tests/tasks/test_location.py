@@ -8,10 +8,10 @@ from sklearn.metrics.pairwise import haversine_distances
 
 from geo.coordinates import decode, parse_xy
 from geo.sphere import EARTH_RADIUS_KM
-from tasks.location.data import build
-from tasks.location.metric import Haversine
-from tasks.location.options import LocationOptions
-from tasks.location.trainer import _places_deg
+from tasks.geography.location.data import build
+from tasks.geography.location.metric import Haversine
+from tasks.geography.location.options import LocationOptions
+from tasks.geography.location.trainer import _places_deg
 from trainers.errors import UserError
 
 
@@ -45,7 +45,7 @@ def test_failures_count_20000_km_in_every_figure():
 
 
 def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
-    metric = evaluate.load("tasks/location/metric.py")
+    metric = evaluate.load("tasks/geography/location/metric.py")
     assert metric.compute(predictions=[[1.0, 2.0]], references=[[1.0, 2.0]])["haversine_km_mean"] == 0
     with pytest.raises(ValueError, match="no predictions"):
         metric.compute(predictions=[], references=[])

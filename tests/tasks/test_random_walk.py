@@ -17,14 +17,14 @@ from sklearn.neighbors import BallTree
 
 from geo.cities import Cities, load_cities
 from geo.neighbours import neighbour_lists
-from tasks.random_walk import walks
-from tasks.random_walk.data import build
-from tasks.random_walk.metric import WalkLegality, step_legality
-from tasks.random_walk.options import RandomWalkOptions
-from tasks.random_walk.trainer import _places, _share, parse_walk
-from tasks.random_walk.walks import END, random_walks
-from trainers import storage
+from tasks.geography.random_walk import walks
+from tasks.geography.random_walk.data import build
+from tasks.geography.random_walk.metric import WalkLegality, step_legality
+from tasks.geography.random_walk.options import RandomWalkOptions
+from tasks.geography.random_walk.trainer import _places, _share, parse_walk
+from tasks.geography.random_walk.walks import END, random_walks
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SPHERE = Geod(a=6_371_000, b=6_371_000)
@@ -61,7 +61,7 @@ def dense_world():
 @pytest.fixture
 def dense(dense_world, monkeypatch):
     """Builds with a small world whose walks often coincide, without loading it each time."""
-    monkeypatch.setattr("tasks.random_walk.data.load_world", lambda options: dense_world)
+    monkeypatch.setattr("tasks.geography.random_walk.data.load_world", lambda options: dense_world)
     return lambda **options: build(RandomWalkOptions(**{**DENSE, **options}))
 
 
@@ -85,7 +85,7 @@ def written(rows):
 
 
 def digests(splits):
-    return {name: storage.digest(rows) for name, rows in splits.items()}
+    return {name: dataset_folder.digest(rows) for name, rows in splits.items()}
 
 
 def exact_probabilities(graph, longest):
@@ -320,10 +320,11 @@ def test_the_seed_decides(dense):
 
 def test_the_rows_are_the_same_in_another_process(real):
     code = (
-        "import json; from tasks.random_walk.data import build;"
-        "from tasks.random_walk.options import RandomWalkOptions as O; from trainers import storage;"
+        "import json; from tasks.geography.random_walk.data import build;"
+        "from tasks.geography.random_walk.options import RandomWalkOptions as O;"
+        "from trainers.folders import dataset_folder;"
         f"splits = build(O(**{REAL!r})).splits;"
-        "print(json.dumps({name: storage.digest(rows) for name, rows in splits.items()}))"
+        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(
@@ -476,7 +477,7 @@ def test_walks_without_a_step_have_no_legal_step_but_are_legal():
 
 
 def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
-    metric = evaluate.load("tasks/random_walk/metric.py")
+    metric = evaluate.load("tasks/geography/random_walk/metric.py")
     found = metric.compute(predictions=[[8, 3, 5], [8, 5]], references=[[8], [8]], **LINE, radius_km=112)
     assert found["legal_steps"] == pytest.approx(2 / 3) and found["legal_walks"] == 0.5
     with pytest.raises(ValueError, match="no predictions"):

@@ -18,18 +18,18 @@ from gymnasium.utils.env_checker import check_env
 from scipy import stats
 from torch.utils.data import DataLoader
 
-import tasks
 from tasks.in_context_rl import rooms
+from tasks.in_context_rl.encoding import FIELDS, encode, field_sizes
 from tasks.in_context_rl.environments import WORLDS
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
 from tasks.in_context_rl.rooms import Room, optimal_returns, random_returns, shuffled_split, step
 from tasks.in_context_rl.rows import HistoryRows
 from tasks.in_context_rl.sources import FadingOracle, QLearning, record
-from tasks.in_context_rl.steps import FIELDS, encode, field_sizes
-from trainers import storage
+from trainers import registry
 from trainers.errors import UserError
-from trainers.sampling import drawn
+from trainers.folders import dataset_folder
+from trainers.sampling import row_uniform
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {
@@ -97,12 +97,12 @@ def some_tasks(world, count, seed=0):
 
 
 def built(name, **options):
-    task = tasks.load(name)
+    task = registry.load(name)
     return task.load("build_dataset")(task.options(**options))
 
 
 def digests(found):
-    return {name: storage.digest(split) for name, split in found.splits.items()}
+    return {name: dataset_folder.digest(split) for name, split in found.splits.items()}
 
 
 def sizes_of(found):
@@ -186,7 +186,7 @@ def test_tasks_are_all_there_are_each_once_and_named(name):
 
 
 def test_the_darkroom_is_the_published_one():
-    options, world = tasks.load("darkroom").options(), rooms.darkroom()
+    options, world = registry.load("darkroom").options(), rooms.darkroom()
     train, test = shuffled_split(len(world.tasks), options.train_share, options.split_seed)
     assert (options.size, options.horizon, len(train), len(test)) == (9, 20, 73, 8)
     assert sorted(train + test) == list(range(81))
@@ -202,7 +202,7 @@ def test_the_darkroom_is_the_published_one():
 
 
 def test_the_permuted_darkroom_is_the_published_one():
-    options, world = tasks.load("darkroom_permuted").options(), rooms.permuted_darkroom()
+    options, world = registry.load("darkroom_permuted").options(), rooms.permuted_darkroom()
     train, test = shuffled_split(len(world.tasks), options.train_share, options.split_seed)
     assert (options.size, options.horizon, len(train), len(test)) == (9, 50, 108, 12)
     assert set(optimal_returns(world.room, world.tasks).tolist()) == {35}  # 50 steps, of which 15 end elsewhere
@@ -210,7 +210,7 @@ def test_the_permuted_darkroom_is_the_published_one():
 
 
 def test_the_key_to_door_room_is_the_published_one():
-    options, world = tasks.load("dark_key_to_door").options(), rooms.key_to_door()
+    options, world = registry.load("dark_key_to_door").options(), rooms.key_to_door()
     train, test = shuffled_split(len(world.tasks), options.train_share, options.split_seed)
     assert (options.size, options.horizon, len(train), len(test)) == (9, 50, 6233, 328)
     assert set(optimal_returns(world.room, world.tasks[test]).tolist()) == {2}
@@ -482,7 +482,7 @@ def test_an_oracle_without_noise_reaches_the_optimum(name, size, horizon):
 
 @families
 def test_q_learning_improves(name):
-    options = tasks.load(name).options()
+    options = registry.load(name).options()
     world = FAMILIES[name](5, 20)
     chosen = world.tasks[some_tasks(world, 40)]
     source = QLearning(
@@ -521,7 +521,7 @@ def test_splits_are_the_published_ones_and_share_no_task(name):
     options = {"size": 5} if name == "dark_key_to_door" else {}  # 6,561 tasks take seconds
     options |= {"n_streams": 2, "eval_streams": 1, "history_steps": 50 if name != "darkroom" else 20}
     found = built(name, **options)
-    defaults = tasks.load(name).options(**options)
+    defaults = registry.load(name).options(**options)
     order = shuffled_split(whole + n_test, defaults.train_share, defaults.split_seed)
     numbers = {split: list(dict.fromkeys(rows["task"])) for split, rows in found.splits.items()}
     assert numbers == {"train": order[0][:-n_val], "validation": order[0][-n_val:], "test": order[1]}
@@ -677,8 +677,8 @@ def test_steps_are_encoded_in_arrays_of_any_shape():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    task = tasks.load("darkroom")
-    return storage.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("rooms"))
+    task = registry.load("darkroom")
+    return dataset_folder.build_or_load(task, task.options(**SMALL), tmp_path_factory.mktemp("rooms"))
 
 
 def rows_of(data, split="train", table=None, depth_weights=DEPTHS, **options):
@@ -774,13 +774,13 @@ def test_rows_and_draws_are_the_same_under_another_hash_seed(data):
     code = f"""
 import json
 import numpy as np
-import tasks
-from trainers import storage
-from trainers.sampling import drawn
-task = tasks.load("darkroom")
+from trainers import registry
+from trainers.folders import dataset_folder
+from trainers.sampling import row_uniform
+task = registry.load("darkroom")
 splits = task.load("build_dataset")(task.options(**{SMALL!r})).splits
-digests = {{name: storage.digest(table) for name, table in splits.items()}}
-print(json.dumps([digests, drawn([42, 2], "start", np.arange(50), 2).tolist()]))
+digests = {{name: dataset_folder.digest(table) for name, table in splits.items()}}
+print(json.dumps([digests, row_uniform([42, 2], "start", np.arange(50), 2).tolist()]))
 """
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -788,7 +788,7 @@ print(json.dumps([digests, drawn([42, 2], "start", np.arange(50), 2).tolist()]))
     )
     assert json.loads(done.stdout) == [
         {name: facts["sha256"] for name, facts in data.metadata["splits"].items()},
-        drawn([42, 2], "start", np.arange(50), 2).tolist(),
+        row_uniform([42, 2], "start", np.arange(50), 2).tolist(),
     ]
 
 
@@ -942,7 +942,7 @@ def test_columns_that_are_no_histories_are_refused(change, data):
 
 def test_drawn_numbers_are_uniform():
     for seeds, use in (([42, 0], "start"), ([0, 7], "depth"), ([2**63 - 1, 2**31], "x")):
-        found = drawn(seeds, use, np.arange(4000), 5)
+        found = row_uniform(seeds, use, np.arange(4000), 5)
         assert found.shape == (4000, 5) and found.dtype == np.float64
         assert found.min() >= 0 and found.max() < 1
         assert within(found, 0.5)
@@ -951,19 +951,19 @@ def test_drawn_numbers_are_uniform():
         lines = [found[:-1, 0], found[1:, 0], found[:-1, 1]]  # the next row, the next number
         assert np.abs(np.corrcoef(lines) - np.eye(3)).max() < 4 / np.sqrt(4000)
         assert len(np.unique(found)) == found.size
-    by_epoch = np.array([drawn([42, epoch], "start", np.array([3]), 1)[0, 0] for epoch in range(1500)])
+    by_epoch = np.array([row_uniform([42, epoch], "start", np.array([3]), 1)[0, 0] for epoch in range(1500)])
     assert stats.kstest(by_epoch, "uniform").pvalue > 1e-3
 
 
 def test_drawn_numbers_follow_from_seeds_use_and_row_alone():
-    rows, usual = np.array([8, 0, 3, 2**31]), drawn([42, 1], "start", np.array([8, 0, 3, 2**31]), 4)
-    assert drawn([42, 1], "start", rows, 4).tolist() == usual.tolist()
+    rows, usual = np.array([8, 0, 3, 2**31]), row_uniform([42, 1], "start", np.array([8, 0, 3, 2**31]), 4)
+    assert row_uniform([42, 1], "start", rows, 4).tolist() == usual.tolist()
     for place, row in enumerate(rows.tolist()):
         for others in ([row], [5, row, 6], [row, row], [1, 2, 3, 4, row]):
             for kind in (np.int64, np.int32, np.uint64):
-                again = drawn([42, 1], "start", np.array(others, dtype=kind if row < 2**31 else np.int64), 4)
+                again = row_uniform([42, 1], "start", np.array(others, dtype=kind if row < 2**31 else np.int64), 4)
                 assert again[others.index(row)].tolist() == usual[place].tolist()
-    assert drawn([42, 1], "start", rows, 2).tolist() == usual[:, :2].tolist()  # however many are drawn
+    assert row_uniform([42, 1], "start", rows, 2).tolist() == usual[:, :2].tolist()  # however many are drawn
 
 
 def test_drawn_numbers_change_with_seeds_use_and_row():
@@ -972,6 +972,6 @@ def test_drawn_numbers_change_with_seeds_use_and_row():
         ([42, 1], "start"), ([42, 2], "start"), ([43, 1], "start"), ([1, 42], "start"), ([42, 1], "depth"),
         ([42, 1], "tstar"), ([42], "start"), ([42, 1, 0], "start"), ([42 + 2**32, 1], "start"),
     ]  # fmt: skip
-    found = [drawn(seeds, use, rows, 1)[:, 0] for seeds, use in given]
+    found = [row_uniform(seeds, use, rows, 1)[:, 0] for seeds, use in given]
     assert len(np.unique(found)) == len(given) * 1000
     assert np.abs(np.corrcoef(found) - np.eye(len(given))).max() < 5 / np.sqrt(1000)

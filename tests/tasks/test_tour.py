@@ -7,9 +7,8 @@ import nbclient
 import nbformat
 import pytest
 
-import tasks
-
-NOTEBOOK = Path(tasks.__file__).parent / "tour.ipynb"
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "tasks" / "tour.ipynb"
 
 
 def outputs(notebook):

@@ -2,15 +2,15 @@
 
 import pytest
 
-import tasks
-from trainers import arguments
-from trainers.arguments import resolve
+from trainers import registry
 from trainers.errors import UserError
-from trainers.layers import flags_of
+from trainers.settings import resolve
+from trainers.settings.layers import flags_of
+from trainers.settings.resolve import resolve_settings
 
 
 def read(argv):
-    return arguments.read(argv, tasks.load)
+    return resolve.read_request(argv, registry.load)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def config(tmp_path):
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(config):
     file = config("task: location\nlearning_rate: 1e-4\nseed: 7\nlogging_steps: 3\n")
-    settings = resolve(read([*file, "--seed", "8", "--use_cpu"]))
+    settings = resolve_settings(read([*file, "--seed", "8", "--use_cpu"]))
     assert settings.training.learning_rate == 1e-4  # YAML alone would make this a string
     assert settings.training.seed == 8 and settings.training.logging_steps == 3
     assert settings.training.eval_on_start and settings.training.adam_beta1 == 0.9
@@ -36,23 +36,25 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(conf
 
 def test_of_two_settings_for_the_same_thing_the_later_layer_wins(config):
     file = config("task: location\nevals_per_epoch: 2\nnum_train_epochs: 9\n")
-    settings = resolve(read([*file, "--eval_steps", "5", "--max_steps", "20", "--use_cpu"]))
+    settings = resolve_settings(read([*file, "--eval_steps", "5", "--max_steps", "20", "--use_cpu"]))
     assert settings.run.evals_per_epoch is None and settings.training.eval_steps == 5
     assert settings.training.save_steps == 5 and "evals_per_epoch" not in settings.request.sources()
 
 
 def test_both_in_one_place_contradict_each_other(config):
     with pytest.raises(UserError, match="use one of the two"):
-        resolve(read([*config("task: location\nevals_per_epoch: 2\neval_steps: 5\n"), "--use_cpu"]))
+        resolve_settings(read([*config("task: location\nevals_per_epoch: 2\neval_steps: 5\n"), "--use_cpu"]))
 
 
 @pytest.mark.parametrize("argv", [["--n-train", "30"], ["--n_train=30"], ["--n_train", "30"]])
 def test_every_usual_way_to_write_a_flag_works(argv):
-    assert resolve(read(["--task", "location", "--use_cpu", *argv])).dataset.n_train == 30
+    assert resolve_settings(read(["--task", "location", "--use_cpu", *argv])).dataset.n_train == 30
 
 
 def test_flags_are_switched_on_and_off():
-    settings = resolve(read(["--task", "location", "--use_cpu", "--muon", "--no_eval_on_start", "--all=false"]))
+    settings = resolve_settings(
+        read(["--task", "location", "--use_cpu", "--muon", "--no_eval_on_start", "--all=false"])
+    )
     assert settings.run.muon and not settings.training.eval_on_start and not settings.dataset.all
 
 
@@ -63,7 +65,7 @@ def test_negative_and_odd_values_reach_the_range_check():
         (["--adam_beta1", "1"], "at most"),
     ):
         with pytest.raises(UserError, match=message):
-            resolve(read(["--task", "location", "--use_cpu", *argv]))
+            resolve_settings(read(["--task", "location", "--use_cpu", *argv]))
 
 
 def test_a_typo_is_answered_with_what_was_meant():
@@ -79,7 +81,7 @@ def test_the_training_flags_are_those_of_the_installed_transformers():
     from transformers import TrainingArguments
 
     real = {item.name for item in dataclasses.fields(TrainingArguments) if item.init}
-    assert set(arguments._training_names()) == real
+    assert set(resolve._training_names()) == real
 
 
 def test_the_tasks_own_config_is_used_when_none_is_given():
@@ -101,10 +103,10 @@ def test_the_tasks_own_config_is_used_when_none_is_given():
     ],
 )
 def test_evaluations_and_checkpoints_come_as_often_as_asked(config, flags, eval_steps, save_steps):
-    from trainers.checks import set_cadence
+    from trainers.runs.cadence import set_cadence
 
     file = config("task: location\nper_device_train_batch_size: 4\n")
-    settings = resolve(read([*file, "--use_cpu", *flags]))
+    settings = resolve_settings(read([*file, "--use_cpu", *flags]))
     set_cadence(settings, n_rows=100)
     assert (settings.training.eval_steps, settings.training.save_steps) == (eval_steps, save_steps)
 

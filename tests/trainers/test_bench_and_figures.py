@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tasks.bench.time_to_quality import first_below, table
+from trainers.callbacks.figures import summary_figure
+from trainers.common.figures import save_figure
 from trainers.contract import SummarySpec
-from trainers.figures import save, summary_figure
 
 NAME = "eval_memorisation_haversine_km_mean"
 HISTORY = [
@@ -55,7 +56,7 @@ def test_a_summary_is_drawn_whatever_there_is(log, values, tmp_path):
     spec = SummarySpec("metric (km)", "value (km)", {100: "100 km"}, (1, 25_000) if log else (0, 1), log)
     for history in ([], HISTORY[:1], HISTORY):
         figure = summary_figure(history, "memorisation", "haversine_km_mean", spec, values, 10.0)
-        save(figure, tmp_path / "summary.png")
+        save_figure(figure, tmp_path / "summary.png")
     assert (tmp_path / "summary.png").stat().st_size > 10_000
     assert [path.name for path in tmp_path.iterdir()] == ["summary.png"]
     points = figure.axes[1].lines[0].get_xydata()
@@ -66,7 +67,7 @@ def test_the_summary_keeps_the_curve_and_the_test_split_has_figures_of_its_own(p
     from trainers.run import main
 
     drawn = []
-    monkeypatch.setattr("trainers.figures.summary_figure", lambda history, split, *rest: drawn.append(split))
+    monkeypatch.setattr("trainers.callbacks.figures.summary_figure", lambda history, split, *rest: drawn.append(split))
     argv = "--task distance --n_cities 30 --n_train 100 --n_val 10 --n_test 10 --hidden_size 16 --num_hidden_layers 1"
     argv += " --num_attention_heads 2 --max_steps 2 --eval_steps 1 --threads 1 --use_cpu --no_muon"
     assert main(argv.split()) == 0

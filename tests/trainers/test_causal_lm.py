@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY
 from trainers.contract import IGNORE
-from trainers.modeling import DecoderOptions, build_decoder
+from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.text import TextRows
 
 STOCK = {"qwen2": transformers.Qwen2ForCausalLM, "llama": transformers.LlamaForCausalLM}

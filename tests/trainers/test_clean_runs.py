@@ -11,8 +11,8 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from trainers import clean_runs
-from trainers.store import open_store
+from trainers.commands import clean_runs
+from trainers.tracking.mlflow_store import open_store
 
 NUMBERS = itertools.count()
 
@@ -214,7 +214,7 @@ def test_an_interrupted_deletion_is_finished_by_the_next(records, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainers.clean_runs.shutil.rmtree", stop)
+        patch.setattr("trainers.tracking.deletion.shutil.rmtree", stop)
         with pytest.raises(KeyboardInterrupt):
             clean_runs.main(["--query", records.query, "--folders", "--yes"])
     assert records.exists(run_id) and not folder.exists()

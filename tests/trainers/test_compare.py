@@ -9,10 +9,20 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from trainers import compare, queries
-from trainers.compare import Course, Measure, course_of, differences, figure_of, labels, measure_of, rows_of
+from trainers.commands import compare
 from trainers.errors import UserError
-from trainers.store import open_store
+from trainers.tracking import queries
+from trainers.tracking.comparison import (
+    Measure,
+    MetricCurve,
+    curve_of,
+    differences,
+    figure_of,
+    labels,
+    measure_of,
+    rows_of,
+)
+from trainers.tracking.mlflow_store import open_store
 
 METRIC = "memorisation/haversine_km_mean"
 NUMBERS = itertools.count()
@@ -192,15 +202,15 @@ def test_a_loss_is_better_when_it_is_lower_and_others_as_it_is_said(record):
 @pytest.mark.parametrize("greater, best", [(False, (3, 1.0)), (True, (5, 7.0))])
 def test_the_best_point_is_the_earliest_of_equal_ones_and_no_number_is_never_best(greater, best):
     values = {0: float("nan"), 3: 1.0, 4: 1.0, 5: 7.0, 6: 7.0}
-    assert Course(None, values).best(greater) == best
-    assert Course(None, {0: float("nan")}).best(greater) == Course(None, {}).best(greater) == (None, None)
+    assert MetricCurve(None, values).best(greater) == best
+    assert MetricCurve(None, {0: float("nan")}).best(greater) == MetricCurve(None, {}).best(greater) == (None, None)
 
 
 def test_a_step_that_was_logged_twice_counts_once(record):
     run = record("a", [(4, 3.0), (2, 5.0), (0, 9.0)])
     record.client.log_metric(run.info.run_id, METRIC, 1.0, timestamp=2**41, step=2)  # newer
     record.client.log_metric(run.info.run_id, METRIC, 7.0, timestamp=1, step=4)  # older
-    course = course_of(record.client.get_run(run.info.run_id), Measure(METRIC, False, None))
+    course = curve_of(record.client.get_run(run.info.run_id), Measure(METRIC, False, None))
     assert list(course.values.items()) == [(0, 9.0), (2, 1.0), (4, 3.0)]
 
 
@@ -222,13 +232,13 @@ def test_the_figure_has_one_line_a_run_and_the_baseline_they_share(record):
         record.client.log_metric(run.info.run_id, "memorisation/baseline_haversine_km_mean", 6153.0)
     runs = record.all()
     measure = measure_of(runs, None, None)
-    figure = figure_of([course_of(run, measure) for run in runs], measure)
+    figure = figure_of([curve_of(run, measure) for run in runs], measure)
     figure.canvas.draw()
     (axes,) = figure.axes
     assert [line.get_label() for line in axes.lines] == ["rate=1", r"rate=\$2\$", "trivial baseline"]
     assert list(axes.lines[0].get_xdata()) == [0, 10]
     assert axes.lines[0].get_ydata()[0] == measure.spec.limits[1] and axes.get_yscale() == "log"
-    rows = rows_of([course_of(run, measure) for run in runs], measure)
+    rows = rows_of([curve_of(run, measure) for run in runs], measure)
     assert [row["baseline"] for row in rows] == [6153.0, 6153.0]
 
 

@@ -6,10 +6,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder
-from trainers.decoding import LeanDecoder
-from trainers.folded import is_supported, turns
-from trainers.generation import generate_answers
-from trainers.modeling import DecoderOptions, build_decoder
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.models.fused_blocks import is_supported, rotary_table
+from trainers.models.generation import generate_answers
+from trainers.models.greedy_decoder import GreedyDecoder
 
 PROMPTS = ["loc(c_1)=", "loc(c_12)=", "loc(c_123)=", "loc(c_4074)=", "dist(c_1,c_22)=", "a", "loc(c_9)="]
 
@@ -82,7 +82,7 @@ def trained_a_little(kind, heads=2, **sizes):
 def test_lean_decoding_gives_the_logits_and_tokens_of_transformers(kind, tied, rows):
     model = trained_a_little(kind, tie_word_embeddings=tied).double()
     assert is_supported(model)
-    decoder = LeanDecoder(model)
+    decoder = GreedyDecoder(model)
     ids_BP = torch.randint(3, len(VOCABULARY), (40, 9), generator=torch.Generator().manual_seed(0))
     for shared in (0, 1, 5, 8):  # what all prompts begin with is read once
         ids_BP[:, :shared] = ids_BP[0, :shared]
@@ -92,17 +92,17 @@ def test_lean_decoding_gives_the_logits_and_tokens_of_transformers(kind, tied, r
         assert torch.equal(found[:, : stock.shape[1]], stock) and (found[:, stock.shape[1] :] == PAD_ID).all()
     cache = torch.empty(3, 2, 40, 2, 9, 24, dtype=torch.float64)
     with torch.no_grad():
-        logits = decoder._logits(ids_BP, 0, cache, turns(decoder.inverse_frequency, 9))
+        logits = decoder._logits(ids_BP, 0, cache, rotary_table(decoder.inverse_frequency, 9))
         assert torch.allclose(logits, model(ids_BP).logits[:, -1], atol=1e-4)  # transformers turns in float32
 
 
 def test_rows_that_have_ended_stay_ended_and_the_others_go_on():
     model = trained_a_little("qwen2")
     ids_BP = torch.randint(3, len(VOCABULARY), (200, 4), generator=torch.Generator().manual_seed(0))
-    ends_B = (LeanDecoder(model).decode(ids_BP, 60, EOS_ID, PAD_ID) == EOS_ID).any(dim=1)
+    ends_B = (GreedyDecoder(model).decode(ids_BP, 60, EOS_ID, PAD_ID) == EOS_ID).any(dim=1)
     ids_BP = torch.cat([ids_BP[~ends_B][:10], ids_BP[ends_B], ids_BP[~ends_B][10:20]])
     assert 40 < ends_B.sum() < 100  # so half of the rows ended, and decoding went on without them
-    found = LeanDecoder(model).decode(ids_BP, 60, EOS_ID, PAD_ID)
+    found = GreedyDecoder(model).decode(ids_BP, 60, EOS_ID, PAD_ID)
     ended = (found == EOS_ID).cumsum(dim=1) > 0
     assert (found[:, 1:][ended[:, :-1]] == PAD_ID).all()
     stock = model.generate(ids_BP, attention_mask=torch.ones_like(ids_BP), max_new_tokens=60, do_sample=False)[:, 4:]

@@ -8,8 +8,8 @@ import torch
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID
 from trainers.errors import UserError
-from trainers.modeling import DecoderOptions, build_decoder
-from trainers.muon import MuonWithRest, split_parameters
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.optim.muon import MuonWithRest, split_parameters
 
 SPECIAL_IDS = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
 

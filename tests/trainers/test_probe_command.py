@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import tasks
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID
-from trainers import probe, run
-from trainers.figures import save
-from trainers.modeling import DecoderOptions, build_decoder
-from trainers.probing import hidden_states, linear_cka
+from trainers import registry, run
+from trainers.commands import probe
+from trainers.common.figures import save_figure
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.probes.checkpoints import load_checkpoint
+from trainers.probes.hidden_states import extract_hidden_states, linear_cka
 
 STEPS = [0, 2, 4]
 FILES = {"probe.csv", "probe.json", "probe_curves.png", "probe_map.png", "probe_map.gif"}
@@ -49,7 +50,7 @@ def probed(finished_run, store_uri, tmp_path_factory):
 @pytest.fixture
 def fresh(finished_run, tmp_path, store_uri, prefix, monkeypatch):
     """A run that was not probed yet; pictures are left out."""
-    monkeypatch.setattr("trainers.figures.animate", lambda figures, path: path.write_bytes(b""))
+    monkeypatch.setattr("trainers.common.figures.save_animation", lambda figures, path: path.write_bytes(b""))
     return copied(finished_run, tmp_path / "run", store_uri)
 
 
@@ -170,7 +171,7 @@ def test_cka_is_of_the_states_that_are_probed(fresh):
     assert probe.main(["--run", str(fresh), "--protocol", "seed", "--blocks", "0,1"]) == 0
     prompts = [f"loc(c_{number})=" for number in range(40)]
     first, last = (
-        hidden_states(probe.load_checkpoint(fresh / f"checkpoint-{step}"), prompts, [0, 1], 3).reshape(40, -1)
+        extract_hidden_states(load_checkpoint(fresh / f"checkpoint-{step}"), prompts, [0, 1], 3).reshape(40, -1)
         for step in (0, 4)
     )
     (label,) = [path.name for path in (fresh / "probe").iterdir()]
@@ -307,8 +308,8 @@ def test_a_checkpoint_that_someone_renamed_is_left_out(fresh):
 
 
 def test_a_task_without_a_probe_says_so(fresh, capsys, monkeypatch):
-    load = tasks.load
-    monkeypatch.setattr(tasks, "load", lambda name: dataclasses.replace(load(name), probe=""))
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda name: dataclasses.replace(load(name), probe=""))
     refused(["--run", str(fresh)], "the task location declares no probe", capsys)
 
 
@@ -323,10 +324,10 @@ def probing_run(finished_run, store_uri, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(folder))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
-        patch.setattr("trainers.figures.summary_figure", lambda *args: None)
+        patch.setattr("trainers.callbacks.figures.summary_figure", lambda *args: None)
         patch.setattr(
-            "trainers.figures.save",
-            lambda figure, path: save(figure, path) if path.name == "probe_map.png" else path.write_bytes(b""),
+            "trainers.common.figures.save_figure",
+            lambda figure, path: save_figure(figure, path) if path.name == "probe_map.png" else path.write_bytes(b""),
         )
         assert run.main([*command[1:], "--probe", "--max_steps", "5", "--output_dir", str(folder / "run")]) == 0
     return folder / "run"
@@ -364,7 +365,7 @@ def test_probing_while_training_does_not_change_what_is_learnt(probing_run, fini
 
 
 def test_the_command_adds_cka_to_a_run_that_was_probed_while_training(probing_run, prefix, store_uri, monkeypatch):
-    monkeypatch.setattr("trainers.figures.animate", lambda figures, path: path.write_bytes(b""))
+    monkeypatch.setattr("trainers.common.figures.save_animation", lambda figures, path: path.write_bytes(b""))
     assert probe.main(["--run", str(probing_run)]) == 0
     metrics = tracked(probing_run, store_uri)
     steps = [row["step"] for row in table(probing_run)]

@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY
-from trainers import probing
-from trainers.callbacks import PullToStart
+from trainers.callbacks.pull_to_start import PullToStart
 from trainers.errors import UserError
-from trainers.modeling import DecoderOptions, build_decoder, freeze
-from trainers.probing import hidden_states, linear_cka
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.models.warm_start import freeze
+from trainers.probes import hidden_states
+from trainers.probes.hidden_states import extract_hidden_states, linear_cka
 from trainers.run import main
 
 SPECIAL_IDS = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
@@ -56,9 +57,9 @@ def one_by_one(model, prompts, blocks, tokens):
 @pytest.mark.parametrize("model_type", ["qwen2", "llama"])
 @pytest.mark.parametrize("blocks, tokens", [([1, 2, 3], 3), ([0], 1), ([3, 0], 2), ([2], 7)])
 def test_hidden_states_are_those_of_each_prompt_alone_token_by_token(model_type, blocks, tokens, monkeypatch):
-    monkeypatch.setattr(probing, "_PROMPTS_AT_ONCE", 3)  # the last batch has two
+    monkeypatch.setattr(hidden_states, "_PROMPTS_AT_ONCE", 3)  # the last batch has two
     model = decoder(model_type=model_type).eval()
-    found = hidden_states(model, PROMPTS, blocks, tokens)
+    found = extract_hidden_states(model, PROMPTS, blocks, tokens)
     assert found.shape == (len(PROMPTS), len(blocks), tokens, 16) and found.dtype == np.float32
     expected = one_by_one(model, PROMPTS, blocks, tokens)
     assert np.abs(expected).max() > 0.1
@@ -72,13 +73,13 @@ def test_dropout_is_off_while_states_are_read_and_the_mode_is_given_back(mode):
         layer.self_attn.attention_dropout = 0.5
     expected = one_by_one(model.eval(), PROMPTS, [3], 2)
     model.train(mode)
-    np.testing.assert_allclose(hidden_states(model, PROMPTS, [3], 2), expected, atol=1e-5)
+    np.testing.assert_allclose(extract_hidden_states(model, PROMPTS, [3], 2), expected, atol=1e-5)
     assert {module.training for module in model.modules()} == {mode}
 
 
 def test_reading_leaves_no_gradient_behind():
     model = decoder()
-    hidden_states(model, PROMPTS, [1], 1)
+    extract_hidden_states(model, PROMPTS, [1], 1)
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
 
@@ -86,13 +87,13 @@ def test_reading_leaves_no_gradient_behind():
 def test_a_block_that_does_not_exist_is_refused(blocks):
     bad = next(block for block in blocks if block not in range(4))
     with pytest.raises(UserError, match=f"block {bad} is asked for, but the model has the blocks 1 to 3"):
-        hidden_states(decoder(), PROMPTS, blocks, 1)
+        extract_hidden_states(decoder(), PROMPTS, blocks, 1)
 
 
 def test_more_tokens_than_a_prompt_has_are_refused():
     """`<bos>5` has two tokens; the third from the end does not exist."""
     with pytest.raises(UserError):
-        hidden_states(decoder(), ["dist(c_", "5"], [1], 3)
+        extract_hidden_states(decoder(), ["dist(c_", "5"], [1], 3)
 
 
 # --- linear CKA

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
-from trainers.pruning import KeepBest, best_steps
+from trainers.callbacks.keep_best import KeepBest, best_steps
+from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
-from trainers.schedules import warm_restarts
 
 
 def optimizer():

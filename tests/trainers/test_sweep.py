@@ -17,13 +17,15 @@ from types import SimpleNamespace
 import pytest
 from mlflow import MlflowClient
 
-from trainers import studies, sweep
-from trainers.environment import ROOT
+from trainers.commands import sweep
+from trainers.common.environment import ROOT
 from trainers.errors import UserError
-from trainers.folders import folder_name, held
-from trainers.store import PARENT_VARIABLE
-from trainers.sweep_children import open_study, split_of
-from trainers.sweep_plan import read_sweep
+from trainers.folders.command_folder import folder_name
+from trainers.folders.locks import hold_lock
+from trainers.studies import child_runs
+from trainers.studies.sweep_plan import read_sweep
+from trainers.studies.sweep_runs import open_study, split_of
+from trainers.tracking.mlflow_store import PARENT_VARIABLE
 
 GRID = """
 config: location
@@ -90,7 +92,7 @@ def swept(prefix, tmp_path, monkeypatch):
     """Run a sweep with some launcher."""
 
     def run(text, launcher, *argv, code=0):
-        monkeypatch.setattr(studies, "subprocess", launcher)
+        monkeypatch.setattr(child_runs, "subprocess", launcher)
         path = tmp_path / "mine.yaml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         assert sweep.main(["--study", str(path), *argv]) == code
@@ -193,7 +195,7 @@ def test_a_record_that_was_deleted_is_replaced(swept):
 
 
 def test_two_processes_do_not_work_in_one_folder(swept, prefix, capsys):
-    with held(prefix / "sweeps" / "mine"):
+    with hold_lock(prefix / "sweeps" / "mine"):
         swept(GRID, Launcher(), code=2)
     assert "another process is writing" in capsys.readouterr().err
 
@@ -203,7 +205,7 @@ def test_a_run_that_another_process_is_writing_is_waited_for(swept, prefix, caps
     swept(GRID, Launcher(stops={1: KeyboardInterrupt()}), code=130)
     (prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=16" / "results.json").unlink()
     launcher = Launcher()
-    with held(prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=32"):
+    with hold_lock(prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=32"):
         swept(GRID, launcher, code=2)
     assert len(launcher.commands) == 1 and "another process is writing the run" in capsys.readouterr().err
 
@@ -393,7 +395,7 @@ def test_what_is_no_sweep_is_refused_in_one_line_before_anything_is_trained(swep
     ],
 )
 def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, monkeypatch, capsys):
-    monkeypatch.setattr(studies, "subprocess", None)
+    monkeypatch.setattr(child_runs, "subprocess", None)
     assert sweep.main(argv) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
@@ -425,7 +427,7 @@ def test_the_shipped_sweeps_can_be_read_and_say_what_they_take(name):
     found = read_sweep(path)
     assert found.task.name == "location" and (len(found.grid) == 6 or found.n_trials > 1)
     header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
-    assert all(word in header for word in (f"trainers.sweep --study {name}", "Hardware:", "Time:", "Result:"))
+    assert all(word in header for word in (f"trainers.commands.sweep --study {name}", "Hardware:", "Time:", "Result:"))
 
 
 def test_names_of_folders_are_kept_apart():
@@ -453,7 +455,7 @@ def test_a_real_sweep_is_interrupted_by_ctrl_c_and_goes_on(prefix, tmp_path, sto
     content = {"task": "location", "flags": {**flags, "max_steps": 60}, "grid": {"learning_rate": [1e-3, 5e-3]}}
     path = tmp_path / "real.yaml"
     path.write_text(json.dumps(content))
-    command = [sys.executable, "-m", "trainers.sweep", "--study", str(path)]
+    command = [sys.executable, "-m", "trainers.commands.sweep", "--study", str(path)]
     folder = prefix / "sweeps" / "real"
     second = folder / "learning_rate=0.005"
 

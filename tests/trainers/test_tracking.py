@@ -4,7 +4,7 @@ import json
 
 import mlflow
 
-from trainers.store import open_store, tracked_run
+from trainers.tracking.mlflow_store import open_store, tracked_run
 
 
 def test_a_run_of_many_evaluations_keeps_all_its_tables(prefix):

@@ -1,0 +1,1 @@
+"""Maps of cities, predictions, decoded positions and walks."""

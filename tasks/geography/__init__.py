@@ -1,0 +1,1 @@
+"""Predict coordinates, distances and walks over the world's cities."""

@@ -1,0 +1,131 @@
+"""What the tasks on invented cities share: their world, rehearsed real pairs, and the finished dataset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from geo.atlantis import invent_cities, join_cities, parse_regions
+from geo.cities import Cities
+from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
+from tasks.geography.world import WorldOptions, as_user_error, load_world
+from tokenization.characters import save_tokenizer
+from trainers.contract import BuiltDataset
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+from trainers.options import Range, option
+
+
+@dataclass
+class AtlantisOptions(WorldOptions):
+    """Which cities are invented, and how many real pairs are rehearsed."""
+
+    regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
+    n_atlantis: int = option(100, "invented cities in each region")
+    spread_km: float = option(500.0, "standard deviation of a region, in km along each axis")
+    atlantis_seed: int = option(42, "seed of the invented places")
+    replay_ratio: float = option(0.0, "share of training rows that are real pairs, added to n_train (replay)")
+    replay_dataset: str | None = option(None, "folder of the distance dataset whose training rows are replayed")
+    dataset_seed: int = option(42, "seed of the choice and the order of the pairs")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **WorldOptions.RANGES,
+        "n_atlantis": (1, None),
+        "spread_km": (1e-3, 20_015),
+        "atlantis_seed": (0, 2**63 - 1),
+        "replay_ratio": (0, 0.99),
+        "dataset_seed": (0, 2**63 - 1),
+    }
+
+
+def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
+    """The real cities followed by the invented ones, whose ids go on where the real ones end; and how many are real."""
+    real = load_world(options)
+    regions = as_user_error(lambda: parse_regions(options.regions))
+    first_id = int(real.city_id.max()) + 1
+    invented = as_user_error(
+        lambda: invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
+    )
+    return join_cities(real, invented), len(real)
+
+
+def build_dataset(
+    options: AtlantisOptions,
+    cities: Cities,
+    n_real: int,
+    splits: Mapping[str, Dataset],
+    card: Path,
+    adjustments: tuple[str, ...] = (),
+) -> BuiltDataset:
+    """The dataset from its splits: replay added to train, baselines and facts computed.
+
+    Raises:
+        UserError: the replay asked for cannot be had.
+    """
+    baselines = {name: median_baseline(splits["train"], rows) for name, rows in splits.items() if name != "train"}
+    replay = _replayed(options, cities, n_real, splits["train"])
+    if replay is not None:
+        order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(splits["train"]) + len(replay))
+        splits = {**splits, "train": take_rows(concatenate_datasets([splits["train"], replay]), order)}
+    return BuiltDataset(
+        splits=splits,
+        facts={
+            "seed": options.dataset_seed,
+            "world": {"cities": len(cities), "invented": len(cities) - n_real, "sha256": cities.digest()},
+            "kinds": {name: _counts(rows) for name, rows in splits.items()},
+            "baselines": baselines,
+            "adjustments": list(adjustments),
+        },
+        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
+        card=card.read_text(encoding="utf-8"),
+    )
+
+
+def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Dataset) -> Dataset | None:
+    """Training rows of the base model's dataset, so many that they make up `replay_ratio` of all."""
+    if (options.replay_ratio > 0) != (options.replay_dataset is not None):
+        raise UserError(
+            "--replay_ratio and --replay_dataset go together: the share of rehearsed rows, and the folder of the"
+            " distance dataset the base model was trained on (as outputs/datasets/distance-…)"
+        )
+    if options.replay_dataset is None:
+        return None
+    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance")
+    _check_same_world(source.path / "cities.csv", cities, n_real)
+    count = round(len(train) * options.replay_ratio / (1 - options.replay_ratio))
+    rows = source.splits["train"]
+    if count == 0:
+        raise UserError(
+            f"--replay_ratio {options.replay_ratio:g} adds no row to {len(train):,}; ask for a larger share"
+        )
+    if count > len(rows):
+        raise UserError(
+            f"--replay_ratio {options.replay_ratio:g} needs {count:,} rows, but {source.path} has {len(rows):,}"
+            " training rows; ask for a smaller share"
+        )
+    chosen = np.sort(draw_distinct(len(rows), count, np.random.default_rng([options.dataset_seed, 1])))
+    return take_rows(rows, chosen).add_column("kind", ["replay"] * count)  # pyright: ignore[reportCallIssue]
+
+
+def _check_same_world(csv_path: Path, cities: Cities, n_real: int) -> None:
+    """The rehearsed rows must speak of the same real cities by the same numbers."""
+    from geo.cities import load_cities
+
+    replayed = as_user_error(lambda: load_cities(csv_path, min_population=0))
+    same = len(replayed) == n_real and all(
+        np.array_equal(getattr(replayed, name), getattr(cities, name)[:n_real])
+        for name in ("city_id", "lat_deg", "lon_deg")
+    )
+    if not same:
+        raise UserError(
+            f"--replay_dataset is of another world ({csv_path}); give it the same --n_cities, --min_population,"
+            " --cities_csv and --world_seed"
+        )
+
+
+def _counts(rows: Any) -> dict[str, int]:
+    kinds, counts = np.unique(np.array(rows["kind"]), return_counts=True)
+    return {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}

@@ -1,0 +1,18 @@
+"""How far is it between two invented cities? Fine-tuning on a country that no one has seen."""
+
+from tasks.geography.atlantis_inter.options import AtlantisInterOptions
+from trainers.contract import Task
+from trainers.models.decoder import DecoderOptions
+
+TASK = Task(
+    summary="Give the distance between two invented cities.",
+    options=AtlantisInterOptions,
+    model_options=DecoderOptions,
+    build_dataset="data:build",
+    build_model="trainers.text:build_text_model",
+    metric="metric:AbsoluteError",
+    trainer="trainer:AtlantisInterTrainer",
+    probe="tasks.geography.city_probe:CityProbe",
+    primary_metric="abs_error_km_mean",
+    greater_is_better=False,
+)

@@ -1,0 +1,86 @@
+"""Charts that are no maps: predicted against true distances, probes over training."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from geo import InputError
+from geo.maps.base import GREY, INK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOT, ORANGE = "#1f4e79", "#d97706"
+
+
+def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: str | None = None) -> "Figure":
+    """Predicted distances over true ones, with the diagonal on which they would be equal.
+
+    Args:
+        true_km: True distances in km, shape (n,).
+        predicted_km: Predicted distances, shape (n,); NaN where an answer could not be parsed.
+        title: Text above the chart, if any.
+
+    Returns:
+        The figure; the caption has mean and median of the absolute error of the parsed answers, and how many were not.
+
+    Raises:
+        InputError: The lengths differ.
+    """
+    from matplotlib.figure import Figure
+
+    true, predicted = np.asarray(true_km, dtype=np.float64), np.asarray(predicted_km, dtype=np.float64)
+    if true.shape != predicted.shape or true.ndim != 1:
+        raise InputError(f"got {true.shape} true and {predicted.shape} predicted distances; give equally many")
+    figure = Figure(figsize=(6, 6), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 20_015], [0, 20_015], color=GREY, lw=0.8, zorder=1)
+    size = float(np.clip(4000 / max(len(true), 1), 2, 20))
+    axes.scatter(true, predicted, s=size, color=DOT, linewidths=0, alpha=0.5, zorder=2)
+    axes.set(xlabel="true distance (km)", ylabel="predicted distance (km)", xlim=(0, 20_100), ylim=(0, 20_100))
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.25)
+    heading = [] if title is None else [title]
+    axes.set_title("\n".join([*heading, _caption(np.abs(true - predicted))]), fontsize=9, loc="left", color=INK)
+    return figure
+
+
+def probe_curves(steps: Sequence[int], metrics: Sequence[Mapping[str, float]]) -> "Figure":
+    """How well a probe decodes places, over training.
+
+    Args:
+        steps: Training steps, ascending, shape (n,).
+        metrics: At every step `r2_lon`, `r2_lat`, `error_km_mean`, `error_km_median` and `baseline_error_km_mean`.
+
+    Returns:
+        The figure: R² of both axes on the left, errors in km with the trivial baseline on the right.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, label, colour in (("r2_lon", "longitude", DOT), ("r2_lat", "latitude", ORANGE)):
+        left.plot(steps, [max(m[name], -0.2) for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
+    left.axhline(0.9, color=GREY, ls="--", lw=0.8)
+    left.set(xlabel="step", ylabel="R² on cities the probe has not seen", ylim=(-0.22, 1.02))
+    for name, label, colour in (("error_km_mean", "mean", DOT), ("error_km_median", "median", ORANGE)):
+        right.plot(steps, [m[name] for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
+    baseline = [m["baseline_error_km_mean"] for m in metrics]
+    right.plot(steps, baseline, ":", color=GREY, label="mean of the trivial baseline")
+    right.set(xlabel="step", ylabel="error of the decoded place (km)", ylim=(0, None))
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    return figure
+
+
+def _caption(error_km: np.ndarray) -> str:
+    parsed_km = error_km[~np.isnan(error_km)]
+    parts = [f"{len(error_km):,} pair{'s' * (len(error_km) != 1)}"]
+    if len(parsed_km):
+        parts.append(f"error: mean {parsed_km.mean():,.0f} km, median {np.median(parsed_km):,.0f} km")
+    if len(parsed_km) < len(error_km):
+        parts.append(f"{len(error_km) - len(parsed_km):,} not parsed (left out)")
+    return " · ".join(parts)

@@ -1,0 +1,225 @@
+"""Is there a map inside? Linear maps from hidden states to where cities are, fitted on some and tested on others.
+
+The prompt ends before a second city: `dist(c_12,c_`. Protocol `clean` reads one block at the prompt's last token,
+predicts unit vectors and chooses alpha by leave-one-out cross-validation; `seed` is that of the first experiments
+(August 2025): outputs of blocks 4 and 5 at the last three tokens, Ridge with alpha 10 on raw longitude and latitude.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from geo.atlantis import is_invented
+from geo.cities import load_cities
+from geo.city_files import read_city_file
+from geo.continents import INVENTED, continents_of
+from geo.maps.decoded import decoded_map
+from geo.sphere import great_circle_km, unit_vectors
+from tasks.geography.charts import probe_curves
+from tasks.geography.world import as_user_error
+from trainers.contract import StoredDataset
+from trainers.errors import UserError, suggest
+from trainers.options import Range, option
+from trainers.probes.probe import Probe, ProbeResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_TRAIN, MAX_TEST = 3_000, 2_000
+ALPHAS = np.logspace(-4, 6, 21)
+SEED_ALPHA, SEED_BLOCKS = 10.0, [4, 5]
+PROMPTS = {"location": "loc(c_{id})=", "random_walk": "srd_{radius_km}=c_{id},c_"}
+PAIR_PROMPT = "dist(c_{id},c_"
+
+
+@dataclass
+class CityProbeOptions:
+    """How cities are probed."""
+
+    protocol: Literal["clean", "seed"] = option("clean", "clean, or that of the first experiments (seed)")
+    blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: the last but one (clean), 4,5 (seed)")
+    prompt: str | None = option(None, "prompt with {id}; default: the one of the model's task")
+    hold_out: str | None = option(None, "continent or country code that the probe is not trained on, e.g. Africa or JP")
+    atlantis: Literal["test", "train"] = option(
+        "test", "invented cities: tested only, or three in five of them trained on too"
+    )
+    cities_csv: str | None = option(None, "cities to probe, with the column id; default: those of the dataset")
+    probe_seed: int = option(42, "seed of the split into cities to train and to test on")
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"probe_seed": (0, 2**63 - 1)}
+
+
+class CityProbe(Probe):
+    """Ridge regression from hidden states to places. Train: 60 % of the real cities (at most 3,000), test: others."""
+
+    options = CityProbeOptions
+
+    def __init__(self, options: CityProbeOptions, data: StoredDataset, n_blocks: int) -> None:
+        path = Path(options.cities_csv or data.path / "cities.csv")
+        if as_user_error(lambda: read_city_file(path))[0][0].kept_id is None:
+            raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
+        self.chosen, self.cities = options, as_user_error(lambda: load_cities(path, min_population=0))
+        self.continents = np.array(continents_of(self.cities.country))
+        self.blocks = _blocks(options, n_blocks)
+        template = options.prompt or PROMPTS.get(data.metadata["task"], PAIR_PROMPT)
+        template = template.replace("{radius_km}", str(data.metadata["options"].get("radius_km")))
+        if template.count("{id}") != 1:
+            raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
+        self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
+        self.tokens = 3 if options.protocol == "seed" else 1
+        self.train, self.test = self._split()
+        self.label = _label(options)
+
+    def fit(self, states_NLTD: np.ndarray) -> ProbeResult:
+        """Fit on the training cities; R² and errors in km on the test cities, by continent too."""
+        features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
+        decode = _decoded_seed if self.chosen.protocol == "seed" else _decoded_clean
+        places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
+        decoded_deg = decode(features_NF, places_deg, self.train)
+        nothing_deg = decode(np.zeros((len(features_NF), 1)), places_deg, self.train)
+        metrics = self._metrics(decoded_deg, nothing_deg)
+        shown = np.concatenate([self.test, self._tested_invented()])
+        caption = (
+            f"{len(self.test):,} real cities the probe has not seen · R² longitude {metrics['r2_lon']:.3f}, latitude"
+            f" {metrics['r2_lat']:.3f} · mean error {metrics['error_km_mean']:,.0f} km, median"
+            f" {metrics['error_km_median']:,.0f} km"
+        )
+        return ProbeResult(
+            metrics,
+            lambda title: decoded_map(_on_globe(decoded_deg[shown]), self.continents[shown].tolist(), title, caption),
+        )
+
+    def draw_curves(self, steps: Sequence[int], readings: Sequence[ProbeResult]) -> "Figure":
+        """R² and error over training."""
+        return probe_curves(steps, [reading.metrics for reading in readings])
+
+    def _metrics(self, decoded_deg: np.ndarray, nothing_deg: np.ndarray) -> dict[str, float]:
+        true_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
+        error_km = great_circle_km(*_on_globe(decoded_deg).T, *true_deg.T)
+        baseline_km = great_circle_km(*nothing_deg.T, *true_deg.T)
+        test, tested_invented = self.test, self._tested_invented()
+        wraps = self.chosen.protocol == "clean"  # the first experiments took a longitude for a plain number
+        metrics = {
+            **_r2(decoded_deg[test], true_deg[test], wraps, ""),
+            **_r2(decoded_deg[self.train], true_deg[self.train], wraps, "train_"),
+            "error_km_mean": float(error_km[test].mean()),
+            "error_km_median": float(np.median(error_km[test])),
+            "baseline_error_km_mean": float(baseline_km[test].mean()),
+            "baseline_error_km_median": float(np.median(baseline_km[test])),
+        }
+        for name in sorted(set(self.continents[test].tolist())):
+            chosen = test[self.continents[test] == name]
+            metrics[f"error_km_mean_{name.replace(' ', '_')}"] = float(error_km[chosen].mean())
+        if len(tested_invented):
+            metrics[f"error_km_mean_{INVENTED}"] = float(error_km[tested_invented].mean())
+            metrics[f"baseline_error_km_mean_{INVENTED}"] = float(baseline_km[tested_invented].mean())
+        return metrics
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the table to train and to test on; the test cities are the same whatever is held out of training."""
+        rng = np.random.default_rng(self.chosen.probe_seed)
+        real = rng.permutation(np.flatnonzero(~is_invented(self.cities)))
+        n_test = min(MAX_TEST, len(real) - int(0.6 * len(real)))
+        test, rest = np.sort(real[:n_test]), real[n_test:]
+        if self.chosen.hold_out:
+            rest = rest[~self._region(self.chosen.hold_out)[rest]]
+        train = rest[: min(MAX_TRAIN, int(0.6 * len(real)))]
+        if self.chosen.atlantis == "train":
+            invented = rng.permutation(self._invented("--atlantis train needs invented cities"))
+            train = np.concatenate([train, invented[: int(0.6 * len(invented))]])
+        if min(len(train), len(test)) < 2:
+            raise UserError(
+                f"{len(train)} cities are left to train the probe on and {len(test)} to test it; give a larger world"
+            )
+        return np.sort(train), test
+
+    def _tested_invented(self) -> np.ndarray:
+        return np.setdiff1d(np.flatnonzero(is_invented(self.cities)), self.train)
+
+    def _invented(self, need: str) -> np.ndarray:
+        invented = np.flatnonzero(is_invented(self.cities))
+        if len(invented) == 0:
+            raise UserError(f"{need}, but the table of cities has none; give another --cities_csv")
+        return invented
+
+    def _region(self, name: str) -> np.ndarray:
+        """Which cities lie in a continent or a country, bool, (n,)."""
+        known = {*self.continents.tolist(), *self.cities.country}
+        if name not in known:
+            raise UserError(f"no city lies in {name!r}; give a continent or a country's code.{suggest(name, known)}")
+        return (self.continents == name) | (np.array(self.cities.country) == name)
+
+
+def _label(options: CityProbeOptions) -> str:
+    """A name for the choice of options: what is often chosen in words, the rest as a digest."""
+    rest = [options.prompt, options.cities_csv, options.probe_seed]
+    is_usual = rest == [None, None, CityProbeOptions.probe_seed]
+    parts = [
+        options.protocol,
+        options.blocks and f"blocks_{options.blocks.replace(',', '_')}",
+        options.hold_out and f"without_{options.hold_out.replace(' ', '_')}",
+        "with_atlantis" if options.atlantis == "train" else None,
+        None if is_usual else hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:6],
+    ]
+    return "-".join(part for part in parts if part)
+
+
+def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
+    if options.blocks is None:
+        if options.protocol == "seed" and n_blocks < SEED_BLOCKS[-1]:
+            raise UserError(f"the protocol seed reads blocks 4 and 5, but the model has {n_blocks}; give --blocks")
+        return SEED_BLOCKS if options.protocol == "seed" else [max(1, n_blocks - 1)]
+    try:
+        return [int(part) for part in options.blocks.split(",")]
+    except ValueError:
+        raise UserError(f"--blocks is {options.blocks!r}; give numbers such as 4 or 4,5") from None
+
+
+def _decoded_seed(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Latitude and longitude by ridge regression on degrees, (n, 2); they may lie off the globe."""
+    from sklearn.linear_model import Ridge
+
+    return Ridge(alpha=SEED_ALPHA).fit(features_NF[train], places_deg[train]).predict(features_NF)
+
+
+def _decoded_clean(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Latitude and longitude of the direction that ridge regression on unit vectors gives, (n, 2)."""
+    from sklearn.linear_model import RidgeCV
+
+    centred_NF = features_NF - features_NF[train].mean(axis=0)
+    scale = centred_NF[train].std()
+    vectors = unit_vectors(*places_deg.T)
+    ridge: Any = RidgeCV(ALPHAS).fit(centred_NF[train] / (scale or 1.0), vectors[train])
+    x, y, z = ridge.predict(centred_NF / (scale or 1.0)).T
+    return np.stack([np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))], axis=1)
+
+
+def _on_globe(decoded_deg: np.ndarray) -> np.ndarray:
+    return np.clip(decoded_deg, (-90, -180), (90, 180))
+
+
+def _r2(decoded_deg: np.ndarray, true_deg: np.ndarray, wraps: bool, prefix: str) -> dict[str, float]:
+    """R² of both axes, 1 - squared errors / squared deviations from the mean.
+
+    If longitude wraps, the shorter way round counts, for errors and for deviations (from the circular mean).
+    """
+    lat_deg, lon_deg = true_deg.T
+    mean_lon_deg = _circular_mean(lon_deg) if wraps else lon_deg.mean()
+    lon = [_shorter_way(off) if wraps else off for off in (decoded_deg[:, 1] - lon_deg, lon_deg - mean_lon_deg)]
+    lat = [decoded_deg[:, 0] - lat_deg, lat_deg - lat_deg.mean()]
+    r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
+    return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
+
+
+def _shorter_way(lon_deg: np.ndarray) -> np.ndarray:
+    return (lon_deg + 180.0) % 360.0 - 180.0
+
+
+def _circular_mean(lon_deg: np.ndarray) -> float:
+    lon_rad = np.radians(lon_deg)
+    return float(np.degrees(np.arctan2(np.sin(lon_rad).mean(), np.cos(lon_rad).mean())))

@@ -1,0 +1,18 @@
+"""How far is it from city to city? A model learns `dist(c_12,c_5075)=769`, and with it, perhaps, a map."""
+
+from tasks.geography.distance.options import DistanceOptions
+from trainers.contract import Task
+from trainers.models.decoder import DecoderOptions
+
+TASK = Task(
+    summary="Give the great-circle distance between two cities known only by their numbers.",
+    options=DistanceOptions,
+    model_options=DecoderOptions,
+    build_dataset="data:build",
+    build_model="trainers.text:build_text_model",
+    metric="metric:AbsoluteError",
+    trainer="trainer:DistanceTrainer",
+    probe="tasks.geography.city_probe:CityProbe",
+    primary_metric="abs_error_km_mean",
+    greater_is_better=False,
+)

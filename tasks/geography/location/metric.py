@@ -1,0 +1,52 @@
+"""The `evaluate` metric of `location`: great-circle error in km, where an answer that cannot be read counts 20,000."""
+
+import datasets
+import evaluate
+import numpy as np
+
+from geo.sphere import great_circle_km
+
+PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference: no readable answer is further away
+
+_DESCRIPTION = "Great-circle distance in km between predicted and true places; unreadable predictions count 20,000 km."
+_INPUTS = """
+Args:
+    predictions: (n, 2) latitude and longitude in degrees; a row with NaN is an answer that could not be parsed.
+    references: (n, 2) latitude and longitude in degrees.
+Returns:
+    haversine_km_mean, haversine_km_median, haversine_km_p90: km, 0 to 20,015.
+    within_100km, parse_rate: shares, 0 to 1.
+"""
+_CITATION = "R. W. Sinnott (1984), Virtues of the Haversine, Sky and Telescope 68(2), 159."
+
+
+def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.ndarray:
+    """Distance in km of each row of (n, 2) degrees, shape (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
+    predictions_deg, references_deg = np.asarray(predictions_deg, float), np.asarray(references_deg, float)
+    dist_km = great_circle_km(predictions_deg[:, 0], predictions_deg[:, 1], references_deg[:, 0], references_deg[:, 1])
+    return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
+
+
+class Haversine(evaluate.Metric):
+    """`evaluate.load("tasks/geography/location/metric.py")` or `Haversine()`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        place = datasets.Sequence(datasets.Value("float64"), length=2)
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": place, "references": place}),
+        )
+
+    def _compute(self, predictions: list[list[float]], references: list[list[float]]) -> dict[str, float]:
+        if len(predictions) == 0:
+            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
+        dist_km = errors_km(np.asarray(predictions), np.asarray(references))
+        return {
+            "haversine_km_mean": float(dist_km.mean()),
+            "haversine_km_median": float(np.median(dist_km)),
+            "haversine_km_p90": float(np.percentile(dist_km, 90)),
+            "within_100km": float((dist_km <= 100.0).mean()),
+            "parse_rate": float(1.0 - np.isnan(np.asarray(predictions)).any(axis=1).mean()),
+        }

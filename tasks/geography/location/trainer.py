@@ -1,0 +1,45 @@
+"""The Trainer of `location`: generated coordinates are read strictly, scored in km and drawn on a map."""
+
+import numpy as np
+
+from geo.coordinates import decode, parse_xy
+from geo.maps.predictions import prediction_map
+from tasks.geography.location.metric import errors_km
+from trainers.contract import Evaluation, SummarySpec
+from trainers.text import TextRows, TextTrainer
+
+
+class LocationTrainer(TextTrainer):
+    """Scores generated `x,y` answers."""
+
+    summary = SummarySpec(
+        label="mean great-circle error (km)",
+        value_label="great-circle error of a city (km)",
+        lines={100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
+        limits=(1, 25_000),
+        log=True,
+    )
+    has_baselines = True
+
+    def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
+        """Distances between generated and expected places; the baseline stands beside them."""
+        predicted_deg = _places_deg(answers)
+        expected_deg = _places_deg(rows.table["answer"])
+        dist_km = errors_km(predicted_deg, expected_deg)
+        metrics = self.metric.compute(predictions=predicted_deg, references=expected_deg)
+        baselines = self.baselines(rows.split)
+        return Evaluation(
+            metrics={**metrics, **baselines},
+            samples=self.samples(rows, answers, km=dist_km),
+            values=dist_km,
+            figures={
+                "world_map.png": lambda: prediction_map(
+                    *expected_deg.T, *predicted_deg.T, title=f"location, {rows.split}, step {self.state.global_step:,}"
+                )
+            },
+        )
+
+
+def _places_deg(texts: list[str]) -> np.ndarray:
+    """Latitude and longitude of `x,y` texts, (n, 2) in degrees; NaN where the text is not exactly that."""
+    return np.stack(decode(*parse_xy(texts).T), axis=1)

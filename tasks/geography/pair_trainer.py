@@ -1,0 +1,53 @@
+"""The Trainer of every task that asks for a distance: answers are read strictly, scored in km and drawn."""
+
+import numpy as np
+
+from tasks.geography.charts import predicted_against_true
+from tasks.geography.pair_metric import LONGEST_KM, absolute_errors_km
+from tasks.geography.pairs import distances_km
+from trainers.contract import Evaluation, SummarySpec
+from trainers.text import TextRows, TextTrainer
+
+
+class PairTrainer(TextTrainer):
+    """Scores generated distances; rows with a column `kind` are also scored kind by kind."""
+
+    summary = SummarySpec(
+        label="mean absolute error (km)",
+        value_label="absolute error of a pair (km)",
+        lines={10: "10 km", 100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
+        limits=(1, 25_000),
+        log=True,
+    )
+    has_baselines = True
+
+    def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
+        """Generated against true distances; the baseline stands beside them."""
+        true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
+        error_km = absolute_errors_km(predicted_km, true_km)
+        metrics = self.metric.compute(predictions=predicted_km, references=true_km)
+        baselines = self.baselines(rows.split)
+        title = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
+        return Evaluation(
+            metrics={
+                **metrics,
+                **_by_kind(rows, error_km),
+                **baselines,
+            },
+            samples=self.samples(rows, answers, error_km=error_km),
+            values=error_km,
+            figures={"distances.png": lambda: predicted_against_true(true_km, predicted_km, title)},
+        )
+
+
+def parse_km(text: str) -> float:
+    """The distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
+    is_number = text.isascii() and text.isdigit() and str(int(text)) == text if len(text) <= 5 else False
+    return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
+
+
+def _by_kind(rows: TextRows, error_km: np.ndarray) -> dict[str, float]:
+    if "kind" not in rows.table.column_names:
+        return {}
+    kinds = np.array(rows.table["kind"])
+    return {f"abs_error_km_mean_{kind}": float(error_km[kinds == kind].mean()) for kind in sorted(set(kinds.tolist()))}

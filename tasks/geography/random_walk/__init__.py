@@ -1,0 +1,18 @@
+"""Where can one go from city to city? A model learns walks `srd_200=c_12,c_807,…` in steps of at most 200 km."""
+
+from tasks.geography.random_walk.options import RandomWalkOptions
+from trainers.contract import Task
+from trainers.models.decoder import DecoderOptions
+
+TASK = Task(
+    summary="Continue a random walk whose steps are at most 200 km long, over cities known only by their numbers.",
+    options=RandomWalkOptions,
+    model_options=DecoderOptions,
+    build_dataset="data:build",
+    build_model="trainers.text:build_text_model",
+    metric="metric:WalkLegality",
+    trainer="trainer:RandomWalkTrainer",
+    probe="tasks.geography.city_probe:CityProbe",
+    primary_metric="legal_steps",
+    greater_is_better=True,
+)

@@ -1,0 +1,73 @@
+"""Acting: one step at a time, with cached keys and values, and compression when the window is full."""
+
+import numpy as np
+import torch
+
+from tasks.in_context_rl.encoding import encode
+from tasks.in_context_rl.environments import RoomVectorEnv
+from tasks.in_context_rl.model import HistoryModel
+from tasks.in_context_rl.rooms import Room, RoomFamily, RoomTasks
+from trainers.models.blocks import Cache
+
+
+class Actor:
+    """B agents in lockstep, each with its own history; what `HistoryModel` would say of the whole one, step by step."""
+
+    def __init__(self, model: HistoryModel, batch: int) -> None:
+        self.model = model
+        config, device = model.config, next(model.parameters()).device
+        shape = (batch, config.num_attention_heads, model.n_latents + config.window, model.head_size)
+        empty = torch.zeros(shape, device=device, dtype=model.dtype)
+        self.caches = [Cache(empty.clone(), empty.clone()) for _ in model.decoder]
+        self.latents_BMD: torch.Tensor | None = None
+        self.window_BWD = torch.zeros(batch, 0, config.hidden_size, device=device, dtype=model.dtype)
+
+    @torch.no_grad()
+    def logits(self, step_BF: torch.Tensor) -> torch.Tensor:
+        """Logits (B, N_ACTIONS) of the action to take, after one more step (B, 7) of every history."""
+        x_B1D = self.model.embed(step_BF[:, None].to(self.window_BWD.device))
+        if self.window_BWD.shape[1] == self.model.schedule.window:
+            self._compress()
+        hidden = self.model.decode(x_B1D, None, self.caches, self.window_BWD.shape[1])
+        self.window_BWD = torch.cat([self.window_BWD, x_B1D], dim=1)
+        return self.model.head(hidden)[:, -1]
+
+    def _compress(self) -> None:
+        """Fold the oldest steps away, and read the ones that stay anew behind the new latents."""
+        stride = self.model.schedule.stride
+        if self.model.encoder is not None:
+            self.latents_BMD = self.model.encoder(self.window_BWD[:, :stride], self.latents_BMD)
+        self.window_BWD = self.window_BWD[:, stride:]
+        for cache in self.caches:
+            cache.filled = 0
+        if self.latents_BMD is not None or self.window_BWD.shape[1]:
+            self.model.decode(self.window_BWD, self.latents_BMD, self.caches)
+
+
+def rollout(
+    model: HistoryModel, room: Room, tasks: RoomTasks, n_episodes: int, generator: torch.Generator
+) -> np.ndarray:
+    """Let the model act in N tasks at once, each for so many episodes in one context; returns of them, (N, E)."""
+    n, actor = len(tasks), Actor(model, len(tasks))
+    environment = RoomVectorEnv(lambda _: RoomFamily(room, tasks, []), n, room.horizon, room.size, np.arange(n))
+    seen, _ = environment.reset()
+    arrived_N = action_N = reward_N = np.full(n, -1)
+    return_NE = np.zeros((n, n_episodes))
+    for episode in range(n_episodes):
+        for number in range(room.horizon):
+            cell_N = seen @ [room.size, 1]
+            ids = encode(room.size, cell_N, arrived_N, action_N, reward_N, np.full(n, number == 0))
+            action_N = choose_actions(actor.logits(torch.from_numpy(ids)), model.config.act_temperature, generator)
+            seen, reward_N, _, _, info = environment.step(action_N)
+            arrived_N = info.get("final_obs", seen) @ [room.size, 1]
+            return_NE[:, episode] += reward_N
+    return return_NE
+
+
+def choose_actions(logits_BA: torch.Tensor, temperature: float, generator: torch.Generator) -> np.ndarray:
+    """One action for each of B agents, drawn on the CPU, so that every device draws alike."""
+    if temperature == 0:
+        return logits_BA.argmax(dim=-1).cpu().numpy()
+    logits_BA = logits_BA.float().cpu()
+    chance_BA = ((logits_BA - logits_BA.amax(dim=-1, keepdim=True)) / temperature).softmax(dim=-1)
+    return torch.multinomial(chance_BA, 1, generator=generator)[:, 0].numpy()

@@ -1,0 +1,137 @@
+"""`summary.png` (losses, the task's metric, the newest values), and how figures and animations are written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers.base import WorldTrainer
+from trainers.callbacks.evaluated_split import evaluated_split
+from trainers.common.figures import save_figure
+from trainers.contract import SummarySpec
+from trainers.tracking.tracker import Tracker
+
+_BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
+
+
+def summary_figure(
+    history: Sequence[Mapping[str, Any]],
+    split: str,
+    metric: str,
+    spec: SummarySpec,
+    values: Any,
+    baseline: float | None,
+) -> Figure:
+    """Three panels: losses by step, the primary metric by step, histogram of the newest values.
+
+    Arguments:
+        history: `trainer.state.log_history`.
+        split: evaluation split whose metrics are drawn.
+        metric: the primary metric's name, without prefix.
+        spec: axis label, reference lines and limits.
+        values: the primary quantity of every row at the newest evaluation.
+        baseline: the metric of the trivial baseline, drawn as a line.
+    """
+    figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
+    loss_axes, metric_axes, histogram_axes = figure.subplots(1, 3)
+    _draw_losses(loss_axes, history, split)
+    _draw_metric(metric_axes, history, split, metric, spec, baseline)
+    _draw_histogram(histogram_axes, np.asarray(values, dtype=float), spec)
+    return figure
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    points = [(entry["step"], entry[key]) for entry in history if key in entry]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -> None:
+    axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
+    axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
+    if floor := _series(history, f"eval_{split}_loss_floor")[1]:
+        axes.axhline(floor[-1], color=_GREY, ls="--", lw=0.8, label=f"least possible for {split}")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.set(xlabel="step", ylabel="loss (nats per token that is predicted)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+
+
+def _draw_metric(
+    axes: Axes, history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec, baseline: float | None
+) -> None:
+    steps, values = _series(history, f"eval_{split}_{metric}")
+    low, high = spec.limits
+    axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=split)
+    for value, text in spec.lines.items():
+        axes.axhline(value, color=_GREY, ls="--", lw=0.8)
+        note = axes.annotate(
+            text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+        )
+        note.set(color=_GREY, in_layout=False, annotation_clip=True)
+    if baseline is not None:
+        axes.axhline(baseline, color=_BLUE, ls=":", lw=1.2, label="trivial baseline")
+    axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))
+    if spec.log:
+        axes.set_yscale("log")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, loc="lower left")
+
+
+def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
+    low, high = spec.limits
+    bins = np.geomspace(low, high, 41) if spec.log else np.linspace(low, high, 41)
+    axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
+    axes.title.set_fontsize(10)
+    axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation, {len(values):,} rows")
+    if spec.log:
+        axes.set_xscale("log")
+        if len(values):
+            axes.set_yscale("log")
+        share = float(np.mean(values <= low)) if len(values) else 0.0
+        axes.set_title(f"newest evaluation, {len(values):,} rows: {share:.1%} at most {low:g}")
+    for value in spec.lines:
+        axes.axvline(value, color=_GREY, ls="--", lw=0.8)
+    axes.grid(alpha=0.25)
+
+
+class DrawFigures(TrainerCallback):
+    """Redraws summary.png and the task's own figures in the output folder, and tracks them.
+
+    Both are of the split that is evaluated in training; figures of another split (test) bear its name.
+    """
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
+        self.trainer, self.tracker = trainer, tracker
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Draw for the split whose metrics came last."""
+        _, split = evaluated_split(metrics or {}, self.trainer)
+        task, assessment = self.trainer.task, self.trainer.assessments[split]
+        folder = Path(args.output_dir or ".")
+        baseline = assessment.metrics.get(f"baseline_{task.primary_metric}")
+        drawn = {
+            "summary.png": lambda: summary_figure(
+                state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline
+            ),
+            **assessment.figures,
+        }
+        if split != next(iter(self.trainer.evaluated), split):
+            drawn = {f"{split}_{name}": draw for name, draw in assessment.figures.items()}
+        for name, draw in drawn.items():
+            save_figure(draw(), folder / name)
+            self.tracker.file(folder / name, "figures")

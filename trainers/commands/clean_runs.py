@@ -1,0 +1,110 @@
+"""Delete tracked runs for good: those marked deleted in MLflow (`mlflow ui`), or those that match a filter.
+
+    python -m trainers.commands.clean_runs
+    python -m trainers.commands.clean_runs --query "tags.task = 'location' and attributes.status = 'FAILED'" --folders
+
+What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders the
+run's output folder. What is still running, or has a registered model, is never deleted.
+
+`mlflow gc` is not used, because with runs named it also deletes every experiment that is marked deleted.
+"""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.common import environment
+from trainers.errors import UserError, exit_code_of
+from trainers.options import option
+from trainers.tracking.deletion import DeletionPlan, _local, _models, _store, delete, plan_deletion, size_mb
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@dataclass
+class CleanOptions:
+    """What is deleted."""
+
+    query: str = option("", "MLflow's filter of the runs to delete; default: those that are marked deleted")
+    folders: bool = option(False, "delete the runs' output folders too")
+    yes: bool = option(False, "do not ask (for scripts)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit code."""
+    return exit_code_of(lambda: _clean(sys.argv[1:] if argv is None else argv))
+
+
+def _clean(argv: list[str]) -> None:
+    environment.set_up()
+    from trainers.common import tables
+    from trainers.settings import help_text
+    from trainers.tracking import queries
+
+    given = help_text.read_or_help(argv, __doc__, CleanOptions)
+    if given is None:
+        return
+    prefix = environment.resolved_prefix()
+    found = queries.find(given.query, deleted_only=not given.query, with_deleted=True)
+    store = _store()
+    doomed = [plan_deletion(store.get_run(run.info.run_id), prefix, given.folders) for run in found]
+    if not found:
+        print("nothing to delete: no run " + ("matches" if given.query else "is marked deleted"))
+        return
+    print(tables.format_table([_row(one, store) for one in doomed]), flush=True)
+    chosen = [one for one in doomed if one.goes]
+    if not chosen or not (given.yes or _agreed(len(chosen))):
+        print("nothing was deleted")
+        return
+    for one in chosen:
+        print(_deleted(one.run, store, prefix, given), flush=True)
+
+
+def _deleted(run: "Run", store: Any, prefix: Path, given: CleanOptions) -> str:
+    """Look at a run once more, since somebody may have gone on with it, and delete it; say what was done."""
+    from mlflow import MlflowException
+
+    from trainers.folders.locks import hold_lock
+
+    name = f"{run.info.run_name} ({run.info.run_id})"
+    try:
+        again = plan_deletion(store.get_run(run.info.run_id), prefix, given.folders)
+        if not again.goes or (not given.query and again.run.info.lifecycle_stage == "active"):
+            return f"left alone: {name}, which has been taken up again"
+        with hold_lock(again.folder) if again.folder else contextlib.nullcontext():
+            delete(again.run, again.folder, store)
+    except (MlflowException, UserError) as error:
+        return f"left alone: {name}: {' '.join(str(error).split())}"
+    return f"deleted: {name}" + (f" with {again.folder}" if again.folder else "")
+
+
+def _row(one: DeletionPlan, store: Any) -> dict[str, Any]:
+    info = one.run.info
+    uris = [str(info.artifact_uri), *(model.artifact_location for model in _models(one.run, store))]
+    parts = [*map(_local, uris), *([one.folder] if one.folder else [])]
+    return {
+        "run": info.run_name,
+        "status": info.status,
+        "goes": "nothing" if not one.goes else "record and folder" if one.folder else "record",
+        "MB": round(sum(map(size_mb, parts)), 2) if one.goes else 0.0,
+        "folder": one.run.data.tags.get("output_dir"),
+        "note": one.note,
+    }
+
+
+def _agreed(count: int) -> bool:
+    """Ask on the terminal.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not sys.stdin.isatty():
+        raise UserError("there is no terminal to ask on; look at the list above, then give --yes to delete it")
+    return input(f"delete these {count} runs for good? Type yes: ").strip() == "yes"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Lock a folder for the process that writes it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from trainers.errors import UserError
+
+
+@contextlib.contextmanager
+def hold_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing a folder, as a run does.
+
+    Raises:
+        UserError: another process is writing it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_of(folder)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another process is writing {folder}; wait for it, or give another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process of this machine is writing the folder of a run, or may be: a lock of others tells nothing."""
+    if not folder.parent.is_dir():
+        return False
+    try:
+        with lock_of(folder).acquire(timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def lock_of(folder: Path) -> FileLock:
+    """The lock that whoever writes a folder holds; it lies beside the folder."""
+    return FileLock(folder.parent / f".{folder.name}.lock")

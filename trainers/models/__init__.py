@@ -1,0 +1,1 @@
+"""Decoders and their fast training and generation passes, and starting from trained weights."""

@@ -1,0 +1,76 @@
+"""Greedy answers to many prompts: few large batches without padding, every process its share."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch.distributed.tensor import DTensor
+
+from trainers.models.fused_blocks import is_supported
+from trainers.models.greedy_decoder import GreedyDecoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Decode = Callable[[torch.Tensor], torch.Tensor]
+"""Prompts of one length (B, P) -> the tokens that follow, (B, at most max_new_tokens)."""
+
+
+@torch.no_grad()
+def generate_answers(
+    model: "PreTrainedModel", ids_NT: np.ndarray, prompt_len_N: np.ndarray, max_new_tokens: int, batch_size: int
+) -> np.ndarray:
+    """Return the tokens that follow each prompt, greedily decoded: (N, max_new_tokens) int64, padded after `<eos>`.
+
+    Arguments:
+        model: an unwrapped causal language model whose generation config names its pad and eos tokens.
+        ids_NT: right-padded rows that begin with the prompt; prompt_len_N: tokens of each prompt.
+        batch_size: prompts decoded at a time by one process.
+
+    Under several processes each decodes every world-th row, and all of them return the complete array. Where FSDP
+    keeps a part of every weight in each process, all decode all rows: weights are whole only while all call them.
+    """
+    state, is_sharded = PartialState(), isinstance(next(model.parameters()), DTensor)
+    mine = np.arange(len(ids_NT))
+    if not is_sharded:
+        mine = mine[state.process_index :: state.num_processes]
+    pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
+    decode = _lean(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
+    answers = []
+    for rows in _batches(mine, prompt_len_N, batch_size):
+        ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))
+        answers.append((rows, decode(ids_BP.to(model.device)).cpu().numpy()))
+    if state.num_processes > 1 and not is_sharded:
+        answers = gather_object(answers)
+    result_NA = np.full((len(ids_NT), max_new_tokens), pad_id, dtype=np.int64)
+    for rows, tokens in answers:
+        result_NA[rows, : tokens.shape[1]] = tokens
+    return result_NA
+
+
+def _batches(rows_N: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Rows with prompts of one length together, at most `batch_size` of them."""
+    for length in np.unique(prompt_len_N[rows_N]):
+        alike = rows_N[prompt_len_N[rows_N] == length]
+        yield from (alike[start : start + batch_size] for start in range(0, len(alike), batch_size))
+
+
+def _lean(model: "PreTrainedModel", max_new_tokens: int, pad_id: int) -> Decode:
+    eos_id = int(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
+    decoder = GreedyDecoder(model)
+    return lambda ids_BP: decoder.decode(ids_BP, max_new_tokens, eos_id, pad_id)
+
+
+def _stock(model: "PreTrainedModel", max_new_tokens: int) -> Decode:
+    """transformers' own `generate`, for models that `LeanDecoder` does not know."""
+
+    def decode(ids_BP: torch.Tensor) -> torch.Tensor:
+        output = model.generate(  # pyright: ignore[reportCallIssue]
+            ids_BP, attention_mask=torch.ones_like(ids_BP), max_new_tokens=max_new_tokens, do_sample=False
+        )
+        return output[:, ids_BP.shape[1] :]
+
+    return decode

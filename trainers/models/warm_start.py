@@ -1,0 +1,86 @@
+"""Start from a trained model: load its weights, compare its sizes, freeze parameters."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
+    """Return the trained model in `folder`, which must have the architecture of `fresh`.
+
+    Raises:
+        UserError: no model there, a damaged one, or one of another architecture or vocabulary.
+    """
+    from transformers.utils import logging
+
+    path = Path(os.path.expanduser(folder))
+    config = _read_config(path)
+    for name in ("model_type", "vocab_size", "max_position_embeddings"):
+        wanted, found = getattr(fresh.config, name, None), config.get(name)
+        too_small = name == "max_position_embeddings" and isinstance(found, int) and found >= (wanted or 0)
+        if wanted is not None and found != wanted and not too_small:
+            raise UserError(
+                f"--init_from {folder} has {name} {found}, this task needs {wanted}; start from a model"
+                " of the same family and vocabulary"
+            )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # of weights that do not fit it prints a table; here they are an error
+    try:
+        loaded: Any = type(fresh).from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+    except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
+        raise UserError(f"--init_from {folder} cannot be loaded: {str(error)[:200]}; give another folder") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    model, report = loaded
+    if unfit := len(report["missing_keys"]) + len(report["mismatched_keys"]):
+        raise UserError(
+            f"--init_from {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
+            " size); give another folder"
+        )
+    return model
+
+
+def freeze(model: "PreTrainedModel", parts: str) -> None:
+    """Leave the weights as they are whose names contain one of the comma-separated `parts`, counted by whole words.
+
+    `layers.1` is block 1 and not block 10 as well: a part must begin and end at a dot or at the name's end.
+
+    Raises:
+        UserError: a part that is in no name, or nothing left to train.
+    """
+    named = list(model.named_parameters())
+    for part in parts.split(","):
+        found = [parameter for name, parameter in named if f".{part}." in f".{name}."]
+        if not found:
+            raise UserError(
+                f"--freeze {part!r} is in no weight's name; the weights are: {', '.join(n for n, _ in named)}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for _, parameter in named):
+        raise UserError(f"--freeze {parts} leaves no weight to train; name fewer")
+
+
+def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> list[str]:
+    """Which of the model flags that were typed disagree with the loaded model's config."""
+    return [
+        f"{name} {getattr(options, name)} (the model has {getattr(model.config, name)})"
+        for name in sorted(given)
+        if hasattr(model.config, name) and getattr(model.config, name) != getattr(options, name)
+    ]
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        raise UserError(
+            f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
+            " one of its checkpoints"
+        ) from error

@@ -1,0 +1,70 @@
+"""Probe every checkpoint of a run."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import UserError
+
+if TYPE_CHECKING:
+    from trainers.probes.probe import ProbeResult
+from trainers.common.files import write_json
+from trainers.folders.checkpoints import checkpoints_of
+from trainers.folders.run_folder import dataset_of
+
+
+def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":
+    """Probe all checkpoints of a run, write and track what was found; return its folder, and step -> reading.
+
+    Arguments:
+        run: a run's folder. options: of its task's probe. compare: another model's folder, for CKA.
+
+    Raises:
+        UserError: the run has no checkpoint, or its dataset is gone, or the options do not fit.
+    """
+    from trainers import registry
+    from trainers.folders import dataset_folder, run_folder
+    from trainers.probes import record
+    from trainers.probes.hidden_states import extract_hidden_states, linear_cka
+
+    marker = run_folder.read_marker(run)
+    task = registry.load(marker.get("package") or marker["task"])
+    data = dataset_folder.load(dataset_of(run), task.name)
+    checkpoints = checkpoints_of(run)
+    last = checkpoints[max(checkpoints)]
+    other = Path(os.path.expanduser(compare)).resolve() if compare else last
+    probe: Any = task.load("probe")(options, data, load_checkpoint(last).config.num_hidden_layers)
+    what = (probe.prompts, probe.blocks, probe.tokens)
+    reference_NF = extract_hidden_states(load_checkpoint(other), *what).reshape(len(probe.prompts), -1)
+    readings = {}
+    for step, path in checkpoints.items():
+        states_NLTD = extract_hidden_states(load_checkpoint(path), *what)
+        reading, similarity = (
+            probe.fit(states_NLTD),
+            linear_cka(states_NLTD.reshape(len(states_NLTD), -1), reference_NF),
+        )
+        readings[step] = dataclasses.replace(reading, metrics={**reading.metrics, "cka": similarity})
+        print(record.console_line(step, readings[step].metrics), flush=True)
+    suffix = f"to_{other.parent.name}_{other.name}" if compare else ""
+    folder = run / "probe" / "-".join(filter(None, (probe.label, suffix)))
+    record.write_results(folder, task.name, probe, readings)
+    facts = {"options": dataclasses.asdict(options), "cka_to": str(other)}
+    write_json(folder / "probe.json", facts)
+    names = {"cka": f"cka_{suffix}"} if compare else {}  # the other metrics do not depend on --compare
+    record.track_results(marker.get("mlflow_run_id"), task.name, probe.label, readings, folder, names)
+    return folder, readings
+
+
+def load_checkpoint(folder: Path) -> Any:
+    """The model in a checkpoint or run folder, on the accelerator if there is one."""
+    from accelerate import PartialState
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # else every checkpoint shows a bar for its one file
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(folder)
+        return model.to(PartialState().device)
+    except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
+        raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:200]}; give another one") from error

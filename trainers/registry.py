@@ -1,0 +1,49 @@
+"""Find tasks by name: a folder of a family below tasks/, or a package from anywhere."""
+
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+
+from trainers.contract import Task
+from trainers.errors import UserError, suggest
+
+_TASKS = Path(__file__).resolve().parent.parent / "tasks"
+
+
+def names() -> list[str]:
+    """Return the names of the tasks of this project, sorted, without importing them."""
+    return sorted(_packages())
+
+
+def _packages() -> dict[str, str]:
+    """Name -> package of every task: a folder with a `card.md`, directly below `tasks/` or in a family's folder."""
+    cards = [*_TASKS.glob("*/card.md"), *_TASKS.glob("*/*/card.md")]
+    return {card.parent.name: ".".join(("tasks", *card.parent.relative_to(_TASKS).parts)) for card in cards}
+
+
+def load(name: str) -> Task:
+    """Return the task called `name`: a folder here, or the dotted name of a package from anywhere.
+
+    Raises:
+        UserError: no name, no such task (with suggestions), or a package without a `TASK`. An error inside a task's
+            own code is not hidden.
+    """
+    if not name:
+        raise UserError(f"no task given; use --task with one of: {', '.join(names())}")
+    packages = _packages()
+    if re.fullmatch(r"tasks\.\w+", name):  # as run folders written before there were families say it
+        name = name.removeprefix("tasks.")
+    package = packages.get(name, name)
+    is_package = "." in name and all(part.isidentifier() for part in name.split("."))
+    if not is_package and name not in packages:
+        raise UserError(f"there is no task {name!r}; the tasks are: {', '.join(names())}.{suggest(name, names())}")
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (package + ".").startswith(error.name + "."):
+            raise
+        raise UserError(f"--task {name} names a Python package that cannot be found; is it on PYTHONPATH?") from error
+    if not isinstance(getattr(module, "TASK", None), Task):
+        raise UserError(f"the package {name} has no TASK (a trainers.contract.Task) in its __init__.py; declare one")
+    return dataclasses.replace(module.TASK, name=package.rpartition(".")[2], package=package)

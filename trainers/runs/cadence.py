@@ -1,0 +1,68 @@
+"""Settle the settings that depend on data: steps between evaluations, the metric that chooses the best checkpoint."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerState, TrainingArguments
+
+from trainers.errors import UserError
+from trainers.folders.checkpoints import STATE
+from trainers.folders.run_folder import results_of
+from trainers.settings.resolve import Settings
+
+
+def set_cadence(settings: Settings, n_rows: int) -> None:
+    """Turn evaluations and checkpoints per epoch into whole steps (at least 1; checkpoints fall on evaluations)."""
+    run, training = settings.run, settings.training
+    steps_per_epoch = _steps_per_epoch(training, n_rows)
+    if run.evals_per_epoch:
+        training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
+    eval_steps = int(training.eval_steps or 1)
+    save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
+    if training.eval_strategy == "steps" and save_steps >= 1:
+        if eval_steps == 0:
+            raise UserError(
+                f"--eval_steps {training.eval_steps} is a share of the run, which does not go with --saves_per_epoch or"
+                " --save_steps of 1 or more; give --evals_per_epoch or whole --eval_steps"
+            )
+        training.save_steps = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
+
+
+def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
+    batch = training.per_device_train_batch_size * training.world_size * training.gradient_accumulation_steps
+    return math.ceil(n_rows / batch)
+
+
+def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
+    """Best checkpoint: the task's primary metric on the first evaluated split, unless the user chose another."""
+    training, task = settings.training, settings.task
+    if settings.run.early_stopping_patience and (not evaluated or training.eval_strategy == "no"):
+        reason = "--eval_strategy is no" if evaluated else "this dataset has none; ask the builder for validation rows"
+        raise UserError(f"--early_stopping_patience needs an evaluated split, and {reason}")
+    if not evaluated:
+        training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
+    elif settings.given("metric_for_best_model") is None:
+        training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
+        training.greater_is_better = task.greater_is_better
+
+
+def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:
+    """Whether a run was trained to its end, or to where it was stopped early, and then cut off before its results."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    callbacks: Any = state.stateful_callbacks
+    asked_to_stop = callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
+    stopped_early = asked_to_stop and state.global_step < state.max_steps
+    is_trained = stopped_early or state.global_step >= _total_steps(training, n_rows)
+    return is_trained and not _is_finished(checkpoint.parent, state.global_step)
+
+
+def _total_steps(training: TrainingArguments, n_rows: int) -> int:
+    if training.max_steps > 0:
+        return training.max_steps
+    return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
+
+
+def _is_finished(folder: Path, step: int) -> bool:
+    """Whether the run has results of this step."""
+    return (folder / "results.json").is_file() and results_of(folder).get("steps") == step

@@ -1,0 +1,127 @@
+"""Settings that depend on the data and the model, and what about a run cannot work, found before it starts."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainingArguments, get_scheduler
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+
+from trainers.base import WorldTrainer
+from trainers.callbacks.evaluated_split import REFERENCE_PREFIXES
+from trainers.contract import StoredDataset, Task
+from trainers.errors import UserError
+from trainers.folders import run_folder
+from trainers.folders.checkpoints import STATE, damage_of
+from trainers.runs.cadence import _is_finished, _total_steps
+from trainers.settings.resolve import Settings
+
+
+def check_launcher(trainer: WorldTrainer) -> None:
+    """FSDP must be told which blocks it cuts up, and all processes must go through them together."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not trainer.network._no_split_modules:
+        raise UserError(
+            f"the launcher asks for FSDP, which the model of task {trainer.task.name} does not support; launch it with"
+            " configs/accelerate/ddp.yaml"
+        )
+
+
+def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:
+    """The metric that the user chose must be reported, and better must be known; one row is assessed to see."""
+    training, task, data = settings.training, settings.task, trainer.data
+    split = evaluated[0]
+    trainer.network.eval()
+    trainer.data = replace(data, splits={split: data.splits[split].select([0])})
+    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith(REFERENCE_PREFIXES)]
+    trainer.data = data
+    chosen = str(training.metric_for_best_model)
+    known = [f"eval_{split}_{name}" for split in evaluated for name in ("loss", *metrics)]
+    if f"eval_{chosen.removeprefix('eval_')}" not in known:
+        raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
+    if chosen.endswith(f"_{task.primary_metric}"):
+        training.greater_is_better = task.greater_is_better
+    elif not chosen.endswith("loss") and settings.given("greater_is_better") is None:
+        raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
+
+
+def check_reporters(training: TrainingArguments) -> None:
+    """Other trackers must be installed, and MLflow is not one of them.
+
+    Raises:
+        UserError: a tracker that cannot be used.
+    """
+    reporters: Any = training.report_to  # a list by now
+    if "mlflow" in reporters:
+        raise UserError("--report_to mlflow would record the run twice: every run is tracked by MLflow; leave it out")
+    try:
+        for reporter in get_reporting_integration_callbacks(reporters):
+            reporter()
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
+
+
+def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
+    """The task's probe with its default options, for --probe.
+
+    Raises:
+        UserError: the task has none, or it cannot be fitted to this dataset or model.
+    """
+    if not task.probe:
+        raise UserError(f"--probe: the task {task.name} declares no probe; leave it out")
+    probe_class: Any = task.load("probe")
+    return probe_class(probe_class.options(), data, int(model.config.num_hidden_layers))
+
+
+def check_optimizer(trainer: WorldTrainer) -> None:
+    """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
+    args, names = trainer.args, trainer.args.to_dict()
+    if args.label_smoothing_factor and not trainer.smooths_labels:
+        raise UserError(f"--label_smoothing_factor: {type(trainer).__name__} cannot do it; leave it out")
+    if args.activation_checkpointing and not trainer.network.supports_gradient_checkpointing:
+        raise UserError(f"--activation_checkpointing: {type(trainer.network).__name__} cannot do it; leave it out")
+    if trainer.run.group_by_length and not hasattr(trainer.train_dataset, "length_N"):
+        raise UserError("--group_by_length: the rows of this task do not say how long they are; leave it out")
+    kwargs: Any = args.lr_scheduler_kwargs
+    tried = f"--optim {names['optim']}"
+    try:
+        trainer.get_optimizer_cls_and_kwargs(args, trainer.network)
+        tried = (
+            f"--lr_scheduler_type {names['lr_scheduler_type']} with --lr_scheduler_kwargs {json.dumps(kwargs or {})}"
+        )
+        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
+        get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
+    except Exception as error:  # each has kinds of its own
+        raise UserError(f"{tried} cannot be used: {error}") from error
+
+
+def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
+    """The checkpoint must be whole, of this task and of this model, and leave something to do.
+
+    Raises:
+        UserError: it is not so.
+    """
+    training, folder = settings.training, checkpoint.parent
+    marker = run_folder.read_marker(folder)
+    if marker["task"] != settings.task.name:
+        raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
+    if damage := damage_of(checkpoint):
+        raise UserError(
+            f"{checkpoint} is damaged ({damage}); give --output_dir {folder} --resume_from_checkpoint last, which takes"
+            " the newest one that is whole"
+        )
+    step = int(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["global_step"])
+    sizes = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
+    if wrong:
+        raise UserError(
+            f"{checkpoint} is of a model with {', '.join(f'{n} {sizes.get(n)}' for n in wrong)}, but this command asks"
+            f" for {', '.join(str(getattr(model.config, n)) for n in wrong)}; repeat the settings of the run"
+        )
+    asked = f"--max_steps {training.max_steps}"
+    if training.max_steps <= 0:
+        asked = f"--num_train_epochs {training.num_train_epochs:g}"
+    if _total_steps(training, n_rows) <= step and _is_finished(folder, step):
+        raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")

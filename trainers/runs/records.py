@@ -1,0 +1,132 @@
+"""What a run writes about itself: parameters, tags, settings at its start; results, card, model at its end."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from trainers.common.environment import environment_text
+from trainers.common.files import write_json
+from trainers.folders import cards, run_folder
+from trainers.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from trainers.base import WorldTrainer
+    from trainers.settings.resolve import Settings
+
+PARAMS = (
+    "learning_rate",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "optim",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "max_grad_norm",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "seed",
+    "eval_steps",
+    "save_steps",
+    "bf16",
+    "torch_compile",
+)
+"""The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
+
+
+def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path) -> None:
+    """Track everything about the run that is known before it starts; write `settings.json`."""
+    data, model = trainer.data, trainer.network
+    training = settings.training.to_dict()
+    # A model that training starts from brings its own sizes.
+    sizes = {name: getattr(model.config, name, value) for name, value in asdict(settings.model).items()}
+    tracker.params(
+        {
+            **asdict(settings.dataset),
+            **sizes,
+            "muon": settings.run.muon,
+            "restart_epochs": settings.run.restart_epochs,
+            "freeze": settings.run.freeze,
+            "l2_to_start": settings.run.l2_to_start,
+            **{name: training[name] for name in PARAMS},
+            "parameters": model.num_parameters(),
+            "world_size": settings.training.world_size,
+        }
+    )
+    tracker.tags(
+        {
+            "task": settings.task.name,
+            "model_type": model.config.model_type,
+            "dataset.folder": data.path.name,
+            "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
+            "init_from": settings.run.init_from,
+            "parent_run_id": _run_id_of(settings.run.init_from),
+            **_git_tags(folder),
+        }
+    )
+    tracker.dataset(data)
+    sources = settings.request.sources()
+    config = {
+        "dataset_folder": str(data.path),
+        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
+        "run": asdict(settings.run),
+        "dataset": asdict(settings.dataset),
+        "model": sizes,
+        "training": training,
+    }
+    write_json(folder / "settings.json", config)
+    tracker.file(folder / "settings.json", "config")
+    tracker.text(environment_text(), "config/environment.txt")
+
+
+def write_results(
+    tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path, results: Mapping[str, float]
+) -> None:
+    """Write `results.json` and the model card, and track them with the saved model."""
+    state = trainer.state
+    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second", "_time"))}
+    facts = {
+        "command": f"`{run_folder.read_marker(folder)['command']}`",
+        "MLflow run": tracker.run_id,
+        "best checkpoint": Path(state.best_model_checkpoint or "last").name,
+        "started from": settings.run.init_from,
+        "transformers": transformers.__version__,
+        **_git_tags(folder),
+    }
+    card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    tracker.file(folder / "README.md")
+    _log_model(tracker, trainer, folder)
+    write_json(
+        folder / "results.json",
+        {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},
+    )
+    tracker.file(folder / "results.json")  # the last: who has it is finished
+
+
+def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
+    """A text model in MLflow's own form, any other as the files of its folder."""
+    if trainer.processing_class is not None:
+        saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # whole, wherever training kept the weights
+        tracker.model(saved, trainer.processing_class, trainer.state.global_step)  # pyright: ignore[reportArgumentType]
+        return
+    for name in ("config.json", "model.safetensors"):
+        tracker.file(folder / name, "model")
+
+
+def _git_tags(folder: Path) -> dict[str, Any]:
+    """The git state when the run's folder was claimed: the working tree may have changed since."""
+    return {name: value for name, value in run_folder.read_marker(folder).items() if name.startswith("git.")}
+
+
+def _run_id_of(model_folder: str | None) -> str | None:
+    """The MLflow run that made a model: its id stands in the run's folder, one above a checkpoint."""
+    for folder in (Path(model_folder), Path(model_folder).resolve().parent) if model_folder else ():
+        if (folder / run_folder.MARKER).is_file():
+            return run_folder.read_marker(folder).get("mlflow_run_id")
+    return None

@@ -1,0 +1,141 @@
+"""Settings as text: the command line and YAML files as layers of flag names and strings, and layers merged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainers.common.environment import ROOT
+from trainers.errors import UserError, suggest
+
+Layer = dict[str, list[str]]  # flag name -> its values as strings
+
+EITHER_OR = (
+    ("evals_per_epoch", "eval_steps"),
+    ("saves_per_epoch", "save_steps"),
+    ("num_train_epochs", "max_steps"),
+    ("restart_epochs", "lr_scheduler_type"),
+)
+"""Pairs of settings for the same thing."""
+
+
+def flags_of(argv: Sequence[str]) -> Layer:
+    """`--name value ...` and `--name=value` as a layer; `--no_name` is `--name false`."""
+    layer: Layer = {}
+    values: list[str] | None = None
+    for token in argv:
+        if token.startswith("--") and len(token) > 2:
+            name, equals, value = token[2:].partition("=")
+            name = name.replace("-", "_")
+            layer.pop(name, None)  # a flag that is given again counts where it stands now
+            values = layer[name] = [value] if equals else []
+        elif values is None:
+            raise UserError(f"{token!r} stands alone; settings are given as --name value")
+        else:
+            values.append(token)
+    empty = next((name for name, values in layer.items() if "" in values), None)
+    if empty is not None:
+        raise UserError(f"--{empty} has an empty value; give one or leave it out")
+    given: Layer = {}
+    for name, values in layer.items():  # the last of --x and --no_x counts
+        is_off = name.startswith("no_") and not values
+        given[name.removeprefix("no_") if is_off else name] = ["false"] if is_off else values
+    return given
+
+
+def config_path(name: str) -> Path:
+    """The file that `--config name` means: a path, or a name below configs/ with or without `.yaml`."""
+    for candidate in (Path(name), ROOT / "configs" / name, ROOT / "configs" / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    available = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+    stem = Path(name).stem
+    raise UserError(f"there is no config {name!r}; configs/ has: {', '.join(available)}.{suggest(stem, available)}")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice instead of keeping the last one, and aliases of whole lists.
+
+    A few lines of these can stand for more text than there is memory, or for themselves.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if is_alias and not isinstance(node, yaml.ScalarNode):
+            raise yaml.YAMLError("an alias (*name) stands for a list or a mapping; write that out")
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {twice!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Layer:
+    """The flags of a YAML file.
+
+    Raises:
+        UserError: it is not YAML, or not lines of the form `name: value`.
+    """
+    text = path.read_bytes()
+    try:
+        content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)
+        if isinstance(content, dict):
+            return as_strings(content, str(path))
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML has a kind of its own only for what is no YAML; a value that it cannot make raises what Python raises.
+        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())[:300]}") from error
+    found = "is empty" if content is None else f"holds a {type(content).__name__}"
+    raise UserError(f"{path} {found}, expected lines of the form `name: value`")
+
+
+def as_strings(content: Mapping[Any, Any], source: str) -> Layer:
+    """Values of a YAML file or of Python defaults as the strings one would type."""
+    layer: Layer = {}
+    for name, value in content.items():
+        if value is None:
+            raise UserError(f"{source}: {name!r} has no value; give one or delete the line")
+        items = value if isinstance(value, list) else [value]
+        typed = [json.dumps(item) if isinstance(item, dict) else str(item) for item in items]
+        if len(typed) > 1 and any(text.startswith("--") for text in typed):
+            raise UserError(f"{source}: {name!r} holds something like a flag among its values: {' '.join(typed)}")
+        layer[str(name)] = typed
+    return layer
+
+
+def as_tokens(name: str, values: list[str]) -> list[str]:
+    """Flag and values for argparse; `=` keeps a value like -5 or -inf from being read as a flag."""
+    return [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
+
+
+def merge_layers(layers: Mapping[str, Layer]) -> Layer:
+    """One layer from all, the last winning; of two settings for the same thing too, e.g. epochs and steps."""
+    flags: Layer = {}
+    for source, layer in layers.items():
+        for one, other in EITHER_OR:
+            if one in layer and other in layer:
+                raise UserError(f"--{one} and --{other} are both given ({source}); use one of the two")
+            if one in layer or other in layer:
+                flags.pop(one, None)
+                flags.pop(other, None)
+        if "lr_scheduler_type" in layer or "restart_epochs" in layer:
+            flags.pop("lr_scheduler_kwargs", None)  # they were another schedule's
+        flags |= layer
+    if "evals_per_epoch" in flags:
+        flags["eval_steps"] = ["1"]  # until the rows are counted (session.set_cadence)
+    if "save_steps" not in flags and "eval_steps" in flags:
+        flags["save_steps"] = flags["eval_steps"]  # a checkpoint at every evaluation, unless said otherwise
+    return flags
+
+
+def display_path(path: Path | None) -> str:
+    """How a config is named in messages: relative to the project if it lies there."""
+    if path is None:
+        return "no config"
+    resolved = path.resolve()
+    return str(resolved.relative_to(ROOT)) if resolved.is_relative_to(ROOT) else str(path)

@@ -1,0 +1,95 @@
+"""Several runs that belong together: a YAML file below configs/studies/, and runs that are trained once.
+
+Most studies are seeds, and by name the flags of every run for trainers/run.py; each is trained with every seed.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers.common import environment
+from trainers.errors import UserError
+from trainers.folders.checkpoints import last_checkpoint
+from trainers.folders.locks import is_held
+from trainers.studies.study_file import SeededStudy, tokens_of
+
+_RUN = environment.ROOT / "trainers" / "run.py"
+_STOPPING_S = 60.0  # what an interrupted run is given to save and to end its record
+
+
+def train_all(study: SeededStudy, folder: Path) -> dict[str, list[Path]]:
+    """Train what is not finished yet; the folders of every run, one for each seed."""
+    return {
+        name: [trained(folder / f"{name}-{seed}", {**flags, "seed": seed}) for seed in study.seeds]
+        for name, flags in study.runs.items()
+    }
+
+
+def folder_of(study: str, output_dir: str | None) -> Path:
+    """Where a study's runs and tables go: below the prefix.
+
+    Raises:
+        UserError: `output_dir` lies elsewhere.
+    """
+    from trainers.folders import run_folder
+
+    prefix = environment.resolved_prefix()
+    return run_folder.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
+
+
+def trained(folder: Path, flags: dict[str, Any]) -> Path:
+    """Train a run in `folder` unless this very run is finished there; return the folder.
+
+    Raises:
+        UserError: another run lies there, or the training failed.
+    """
+    code = train(folder, flags)
+    if code != 0:
+        raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
+    return folder
+
+
+def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | None = None) -> int:
+    """Train a run in `folder` unless this very run is finished there, in a process of its own; return its exit code.
+
+    Arguments:
+        flags: for trainers/run.py. variables: of the environment, besides this process's own.
+
+    Raises:
+        UserError: another run lies there, or another process is writing this one.
+    """
+    from trainers.folders import run_folder
+
+    argv = tokens_of({**flags, "output_dir": str(folder)})
+    command = [sys.executable, str(_RUN), *argv]
+    if is_held(folder):
+        raise UserError(f"another process is writing the run {folder}; wait until it has ended, then start again")
+    if (folder / run_folder.MARKER).is_file():
+        found = run_folder.read_marker(folder).get("command", "no known command")
+        if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
+            raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
+        if (folder / "results.json").is_file():
+            print(f"finished already: {folder}", flush=True)
+            return 0
+        command += ["--resume_from_checkpoint", "last"] if last_checkpoint(folder) else ["--overwrite"]
+    print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
+    return _exit_code(command, variables or {})
+
+
+def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:
+    """Start a run and wait for it; when this process is interrupted, the run is first given time to end properly."""
+    run = subprocess.Popen(command, cwd=environment.ROOT, env={**os.environ, **variables})
+    try:
+        return run.wait()
+    except BaseException as stop:
+        if not isinstance(stop, KeyboardInterrupt):  # Ctrl-C has reached the run too; a second signal would cut it off
+            run.terminate()
+        try:
+            run.wait(_STOPPING_S)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            run.kill()
+        raise

@@ -1,0 +1,168 @@
+"""A sweep as written down: a YAML file of a config, common flags, and a grid of values or a space to search."""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import UserError, suggest
+from trainers.folders.command_folder import folder_name
+from trainers.studies.study_file import read_mapping, tokens_of
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from trainers.contract import Task
+
+_FORM = (
+    "`config` (or `task`), optional `flags`, and either `grid` (flag: list of values) or `search` (flag: {low, high,"
+    " log, step} or {choices}) with `n_trials`"
+)
+_KEYS = {"config", "task", "flags", "grid", "search", "n_trials"}
+_MANAGED = {"output_dir", "overwrite", "resume_from_checkpoint", "dry_run", "config", "task"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep: `grid` has the children's own flags by name; or `space` says what is drawn for `n_trials` children."""
+
+    name: str
+    task: "Task"
+    common: Mapping[str, Any]
+    grid: Mapping[str, Mapping[str, Any]]
+    space: "Mapping[str, BaseDistribution]"
+    n_trials: int
+    digest: str
+    """The file's content but the number of trials, which may grow."""
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The sweep in a YAML file; every flag is one of its task.
+
+    Raises:
+        UserError: it is of another form, or a flag is unknown, or given twice.
+    """
+    content = read_mapping(path, _FORM)
+    if unknown := [key for key in content if key not in _KEYS]:
+        raise UserError(f"{path}: unknown key {unknown[0]!r}.{suggest(str(unknown[0]), _KEYS)} Write {_FORM}")
+    if ("grid" in content) == ("search" in content) or ("config" in content) == ("task" in content):
+        raise UserError(f"{path} is no sweep; write {_FORM}")
+    if ("search" in content) != ("n_trials" in content):
+        raise UserError(f"{path}: `n_trials` belongs to `search`, and only there")
+    what = "grid" if "grid" in content else "search"
+    flags, swept = (_mapping(path, name, content.get(name, {})) for name in ("flags", what))
+    _check_flags(path, flags, swept)
+    common = {**{name: content[name] for name in ("config", "task") if name in content}, **flags}
+    values = {name: _values(path, name, asked) for name, asked in swept.items()} if what == "grid" else {}
+    space = {name: _distribution(path, name, asked) for name, asked in swept.items()} if what == "search" else {}
+    grid = _children(path, values) if values else {}
+    example = next(iter(grid.values())) if grid else {name: _example(d) for name, d in space.items()}
+    return Sweep(
+        folder_name(path.stem),
+        _task_of({**common, **example}),
+        common,
+        grid,
+        space,
+        _n_trials(path, content.get("n_trials", 1)),
+        json.dumps({name: value for name, value in content.items() if name != "n_trials"}, default=str, sort_keys=True),
+    )
+
+
+def suggest_flags(trial: Any, space: "Mapping[str, Any]") -> dict[str, Any]:
+    """The flags of an Optuna trial; what it was given before it was interrupted stays."""
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    flags = {}
+    for name, asked in space.items():
+        if isinstance(asked, CategoricalDistribution):
+            flags[name] = trial.suggest_categorical(name, asked.choices)
+        else:
+            suggest_number = trial.suggest_int if isinstance(asked, IntDistribution) else trial.suggest_float
+            flags[name] = suggest_number(name, asked.low, asked.high, step=asked.step, log=asked.log)
+    return flags
+
+
+def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or (name != "flags" and not value):
+        raise UserError(f"{path}: `{name}` is {value!r}, expected flags by name")
+    return {str(flag): asked for flag, asked in value.items()}
+
+
+def _check_flags(path: Path, flags: Mapping[str, Any], swept: Mapping[str, Any]) -> None:
+    if managed := sorted(_MANAGED & (set(flags) | set(swept))):
+        raise UserError(f"{path}: {managed[0]} cannot be among the flags; the sweep sets it for every run")
+    if twice := sorted(set(flags) & set(swept)):
+        raise UserError(f"{path}: {twice[0]} is among the common flags and swept too; use one of the two")
+
+
+def _values(path: Path, flag: str, asked: Any) -> list[Any]:
+    if not isinstance(asked, list) or not asked or None in asked or len(set(map(str, asked))) < len(asked):
+        raise UserError(f"{path}: {flag} is {asked!r} in `grid`, expected a list of values, each once")
+    return asked
+
+
+def _children(path: Path, values: Mapping[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """All combinations of values, by the names of their folders."""
+    children = {}
+    for combination in itertools.product(*values.values()):
+        flags = dict(zip(values, combination, strict=True))
+        children[folder_name(",".join(f"{flag}={value}" for flag, value in flags.items()))] = flags
+    return children
+
+
+def _distribution(path: Path, flag: str, asked: Any) -> "BaseDistribution":
+    """What one flag is drawn from: whole numbers where all of low, high and step are."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    try:
+        asked = dict(asked)
+        if set(asked) == {"choices"}:
+            choices = [*asked["choices"]]
+            if isinstance(asked["choices"], str) or not all(isinstance(c, (str, int, float)) for c in choices):
+                raise ValueError("choices are a list of texts and numbers")
+            return CategoricalDistribution(choices)
+        if not {"low", "high"} <= set(asked) <= {"low", "high", "log", "step"}:
+            raise ValueError(f"it has {', '.join(map(str, asked)) or 'nothing'}")
+        numbers = {name: _number(asked[name]) for name in ("low", "high", "step") if name in asked}
+        log = asked.get("log", False)
+        if not isinstance(log, bool):
+            raise ValueError(f"log is {log!r}, not true or false")
+        if all(isinstance(number, int) for number in numbers.values()):
+            return IntDistribution(**numbers, log=log)  # pyright: ignore[reportArgumentType]
+        return FloatDistribution(**numbers, log=log)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: {flag} is {asked!r} in `search` ({error}); write {{low, high}} with `log: true` or `step` if"
+            " wanted, or {choices: [...]}"
+        ) from error
+
+
+def _number(value: Any) -> int | float:
+    """YAML reads 1e-3 as text; here it is a number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = float(value) if isinstance(value, (str, float)) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no finite number")
+    return number
+
+
+def _example(asked: Any) -> Any:
+    return asked.choices[0] if hasattr(asked, "choices") else asked.low
+
+
+def _task_of(flags: Mapping[str, Any]) -> "Task":
+    """The task that is trained; its names are checked as the run will check them."""
+    from trainers import registry
+    from trainers.settings import resolve
+
+    return resolve.read_request(tokens_of(flags), registry.load).task
+
+
+def _n_trials(path: Path, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{path}: n_trials is {value!r}, expected a whole number of at least 1")
+    return value

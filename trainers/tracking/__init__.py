@@ -1,0 +1,1 @@
+"""MLflow: the store, the tracker of a run, queries, comparison, deletion."""

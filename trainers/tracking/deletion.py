@@ -1,0 +1,135 @@
+"""Delete MLflow runs for good, with their artifacts and output folders."""
+
+import contextlib
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class DeletionPlan:
+    """A run that was found: whether its record goes, which folder goes with it, and why something stays."""
+
+    run: "Run"
+    goes: bool
+    folder: Path | None = None
+    note: str = ""
+
+
+def plan_deletion(run: "Run", prefix: Path, folders: bool) -> DeletionPlan:
+    """What of a run would be deleted."""
+    from mlflow import MlflowClient
+
+    if is_running(run):
+        return DeletionPlan(run, goes=False, note="stays: it is running, or its folder is being written")
+    if versions := MlflowClient().search_model_versions(f"run_id = '{run.info.run_id}'"):
+        return DeletionPlan(run, goes=False, note=f"stays: its model is registered as {versions[0].name}")
+    return DeletionPlan(run, True, *folder_of(run, prefix)) if folders else DeletionPlan(run, True)
+
+
+def is_running(run: "Run") -> bool:
+    """Whether a process may still be writing the run: of this machine the folder's lock says so, of others the record.
+
+    A process that was killed leaves a record that says RUNNING, but no lock.
+    """
+    from trainers.folders.locks import is_held
+    from trainers.tracking.mlflow_store import FOLDER_TAG, HOST_TAG
+
+    tags = run.data.tags
+    here = tags.get(HOST_TAG) == socket.gethostname()
+    if FOLDER_TAG in tags and is_held(Path(tags[FOLDER_TAG])):
+        return True
+    return run.info.status not in ("FINISHED", "FAILED", "KILLED") and not here
+
+
+def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
+    """The output folder if it may be deleted, or None; and why it stays."""
+    from trainers.folders import run_folder
+    from trainers.tracking.mlflow_store import FOLDER_TAG
+
+    named = Path(run.data.tags.get(FOLDER_TAG, "/"))
+    if _aside(named, run).is_dir():
+        return _aside(named, run), ""  # the rest of a deletion that was interrupted
+    if FOLDER_TAG not in run.data.tags or not named.is_dir():
+        return None, "it has no folder here"
+    try:
+        folder = run_folder.inside(prefix, named)
+        marker = run_folder.read_marker(folder)
+    except UserError:
+        return None, "folder stays: it is no run's, or lies outside EXP_DIR_PREFIX"
+    if marker.get("mlflow_run_id") != run.info.run_id:
+        return None, "folder stays: it is another run's by now"
+    if any(path.parent != folder for path in folder.rglob(run_folder.MARKER)):
+        return None, "folder stays: another run lies inside"
+    return folder, ""
+
+
+def delete(run: "Run", folder: Path | None, store: Any) -> None:
+    """Delete folder, models, artifacts and record for good, the record last: what is interrupted can be done again."""
+    if folder is not None:
+        aside = folder if folder == _aside(Path(run.data.tags["output_dir"]), run) else _aside(folder, run)
+        folder.rename(aside)
+        shutil.rmtree(aside)
+    if run.info.lifecycle_stage == "active":
+        store.delete_run(run.info.run_id)
+    for model in _models(run, store):
+        _delete_artifacts(model.artifact_location)
+        store._hard_delete_logged_model(model.model_id)
+    _delete_artifacts(str(run.info.artifact_uri))
+    store._hard_delete_run(run.info.run_id)
+
+
+def _aside(folder: Path, run: "Run") -> Path:
+    """What a folder is called while it is being deleted."""
+    return folder.parent / f".{folder.name}.deleted-{run.info.run_id}"
+
+
+def _store() -> Any:
+    """MLflow's store itself: its client cannot delete for good.
+
+    Raises:
+        UserError: it is a server, which offers no such thing.
+    """
+    import mlflow
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    store = _get_store()
+    if not hasattr(store, "_hard_delete_run"):
+        raise UserError(
+            f"MLflow's server {mlflow.get_tracking_uri()} cannot delete for good; on its machine, set"
+            " MLFLOW_TRACKING_URI to the database that it was started with (--backend-store-uri)"
+        )
+    return store
+
+
+def _models(run: "Run", store: Any) -> list[Any]:
+    """The models that a run logged, as the store has them."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return [store.get_logged_model(output.model_id, allow_deleted=True) for output in outputs]
+
+
+def _delete_artifacts(uri: str) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    get_artifact_repository(uri).delete_artifacts()
+    with contextlib.suppress(OSError):  # MLflow leaves the folder around its `artifacts`; elsewhere there is none
+        _local(uri).parent.rmdir()
+
+
+def _local(uri: str) -> Path:
+    """Where artifacts lie; if not on this machine, a path that does not exist."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return Path(local_file_uri_to_path(uri))
+
+
+def size_mb(folder: Path) -> float:
+    """Megabytes of all files below a folder; 0 if it is not on this machine."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
