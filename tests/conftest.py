@@ -12,7 +12,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "--task",
     "location",

@@ -1,14 +1,14 @@
 """Every shipped config says how to run it and what to expect, parses, and prepares a run."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.helpers import ROOT
 from trainers.run import main
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.usefixtures("datasets_once")

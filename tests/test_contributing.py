@@ -4,15 +4,14 @@ import importlib.util
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.helpers import ROOT
 from trainers import registry
 from trainers.folders import dataset_folder
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`(bearing/\S+)`\n\n```\w+\n(.*?)^```", TEXT, re.M | re.S))
 SMALL = {"n_cities": 32, "n_train": 200, "n_val": 16}

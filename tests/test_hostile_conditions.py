@@ -1,22 +1,21 @@
 """Links, races, full disks, missing permissions, no network, a killed builder: nothing is lost and nothing is half."""
 
-import ast
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
 from trainers.errors import UserError
 from trainers.folders import run_folder
 
-ROOT = Path(__file__).resolve().parent.parent
 RUN = [sys.executable, str(ROOT / "trainers" / "run.py")]
 BUILD = [sys.executable, "-m", "trainers.commands.dataset"]
 BIG = ["--task", "distance", "--n_cities", "2000", "--n_train", "600000"]
@@ -289,32 +288,14 @@ def test_everything_works_without_a_network(what, prefix, tiny, store_uri):
     assert code == 0, said
 
 
-def own_sources():
+def test_no_source_asks_for_foreign_code():
+    """Arguments that no lint rule knows; imports and calls that may run what stands in data are banned in
+    pyproject.toml."""
+    words = re.compile(r"trust_remote_code|allow_pickle|FullLoader|UnsafeLoader|yaml\.Loader")
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listed.split() if not name.startswith("tests/") and (ROOT / name).is_file()]
-
-
-def calls_in(tree):
-    """Every call: what is called, and its named arguments, as written."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-
-
-@pytest.mark.parametrize("path", own_sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_code_is_run_that_stands_in_data(path):
-    """No pickle, no remote code, no network of its own, and `torch.load` reads weights only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    imported = {alias.name for node in imports for alias in node.names} | {getattr(n, "module", "") for n in imports}
-    forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "requests", "httpx"}
-    assert not {str(name).partition(".")[0] for name in imported} & forbidden
-    assert "urllib.request" not in imported
-    for called, given in calls_in(tree):
-        assert called not in ("eval", "exec", "yaml.unsafe_load", "yaml.full_load", "torch.hub.load")
-        assert "trust_remote_code" not in given and "allow_pickle" not in given
-        assert called != "torch.load" or given.get("weights_only") == "True"
-        assert called != "yaml.load" or given.get("Loader") in ("_StrictLoader", "yaml.SafeLoader")
+    sources = [ROOT / name for name in listed.split() if not name.startswith("tests/") and (ROOT / name).is_file()]
+    assert sources
+    assert not [path for path in sources if words.search(path.read_text(encoding="utf-8"))]
 
 
 # A builder that is killed

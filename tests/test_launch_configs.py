@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from accelerate.commands.config.config_args import ClusterConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.helpers import ROOT
+
 CONFIGS = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
 SBATCH = ROOT / "configs" / "slurm" / "train.sbatch"
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers import ROOT
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs" / "accelerate"
 RUN = str(ROOT / "trainers" / "run.py")
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]

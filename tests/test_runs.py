@@ -5,20 +5,11 @@ import subprocess
 import sys
 
 import pytest
-import torch
-from safetensors.torch import load_file
 from transformers import Qwen2ForCausalLM
 
+from tests.helpers import same, weights
 from trainers.common.environment import git_state
 from trainers.run import main
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def mlflow_run(folder, store_uri):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
 from trainers.run import main
 
-ROOT = Path(__file__).resolve().parent.parent
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 
 

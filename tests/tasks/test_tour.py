@@ -7,8 +7,7 @@ import nbclient
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "tasks" / "tour.ipynb"
+NOTEBOOK = Path(tasks.__file__).parent / "tour.ipynb"
 
 
 def outputs(notebook):

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from tests.helpers import assert_one_line
 from trainers.commands import clean_runs
 from trainers.tracking.mlflow_store import open_store
 
@@ -259,8 +260,7 @@ def test_without_a_terminal_nothing_goes_unless_it_is_said(records, capsys):
 )
 def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, capsys):
     assert clean_runs.main(argv) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
+    assert_one_line(capsys.readouterr().err, fragment)
 
 
 def test_a_store_that_cannot_delete_for_good_says_so(records, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from tests.helpers import assert_one_line
 from trainers.commands import compare
 from trainers.errors import UserError
 from trainers.tracking import queries
@@ -147,8 +148,7 @@ def test_all_pages_of_a_search_are_read(record, prefix, monkeypatch):
 def test_what_cannot_be_compared_is_answered_in_one_line(argv, fragment, finished_run, prefix, capsys):
     of_it = [] if "--query" in argv else ["--query", "attributes.run_name = 'location-001'"]
     assert compare.main([*argv, *of_it]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and fragment in error
+    assert_one_line(capsys.readouterr().err, fragment)
     assert not (prefix / "compare").exists()
 
 

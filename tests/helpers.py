@@ -1,0 +1,149 @@
+"""What several test files use: where the project lies, what must be equal, other processes, errors of one line."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def digests(splits):
+    """Split -> digest of its rows."""
+    from trainers.folders import dataset_folder
+
+    return {name: dataset_folder.digest(rows) for name, rows in splits.items()}
+
+
+def contents(folder):
+    """Path -> what is there, without locks."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[path.relative_to(folder)] = f"link to {path.readlink()}"
+        elif path.is_dir():
+            found[path.relative_to(folder)] = "folder"
+        elif not (path.name.startswith(".") and path.suffix == ".lock"):
+            found[path.relative_to(folder)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def weights(folder):
+    """Name -> weight of the model in a run's or a checkpoint's folder."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def same(one, other):
+    """Whether two mappings have the same tensors."""
+    import torch
+
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def gap(one, other):
+    """The largest difference of two tensors."""
+    return (one - other).abs().max().item() if one.numel() else 0.0
+
+
+def results_of(folder):
+    """What a finished run has written down of its last evaluations."""
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def within(sample, expected, sigmas=4):
+    """Whether the mean of a sample is the expected one."""
+    return abs(sample.mean() - expected) < sigmas * sample.std(ddof=1) / sample.size**0.5
+
+
+# Errors
+
+
+def assert_named(text, *names):
+    """Every name stands in the text as a word of its own: 40 does not name 4, nor seeds seed."""
+    before = {name: r"(?<![\w.])" if name[:1].isalpha() else r"(?<![\w.-])" for name in map(str, names)}
+    missing = [name for name in before if not re.search(rf"{before[name]}{re.escape(name)}(?![\w-]|\.\d)", text)]
+    assert not missing, f"{missing} not named in: {text}"
+
+
+def assert_one_line(error, *names):
+    """An error is one line on stderr, and what it is about stands in it."""
+    assert error.startswith("error: ") and error.endswith("\n") and error.count("\n") == 1, error
+    assert "Traceback" not in error
+    assert_named(error, *names)
+
+
+@contextlib.contextmanager
+def refusal(*names, of=None):
+    """What is done here is refused in one line that names something, by a `UserError` if nothing else is said."""
+    from trainers.errors import UserError
+
+    with pytest.raises(of or UserError) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+    assert_named(str(caught.value), *names)
+
+
+# Other processes
+
+
+def printed_elsewhere(code):
+    """What Python code prints in another process, whose hashes of texts are other ones."""
+    environment = {**os.environ, "PYTHONHASHSEED": "4711", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT).stdout
+
+
+def launched(argv, processes):
+    """Train in so many processes of torchrun."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command += [str(ROOT / "trainers" / "run.py"), *argv]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def launched_as_documented(command_line):
+    """Train by `accelerate launch`, in one process on the CPU; returns what is printed."""
+    launcher = "--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no trainers/run.py"
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", *shlex.split(launcher)]
+    done = subprocess.run([*command, *shlex.split(command_line)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# Whole runs
+
+
+def assert_resumed_is_uninterrupted(argv, prefix):
+    """Ten steps at once, and five and another five, end with the same weights."""
+    from trainers.run import main
+
+    argv = [*argv, "--max_steps", "10", "--eval_steps", "5"]
+    assert main([*argv, "--output_dir", str(prefix / "whole")]) == 0
+    assert main([*argv, "--output_dir", str(prefix / "halves"), "--max_steps", "5"]) == 0
+    assert main([*argv, "--output_dir", str(prefix / "halves"), "--resume_from_checkpoint", "last"]) == 0
+    assert same(*(weights(prefix / name / "checkpoint-10") for name in ("whole", "halves")))
+
+
+def assert_two_processes_train_like_one(argv, batch_size, metrics, prefix):
+    """Five steps in one process, and in two with half of each batch, end with the same weights and metrics."""
+    import torch
+
+    argv = [*argv, "--no_muon", "--optim", "sgd", "--learning_rate", "0.1", "--max_steps", "5"]
+    folders = {processes: prefix / f"ranks{processes}" for processes in (1, 2)}
+    for processes, folder in folders.items():
+        size = ["--per_device_train_batch_size", str(batch_size // processes), "--output_dir", str(folder)]
+        launched([*argv, *size], processes)
+    one, two = (weights(folder / "checkpoint-5") for folder in folders.values())
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
+    for name in metrics:
+        assert results_of(folders[1])[name] == pytest.approx(results_of(folders[2])[name], abs=0.01)

@@ -1,0 +1,83 @@
+"""The baselines of arc against the metric and plain loops."""
+
+import inspect
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tasks.arc import baselines
+from tasks.arc.metric import generated_scores
+
+from .score_helpers import CELLS, random_rows, score
+
+
+def test_copying_identical_grids_is_perfect():
+    _, grids, _ = random_rows()
+    found = baselines.scores(grids, grids, [np.array([[0]])] * len(grids))
+    for name in ("exact_match", "pass_at_2", "shape_accuracy", "cell_accuracy", "grid_accuracy", "copy_rate"):
+        assert found[f"copy_{name}"] == 1
+    assert found["common_exact_match"] < 1
+
+
+def test_the_baselines_are_the_metric_of_their_guesses():
+    inputs, references, _ = random_rows()
+    common = [np.array([[3, 0], [0, 3]], dtype=np.uint8)] * len(inputs)
+    found = baselines.scores(inputs, references, common)
+    for name, guess in (("copy", inputs), ("common", common)):
+        cells = [
+            [int(grid[r, c]) if r < len(grid) and c < len(grid[0]) else 0 for r, c in np.ndindex(true.shape)]
+            for grid, true in zip(guess, references, strict=True)
+        ]
+        expected = score([[grid] for grid in guess], references, inputs, cells)
+        assert {metric: found[f"{name}_{metric}"] for metric in expected if metric != "parse_rate"} == {
+            metric: value for metric, value in expected.items() if metric != "parse_rate"
+        }
+    assert np.isfinite(list(found.values())).all() and all(0 <= value <= 1 for value in found.values())
+
+
+def test_the_repeat_baseline_is_a_plain_loop():
+    inputs, references, _ = random_rows()
+    found = baselines.scores(inputs, references, inputs)
+    right = total = 0
+    for grid in references:
+        last = 0
+        for cell in grid.ravel().tolist():
+            right, total, last = right + (cell == last), total + 1, cell
+    assert found["repeat_cell_accuracy"] == pytest.approx(right / total)
+    assert {name for name in found if name.startswith("repeat_")} == {f"repeat_{name}" for name in CELLS}
+
+
+def test_repeating_fails_where_colours_begin():
+    grid = np.array([[0, 0, 4, 4], [4, 4, 0, 0]], dtype=np.uint8)
+    assert baselines.scores([grid], [grid], [grid])["repeat_cell_accuracy"] == 6 / 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_most_common_grid_is_that_of_a_counter(seed):
+    rng = np.random.default_rng(seed)
+    grids = [rng.integers(0, 2, rng.integers(1, 3, 2), dtype=np.uint8) for _ in range(30)]
+    counted = Counter(str(grid.tolist()) for grid in grids)
+    assert str(baselines.most_common(grids).tolist()) == counted.most_common(1)[0][0]
+
+
+def test_of_equally_common_grids_the_first_is_taken_and_shapes_are_told_apart():
+    a, b, c = (np.full(shape, 0, dtype=np.uint8) for shape in ((1, 4), (4, 1), (2, 2)))
+    assert baselines.most_common([a, b, c]).shape == (1, 4)
+    assert baselines.most_common([c, b, a, b, a]).shape == (4, 1)
+    assert baselines.most_common([c]).shape == (2, 2)
+
+
+def test_what_is_guessed_does_not_depend_on_the_true_output(monkeypatch):
+    assert set(inspect.signature(baselines.most_common).parameters) == {"grids"}
+    guessed = []
+
+    def overheard(attempts, references):
+        guessed.append([[grid.tolist() for grid in tried] for tried in attempts])
+        return generated_scores(attempts, references)
+
+    monkeypatch.setattr(baselines, "generated_scores", overheard)
+    inputs, references, _ = random_rows()
+    baselines.scores(inputs, references, inputs[::-1])
+    baselines.scores(inputs, [9 - grid.T for grid in references], inputs[::-1])
+    assert guessed[:2] == guessed[2:] == [[[grid.tolist()] for grid in part] for part in (inputs, inputs[::-1])]

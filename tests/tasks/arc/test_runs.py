@@ -1,0 +1,168 @@
+"""Whole runs of the arc task: resumed, in two processes, refused, and the three models by their configs."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from transformers import AutoModel
+
+from tasks.arc import ladder
+from tests.helpers import (
+    ROOT,
+    assert_one_line,
+    assert_resumed_is_uninterrupted,
+    assert_two_processes_train_like_one,
+    launched_as_documented,
+    results_of,
+)
+from trainers import registry
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+from trainers.run import main
+from trainers.studies.study_file import read_seeded
+
+TINY = shlex.split(
+    "--task arc --max_side 10 --pairs_per_task 9 --n_val 1 --n_test 2 --hidden_size 16 --intermediate_size 16"
+    " --num_encoder_layers 1 --num_hidden_layers 1 --num_attention_heads 2 --per_device_train_batch_size 16"
+    " --learning_rate 1e-2 --logging_steps 1 --threads 1 --use_cpu --evals_per_epoch 1"
+)
+VARIED = shlex.split("--resample_context --augment_dihedral --augment_colours --group_by_length")
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_uninterrupted_runs_weights(prefix):
+    """Ten steps are two epochs of six and a part: demonstrations, turns and colours are drawn anew in each."""
+    argv = [*TINY[:-2], *VARIED, "--muon", "--restart_epochs", "2"]
+    assert_resumed_is_uninterrupted(argv, prefix)
+
+
+def test_a_run_leaves_model_figures_and_measured_baselines(prefix):
+    argv = shlex.split("--num_train_epochs 3 --keep_best 1 --restart_epochs 2 --min_learning_rate 1e-3")
+    argv += ["--metric_for_best_model", "eval_validation_loss"]  # no two are equal
+    assert main([*TINY, *argv, "--bridge", "concat_mlp", "--output_dir", str(prefix / "run")]) == 0
+    folder = prefix / "run"
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        f"{split}{name}.png" for split in ("", "unseen_tasks_", "test_") for name in ("episodes", "per_task")
+    } <= names
+    results = results_of(folder)
+    for split in ("validation", "unseen_tasks", "test"):
+        assert f"final_{split}_exact_match" in results and f"final_{split}_baseline_copy_cell_accuracy" in results
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert sorted({round(rate, 9) for rate in rates}) == pytest.approx([0.0055, 0.01])  # constant within an epoch
+    best = int(Path(results["best_checkpoint"]).name.split("-")[1])
+    assert {int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")} == {best, results["steps"]}
+    assert AutoModel.from_pretrained(folder).config.bridge == "concat_mlp"
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragment"),
+    [
+        ("--architecture decoder_only", "decoder_only does not go with --positions 2d and --colours equivariant"),
+        ("--bridge prompt", "--bridge prompt is for --architecture decoder_only"),
+        ("--hidden_size 20", "gives heads of size 10"),
+        ("--label_smoothing_factor 0.1", "--label_smoothing_factor: ArcTrainer cannot do it"),
+        ("--activation_checkpointing", "ArcModel cannot do it"),
+        ("--min_learning_rate 1e-5", "--min_learning_rate belongs to --restart_epochs"),
+        ("--restart_epochs 2 --lr_scheduler_type cosine", "--restart_epochs and --lr_scheduler_type are both given"),
+        ("--keep_best 0", "--keep_best is 0"),
+        ("--fp16", "--fp16 has no effect here: earlier runs of such models"),
+        ("--train_sampling_strategy group_by_length", "--group_by_length"),
+        ("--train_source arcagi/trian", "Did you mean arcagi/train"),
+        ("--unseen_source nowhere", "'nowhere' is no source of tasks"),
+        ("--pairs_per_task 4 --n_val 2 --n_test 2", "leaves none to train on"),
+        ("--pairs_per_task 5 --n_val 2 --n_test 1", "no more than 2 demonstrations"),
+        ("--n_context 6", "is left to train on"),
+        ("--max_side 31", "--max_side is 31"),
+        ("--probe", "declares no probe"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_sentence(flags, fragment, prefix, capsys):
+    before = set(prefix.glob("runs/*"))
+    assert main([*TINY, *shlex.split(flags)]) == 2
+    assert_one_line(capsys.readouterr().err, fragment)
+    assert set(prefix.glob("runs/*")) == before
+
+
+def test_what_a_config_says_of_the_data_yields_to_a_given_dataset_aloud(prefix, capsys):
+    task = registry.load("arc")
+    options = task.options(max_side=12, pairs_per_task=9, n_val=1, n_test=2)
+    folder = dataset_folder.build_or_load(task, options, prefix).path
+    assert main(["--config", "arc", "--dataset", str(folder), "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "adjusted: max_side is 12, as in the dataset (configs/arc.yaml says 10)" in shown
+    assert "adjusted: resample_context is False" in shown and shown.count("adjusted: ") == 2
+
+
+# --- the ladder
+
+
+def test_a_ladder_gives_means_and_spreads_and_the_baselines():
+    common = {f"final_{split}_baseline_copy_cell_accuracy": 0.5 for split in ("test", "unseen_tasks")}
+    found = {
+        "one": [{"final_test_exact_match": 0.2, **common}, {"final_test_exact_match": 0.6, **common}],
+        "two": [{"final_test_exact_match": 0.9, **common}],
+    }
+    rows = {row["model"]: row for row in ladder.summary(found)}
+    assert rows["one"]["final_test_exact_match"] == pytest.approx(0.4)
+    assert rows["one"]["final_test_exact_match_spread"] == pytest.approx(0.2)
+    assert rows["two"]["final_test_exact_match_spread"] == 0 and rows["two"]["final_test_pass_at_2"] is None
+    assert rows["baseline copy"]["final_unseen_tasks_cell_accuracy"] == 0.5
+    shown = ladder.table(list(rows.values()))
+    assert "40.0% ± 20.0" in shown and "90.0%" in shown and "50.0%" in shown
+
+
+@pytest.mark.parametrize("text", ["", "runs: {}", "seeds: [1]\nruns: {a: {}}", "seeds: x\nruns: {a: {config: b}}", "{"])
+def test_what_is_no_ladder_is_refused(text, tmp_path):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"x\.yaml"):
+        read_seeded(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "studies").glob("arc*.yaml")), ids=lambda path: path.stem)
+def test_every_step_of_a_ladder_dry_runs(path, prefix, monkeypatch):
+    for flags in read_seeded(path).runs.values():
+        argv = [f"--{name}={value}" for name, value in flags.items()]
+        assert main([*argv, "--pairs_per_task", "70", "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+
+
+# --- slow
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(prefix):
+    """What is drawn belongs to rows, not to batches or processes."""
+    varied = [*VARIED[:-1], "--no_group_by_length"]  # batches of another size are grouped otherwise
+    metrics = ["final_test_exact_match", "final_test_cell_accuracy", "final_unseen_tasks_cell_accuracy"]
+    assert_two_processes_train_like_one([*TINY, *varied], 16, metrics, prefix)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["arc_decoder_only", "arc_encoder_decoder", "arc_champion"])
+def test_each_model_trains_two_epochs_by_its_config(config, prefix):
+    printed = launched_as_documented(
+        f"--task arc --config configs/{config}.yaml --max_side 10 --pairs_per_task 9 --n_val 1 --n_test 2"
+        f" --num_train_epochs 2 --hidden_size 32 --intermediate_size 32 --no_bf16 --use_cpu"
+        f" --output_dir {prefix / config}"
+    )
+    assert "final_unseen_tasks at step" in printed and "trivial baseline copy" in printed
+    losses = [
+        entry["loss"]
+        for entry in json.loads((prefix / config / "trainer_state.json").read_text())["log_history"]
+        if "loss" in entry
+    ]
+    assert (prefix / config / "episodes.png").stat().st_size > 10_000 and all(loss < 4 for loss in losses)
+
+
+@pytest.mark.slow
+def test_the_ladder_trains_every_model_once(prefix, tmp_path, capsys):
+    small = {name: TINY[TINY.index(f"--{name}") + 1] for name in ("hidden_size", "intermediate_size", "pairs_per_task")}
+    flags = ", ".join(f"{name}: {value}" for name, value in {**small, "n_val": 1, "n_test": 2, "max_steps": 2}.items())
+    runs = f"a: {{config: arc_encoder_decoder_small, {flags}}}, b: {{config: arc, {flags}}}"
+    (tmp_path / "ladder.yaml").write_text(f"seeds: [1, 2]\nruns: {{{runs}}}\n")
+    for again in (False, True):
+        assert ladder.main(["--study", str(tmp_path / "ladder.yaml"), "--output_dir", str(prefix / "ladder")]) == 0
+        assert capsys.readouterr().out.count("finished already") == 4 * again
+    assert len((prefix / "ladder" / "ladder.csv").read_text().splitlines()) == 1 + 2 + 3

