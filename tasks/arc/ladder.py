@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.common import environment
-from trainers.common.figures import save_figure
+from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.errors import exit_code_of
 from trainers.folders.run_folder import results_of
@@ -93,7 +92,7 @@ def _ladder(argv: list[str]) -> None:
     found = {name: [results_of(run) for run in folders] for name, folders in runs.items()}
     rows = summary(found)
     write_csv(folder / "ladder.csv", rows)
-    save_figure(_figure(found, rows), folder / "ladder.png")
+    figures.save_figure(_figure(found, rows), folder / "ladder.png")
     print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
 
 

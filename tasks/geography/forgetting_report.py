@@ -14,7 +14,7 @@ from tasks.geography.city_probe import SEED_BLOCKS, CityProbeOptions
 from tasks.geography.pair_metric import absolute_errors_km
 from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import distances_km
-from trainers.common.figures import save_figure
+from trainers.common import figures
 from trainers.common.files import write_csv, write_text
 from trainers.errors import UserError
 from trainers.folders import dataset_folder, run_folder
@@ -64,7 +64,7 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
     print(f"\n{markdown}")
     write_text(folder / "table.md", markdown)
     write_csv(folder / "table.csv", rows)
-    save_figure(forgetting_figure(courses), folder / "forgetting.png")
+    figures.save_figure(forgetting_figure(courses), folder / "forgetting.png")
     with tracked_run(open_store("forgetting"), folder, None) as tracker:
         tracker.tags(
             {"output_dir": folder, "base": base, "base_run_id": run_folder.read_marker(base).get("mlflow_run_id")}

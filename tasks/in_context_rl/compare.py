@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainers.common import environment
-from trainers.common.figures import save_figure
+from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.errors import UserError, exit_code_of
 from trainers.options import Range, option
@@ -111,7 +110,7 @@ def _compare(argv: list[str]) -> None:
     found = _acted(runs, rows, given.rollouts)
     measured = summary(found)
     write_csv(folder / "compare.csv", measured)
-    save_figure(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
+    figures.save_figure(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
     print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 

@@ -1,13 +1,14 @@
 """The tour: stored with what a real run showed, small, and it runs."""
 
 import os
-from pathlib import Path
 
 import nbclient
 import nbformat
 import pytest
 
-NOTEBOOK = Path(tasks.__file__).parent / "tour.ipynb"
+from tests.helpers import ROOT
+
+NOTEBOOK = ROOT / "tasks" / "tour.ipynb"
 
 
 def outputs(notebook):

@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainers.base import WorldTrainer
 from trainers.callbacks.evaluated_split import evaluated_split
-from trainers.common.figures import save_figure
+from trainers.common import figures
 from trainers.contract import SummarySpec
 from trainers.tracking.tracker import Tracker
 
@@ -133,5 +133,5 @@ class DrawFigures(TrainerCallback):
         if split != next(iter(self.trainer.evaluated), split):
             drawn = {f"{split}_{name}": draw for name, draw in assessment.figures.items()}
         for name, draw in drawn.items():
-            save_figure(draw(), folder / name)
+            figures.save_figure(draw(), folder / name)
             self.tracker.file(folder / name, "figures")

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.base import WorldTrainer
-from trainers.common.figures import save_figure
+from trainers.common import figures
 from trainers.probes.probe import Probe
 from trainers.probes.record import _title, console_line
 from trainers.tracking.tracker import Tracker
@@ -28,5 +28,5 @@ class ProbeWhileTraining(TrainerCallback):
         tqdm.write(console_line(self.step, reading.metrics))
         self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in reading.metrics.items()}, self.step)
         path = Path(args.output_dir or ".") / "probe_map.png"
-        save_figure(reading.draw(_title(self.trainer.task.name, self.step)), path)
+        figures.save_figure(reading.draw(_title(self.trainer.task.name, self.step)), path)
         self.tracker.file(path, "figures")

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainers.common import environment
-from trainers.common.figures import save_figure
+from trainers.common import environment, figures
 from trainers.common.files import write_csv, write_json
 from trainers.errors import UserError, exit_code_of
 from trainers.options import Range, option
@@ -66,7 +65,7 @@ def _compare(argv: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _MARKER, {"query": given.query, "metric": measure.name, "limit": given.limit})
     write_csv(folder / "compare.csv", rows)
-    save_figure(figure_of(drawn, measure), folder / "compare.png")
+    figures.save_figure(figure_of(drawn, measure), folder / "compare.png")
     shown = [{name: value for name, value in row.items() if name != "run id"} for row in rows]
     print(f"{measure.name}\n{tables.format_table(shown)}\nwritten: {folder / 'compare.csv'}, compare.png")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainers.common.figures import save_animation, save_figure
+from trainers.common import figures
 from trainers.common.files import write_csv
 from trainers.common.tables import format_number
 from trainers.probes.probe import Probe, ProbeResult
@@ -29,9 +29,9 @@ def write_results(folder: Path, task_name: str, probe: Probe, readings: Mapping[
     folder.mkdir(parents=True, exist_ok=True)
     last = max(readings)
     drawn = {step: reading.draw(_title(task_name, step)) for step, reading in readings.items()}
-    save_figure(drawn[last], folder / "probe_map.png")
-    save_figure(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
-    save_animation(list(drawn.values()), folder / "probe_map.gif")
+    figures.save_figure(drawn[last], folder / "probe_map.png")
+    figures.save_figure(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
+    figures.save_animation(list(drawn.values()), folder / "probe_map.gif")
     write_csv(folder / "probe.csv", [{"step": step, **reading.metrics} for step, reading in readings.items()])
 
 

@@ -84,7 +84,7 @@ def read_yaml(path: Path) -> Layer:
     """
     text = path.read_bytes()
     try:
-        content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)
+        content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
         if isinstance(content, dict):
             return as_strings(content, str(path))
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:

@@ -362,7 +362,8 @@ def test_the_rows_are_the_same_in_another_process(build, world_csv, distance_dat
         "import json; from tasks.geography.atlantis_cross.data import build as cross;"
         "from tasks.geography.atlantis_cross.options import AtlantisCrossOptions as C;"
         "from tasks.geography.atlantis_inter.data import build as inter;"
-        "from tasks.geography.atlantis_inter.options import AtlantisInterOptions as I; from trainers.folders import dataset_folder;"
+        "from tasks.geography.atlantis_inter.options import AtlantisInterOptions as I;"
+        "from trainers.folders import dataset_folder;"
         f"found = [inter(I(**{options!r})).splits, cross(C(**{options!r})).splits];"
         "print(json.dumps([{name: dataset_folder.digest(rows) for name, rows in splits.items()} for splits in found]))"
     )

@@ -201,7 +201,8 @@ def test_the_seed_decides(built, quick):
 
 def test_the_rows_are_the_same_in_another_process(built):
     code = (
-        "import json; from tasks.geography.distance.data import build; from tasks.geography.distance.options import DistanceOptions as O;"
+        "import json; from tasks.geography.distance.data import build;"
+        "from tasks.geography.distance.options import DistanceOptions as O;"
         f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
         "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )

@@ -154,7 +154,8 @@ def test_the_seed_decides(dense):
 def test_the_rows_are_the_same_in_another_process(real):
     code = (
         "import json; from tasks.geography.random_walk.data import build;"
-        "from tasks.geography.random_walk.options import RandomWalkOptions as O; from trainers.folders import dataset_folder;"
+        "from tasks.geography.random_walk.options import RandomWalkOptions as O;"
+        "from trainers.folders import dataset_folder;"
         f"splits = build(O(**{REAL!r})).splits;"
         "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.in_context_rl import rollout
+from tasks.in_context_rl import rollout as rollout_module
 from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.rollout import Actor, choose_actions, rollout
 from tasks.in_context_rl.rooms import N_ACTIONS, darkroom, key_to_door, optimal_returns, permuted_darkroom
@@ -69,7 +69,7 @@ def world(request):
 @pytest.mark.parametrize("name", WORLDS)
 def test_who_plays_optimally_gets_the_optimal_returns(name, size, horizon, monkeypatch):
     world = WORLDS[name](size, horizon)
-    monkeypatch.setattr(rollout, "Actor", optimal_player(world.room, world.tasks))
+    monkeypatch.setattr(rollout_module, "Actor", optimal_player(world.room, world.tasks))
     found = rollout(build("ad", size=size, act_temperature=0), world.room, world.tasks, 2, seeded())
     expected = optimal_returns(world.room, world.tasks)
     assert found.shape == (len(world.tasks), 2) and found.tolist() == [[best, best] for best in expected.tolist()]
@@ -125,8 +125,8 @@ def overheard(monkeypatch):
         actions.append(choose_actions(*args))
         return actions[-1]
 
-    monkeypatch.setattr(rollout, "Actor", listening)
-    monkeypatch.setattr(rollout, "chosen", drawing)
+    monkeypatch.setattr(rollout_module, "Actor", listening)
+    monkeypatch.setattr(rollout_module, "choose_actions", drawing)
     return ids, logits, actions
 
 
