@@ -8,7 +8,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     PreTrainedModel,
@@ -22,7 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from trainers.contract import IGNORE, Evaluation, StoredDataset, SummarySpec, Task
-from trainers.optim.muon import MuonWithRest, split_parameters
+from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
 from trainers.settings.run_options import RunOptions
@@ -59,6 +58,7 @@ class WorldTrainer(Trainer):
             train_dataset=self.rows("train"),
             eval_dataset={name: self.rows(name) for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
+            optimizer_cls_and_kwargs=(MuonFactory, {"trainer": self}) if self.run.muon else None,  # pyright: ignore
         )
         if "test" in self.data.splits:
             self.rows("test")  # what is wrong with it is said now, not when it is needed, at the end
@@ -147,33 +147,6 @@ class WorldTrainer(Trainer):
         """Train; evaluations report the seconds since this call as `elapsed_s`."""
         self._start_s = time.perf_counter()
         return super().train(*args, **kwargs)
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """With `--muon`: Muon on the hidden matrices, `--optim` on the rest; else what `--optim` says."""
-        if self.run.muon and self.optimizer is None:
-            target = self.network if model is None else model
-            hidden, rest = split_parameters(target)
-            optimizers = [
-                *([self._muon(hidden)] if hidden else []),
-                *([self._for_the_rest(target, rest)] if rest else []),  # with --freeze one of the two may be empty
-            ]
-            self.optimizer = MuonWithRest(*optimizers) if len(optimizers) > 1 else optimizers[0]
-        return super().create_optimizer(model)
-
-    def _muon(self, hidden: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        args = self.args
-        return torch.optim.Muon(
-            hidden, lr=args.learning_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-
-    def _for_the_rest(self, model: Any, rest: list[tuple[str, torch.nn.Parameter]]) -> torch.optim.Optimizer:
-        decays = set(self.get_decay_parameter_names(model))
-        groups = [
-            {"params": [p for n, p in rest if n in decays], "weight_decay": self.args.weight_decay},
-            {"params": [p for n, p in rest if n not in decays], "weight_decay": 0.0},
-        ]
-        optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
-        return optimizer_class([g for g in groups if g["params"]], **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """With `--restart_epochs` a cosine with warm restarts, else what `--lr_scheduler_type` says."""

@@ -6,10 +6,13 @@ arXiv 2502.16982) scales its step so that one learning rate serves both optimise
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer
 
 
 class MuonWithRest(torch.optim.Optimizer):
@@ -44,6 +47,31 @@ class MuonWithRest(torch.optim.Optimizer):
         self.parts[0].load_state_dict(state_dict["muon"])
         self.parts[1].load_state_dict(state_dict["rest"])
         self._share_groups()
+
+
+class MuonFactory:
+    """Build the optimiser of `--muon`; `Trainer` takes it as `optimizer_cls_and_kwargs`."""
+
+    def __call__(self, model: "PreTrainedModel", trainer: "Trainer") -> torch.optim.Optimizer:
+        """Return Muon for the hidden matrices of `model` and what `--optim` says for all other parameters.
+
+        With `--freeze` one of the two may have nothing to do; the other is then returned alone.
+        """
+        args = trainer.args
+        hidden, rest = split_parameters(model)
+        parts: list[torch.optim.Optimizer] = []
+        if hidden:
+            rates = {"lr": args.learning_rate, "weight_decay": args.weight_decay}
+            parts.append(torch.optim.Muon(hidden, **rates, adjust_lr_fn="match_rms_adamw"))
+        if rest:
+            decays = set(trainer.get_decay_parameter_names(model))
+            groups = [
+                {"params": [p for n, p in rest if n in decays], "weight_decay": args.weight_decay},
+                {"params": [p for n, p in rest if n not in decays], "weight_decay": 0.0},
+            ]
+            optimizer_class, kwargs = trainer.get_optimizer_cls_and_kwargs(args, model)
+            parts.append(optimizer_class([group for group in groups if group["params"]], **kwargs))
+        return MuonWithRest(*parts) if len(parts) == 2 else parts[0]
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[tuple[str, nn.Parameter]]]:
