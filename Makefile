@@ -11,11 +11,11 @@ READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench ui clean-runs clean
+.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench map ui clean-runs clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo '  TASK=location chooses the task, ARGS="--learning_rate 1e-3" adds settings'
+	@echo '  TASK=location chooses the task, ARGS="--seed 1" adds settings'
 
 setup: $(READY) ## create .venv with the pinned versions
 
@@ -59,6 +59,9 @@ rl: $(READY) ## in-context RL: both models trained, compared in rooms they have 
 
 bench: $(READY) ## speed beside stock Trainer, bare loops, generate and row-by-row building (about 15 min)
 	$(BIN)/python -m tasks.bench $(ARGS)
+
+map: $(READY) ## write the file maps of the READMEs from the docstrings
+	$(BIN)/python -m tests.file_map
 
 ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui $(ARGS)
