@@ -7,3 +7,6 @@ Importing `geo.cities`, `geo.coordinates` or `geo.sphere` costs no more than imp
 
 class InputError(ValueError):
     """What a person typed, or a file they gave, cannot be used; one sentence says what to do."""
+
+    is_user_error = True
+    """Commands show the text alone, without a traceback (trainers/errors.py)."""

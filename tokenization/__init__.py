@@ -3,3 +3,6 @@
 
 class VocabularyError(ValueError):
     """A text holds a character that the vocabulary does not have."""
+
+    is_user_error = True
+    """Commands show the text alone, without a traceback (trainers/errors.py)."""

@@ -14,6 +14,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory")
 class UserError(Exception):
     """Something the user gave cannot be used; the text says what was got, what was expected, what to do."""
 
+    is_user_error = True
+
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean ...?` with the names in `known` that are nearest to `name`, or nothing."""
@@ -22,12 +24,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def exit_code_of(main: Callable[[], None]) -> int:
-    """Run `main`; print a `UserError` as one line on stderr and return 2, or return 0."""
+    """Run `main`; print an error that is marked `is_user_error` as one line on stderr and return 2, or return 0.
+
+    The mark lets packages below this one have errors for people of their own (`geo.InputError`).
+    """
     try:
         main()
         return 0
-    except UserError as error:
-        sentence = str(error)
     except BrokenPipeError:  # whoever read our output has gone (`| head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -45,5 +48,9 @@ def exit_code_of(main: Callable[[], None]) -> int:
             f"{error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
             " (EXP_DIR_PREFIX, --output_dir), then start again"
         )
+    except Exception as error:
+        if not getattr(error, "is_user_error", False):
+            raise
+        sentence = str(error)
     print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)  # a library's words may be many lines
     return 2

@@ -98,10 +98,7 @@ class TextTrainer(WorldTrainer):
         """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""
         for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
             if (folder / "tokenizer.json").is_file():
-                try:
-                    check_tokenizer(folder)
-                except VocabularyError as error:
-                    raise UserError(str(error)) from error
+                check_tokenizer(folder)
         return build_tokenizer(model.config.max_position_embeddings)
 
     def describe_row(self, split: str, row: int) -> str:

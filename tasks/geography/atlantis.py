@@ -11,7 +11,7 @@ from datasets import Dataset, concatenate_datasets
 from geo.atlantis import invent_cities, join_cities, parse_regions
 from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
-from tasks.geography.world import WorldOptions, as_user_error, load_world
+from tasks.geography.world import WorldOptions, load_world
 from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -44,11 +44,9 @@ class AtlantisOptions(WorldOptions):
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
     """The real cities followed by the invented ones, whose ids go on where the real ones end; and how many are real."""
     real = load_world(options)
-    regions = as_user_error(lambda: parse_regions(options.regions))
+    regions = parse_regions(options.regions)
     first_id = int(real.city_id.max()) + 1
-    invented = as_user_error(
-        lambda: invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
-    )
+    invented = invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
     return join_cities(real, invented), len(real)
 
 
@@ -114,7 +112,7 @@ def _check_same_world(csv_path: Path, cities: Cities, n_real: int) -> None:
     """The rehearsed rows must speak of the same real cities by the same numbers."""
     from geo.cities import load_cities
 
-    replayed = as_user_error(lambda: load_cities(csv_path, min_population=0))
+    replayed = load_cities(csv_path, min_population=0)
     same = len(replayed) == n_real and all(
         np.array_equal(getattr(replayed, name), getattr(cities, name)[:n_real])
         for name in ("city_id", "lat_deg", "lon_deg")

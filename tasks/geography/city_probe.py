@@ -21,7 +21,6 @@ from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
 from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
-from tasks.geography.world import as_user_error
 from trainers.contract import StoredDataset
 from trainers.errors import UserError, suggest
 from trainers.options import Range, option
@@ -61,9 +60,9 @@ class CityProbe(Probe):
 
     def __init__(self, options: CityProbeOptions, data: StoredDataset, n_blocks: int) -> None:
         path = Path(options.cities_csv or data.path / "cities.csv")
-        if as_user_error(lambda: read_city_file(path))[0][0].kept_id is None:
+        if read_city_file(path)[0][0].kept_id is None:
             raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
-        self.chosen, self.cities = options, as_user_error(lambda: load_cities(path, min_population=0))
+        self.chosen, self.cities = options, load_cities(path, min_population=0)
         self.continents = np.array(continents_of(self.cities.country))
         self.blocks = _blocks(options, n_blocks)
         template = options.prompt or PROMPTS.get(data.metadata["task"], PAIR_PROMPT)

@@ -1,15 +1,11 @@
-"""What the geography tasks share: the options that choose a world, and errors of `geo` as errors for people."""
+"""What the geography tasks share: the options that choose a world."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from geo import InputError
 from geo.cities import Cities, load_cities
-from trainers.errors import UserError
 from trainers.options import Range, option
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -32,16 +28,6 @@ def load_world(options: WorldOptions) -> Cities:
     """The cities that the options ask for.
 
     Raises:
-        UserError: the CSV or the numbers cannot be used.
+        InputError: the CSV or the numbers cannot be used.
     """
-    return as_user_error(
-        lambda: load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)
-    )
-
-
-def as_user_error(call: Callable[[], T]) -> T:
-    """Return `call()`; what `geo` says about bad input is said to the user as it is."""
-    try:
-        return call()
-    except InputError as error:
-        raise UserError(str(error)) from error
+    return load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)

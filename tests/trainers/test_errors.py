@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.errors import exit_code_of
+from geo import InputError
+from tokenization import VocabularyError
+from trainers.errors import UserError, exit_code_of
 
 
 def no_room_on_a_gpu():
@@ -21,3 +23,13 @@ def test_too_little_memory_is_one_sentence(ask, capsys):
 def test_other_errors_of_pytorch_are_not_hidden():
     with pytest.raises(RuntimeError, match="shape"):
         exit_code_of(lambda: torch.ones(2) + torch.ones(3).reshape(4))
+
+
+@pytest.mark.parametrize("kind", [UserError, InputError, VocabularyError])
+def test_marked_errors_are_one_sentence_and_others_are_not_hidden(kind, capsys):
+    def fail():
+        raise kind("give\nanother")
+
+    assert exit_code_of(fail) == 2 and capsys.readouterr().err == "error: give another\n"
+    with pytest.raises(ValueError):
+        exit_code_of(lambda: int("x"))

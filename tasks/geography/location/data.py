@@ -11,7 +11,7 @@ from geo.cities import Cities
 from geo.coordinates import decode, encode, format_xy
 from geo.sphere import great_circle_km, mean_centre
 from tasks.geography.location.options import LocationOptions
-from tasks.geography.world import as_user_error, load_world
+from tasks.geography.world import load_world
 from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -39,7 +39,7 @@ def build(options: LocationOptions) -> BuiltDataset:
 
 
 def _rows(cities: Cities) -> Dataset:
-    x, y = as_user_error(lambda: encode(cities.lat_deg, cities.lon_deg))
+    x, y = encode(cities.lat_deg, cities.lon_deg)
     prompts = [f"loc(c_{city_id})=" for city_id in cities.city_id.tolist()]
     return Dataset.from_dict({"prompt": prompts, "answer": format_xy(x, y), "city_id": cities.city_id})
 

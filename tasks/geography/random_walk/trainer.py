@@ -8,7 +8,6 @@ import numpy as np
 from geo.cities import Cities, load_cities
 from geo.maps.walks import walk_map
 from tasks.geography.random_walk.metric import step_legality
-from tasks.geography.world import as_user_error
 from trainers.contract import Evaluation, SummarySpec
 from trainers.text import TextRows, TextTrainer
 
@@ -32,7 +31,7 @@ class RandomWalkTrainer(TextTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cities = as_user_error(lambda: load_cities(self.data.path / "cities.csv", min_population=0))
+        self.cities = load_cities(self.data.path / "cities.csv", min_population=0)
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Legality of every step; the baseline stands beside it."""

@@ -6,6 +6,7 @@ import pytest
 from pyproj import Geod
 from sklearn.metrics.pairwise import haversine_distances
 
+from geo import InputError
 from geo.coordinates import decode, parse_xy
 from geo.sphere import EARTH_RADIUS_KM
 from tasks.geography.location.data import build
@@ -118,7 +119,7 @@ def test_split_sizes_and_names(options, sizes):
     ],
 )
 def test_what_cannot_be_met_is_refused(options):
-    with pytest.raises(UserError):
+    with pytest.raises((UserError, InputError)):
         build(LocationOptions(**{"n_cities": 50, **options}))
 
 
