@@ -14,7 +14,8 @@ import pytest
 
 from tests.helpers import ROOT
 from trainers.errors import UserError
-from trainers.folders import run_folder
+from trainers.folders import output_dir as folders
+from trainers.folders.run_folder import RunFolder
 
 RUN = [sys.executable, str(ROOT / "trainers" / "run.py")]
 BUILD = [sys.executable, "-m", "trainers.commands.dataset"]
@@ -49,7 +50,7 @@ def surroundings(prefix, store_uri):
 
 def make_run(folder):
     folder.mkdir(parents=True)
-    (folder / run_folder.MARKER).write_text('{"task": "location"}')
+    (folder / "run.json").write_text('{"task": "location"}')
     (folder / "kept.txt").write_text("results")
     return folder
 
@@ -58,7 +59,7 @@ def make_precious(folder, marker=False):
     folder.mkdir(parents=True)
     (folder / "thesis.tex").write_text("years of work")
     if marker:
-        (folder / run_folder.MARKER).write_text('{"task": "location"}')
+        (folder / "run.json").write_text('{"task": "location"}')
     return folder
 
 
@@ -67,7 +68,7 @@ def is_precious(folder):
 
 
 def planned(prefix, output_dir, overwrite=True):
-    return run_folder.plan(prefix.resolve(), "x", str(output_dir), overwrite, None)
+    return folders.plan(prefix.resolve(), "x", str(output_dir), overwrite, None)
 
 
 REFUSED = (
@@ -130,7 +131,7 @@ def test_a_folder_swapped_for_a_link_before_it_is_claimed(place, marker, prefix,
     shutil.rmtree(folder)
     folder.symlink_to(precious)
     with pytest.raises((UserError, OSError)):
-        run_folder.claim(plan, {"task": "location"})
+        folders.claim(plan, {"task": "location"})
     assert is_precious(precious)
 
 
@@ -140,7 +141,7 @@ def test_a_folder_swapped_for_one_that_is_no_run(prefix):
     shutil.rmtree(folder)
     make_precious(folder)
     with pytest.raises(UserError, match="not a folder of a run"):
-        run_folder.claim(plan, {"task": "location"})
+        folders.claim(plan, {"task": "location"})
     assert is_precious(folder)
 
 
@@ -151,7 +152,7 @@ def test_a_parent_swapped_for_a_link_before_it_is_claimed(prefix, tmp_path):
     shutil.rmtree(folder.parent)
     folder.parent.symlink_to(precious.parent)
     with pytest.raises(UserError):
-        run_folder.claim(plan, {"task": "location"})
+        folders.claim(plan, {"task": "location"})
     assert is_precious(precious)
 
 
@@ -160,16 +161,16 @@ def test_a_new_folder_that_is_a_link_when_it_is_claimed(prefix, tmp_path):
     plan = planned(prefix, prefix / "new", overwrite=False)
     (prefix / "new").symlink_to(precious)
     with pytest.raises(UserError):
-        run_folder.claim(plan, {"task": "location"})
-    assert is_precious(precious) and not (precious / run_folder.MARKER).exists()
+        folders.claim(plan, {"task": "location"})
+    assert is_precious(precious) and not (precious / "run.json").exists()
 
 
 def test_a_new_folder_that_is_in_use_when_it_is_claimed(prefix):
     plan = planned(prefix, prefix / "new", overwrite=False)
     make_precious(prefix / "new")
     with pytest.raises(UserError):
-        run_folder.claim(plan, {"task": "location"})
-    assert is_precious(prefix / "new") and not (prefix / "new" / run_folder.MARKER).exists()
+        folders.claim(plan, {"task": "location"})
+    assert is_precious(prefix / "new") and not (prefix / "new" / "run.json").exists()
 
 
 # A full disk, and one that may not be written
@@ -218,7 +219,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_run(small_disk, tiny, store_uri)
     argv += ["--output_dir", str(cut)]
     code, said = do(argv, env=env)
     assert code == 2 and "space" in said
-    kept = run_folder.last_checkpoint(cut)
+    kept = RunFolder(cut).last_checkpoint
     assert kept is not None and load_file(kept / "model.safetensors")
     (small_disk / "ballast").unlink()
     assert do([*argv, "--resume_from_checkpoint", "last"], env=env)[0] == 0

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from trainers.callbacks.save_on_termination import SaveOnTermination
-from trainers.folders.checkpoints import damage_of, last_checkpoint
+from trainers.folders.checkpoints import damage_of
+from trainers.folders.run_folder import RunFolder
 
 WARM = ["mlflow.store.tracking.sqlalchemy_store", "optuna", "trainers.runs.session", "tasks.arc.trainer"]
 SMALL = "--hidden_size 16 --num_attention_heads 2 --threads 1 --use_cpu --per_device_eval_batch_size 64"
@@ -98,7 +99,7 @@ def going_on(argv, folder):
     argv = [*argv, "--output_dir", str(folder)]
     if not (folder / "run.json").is_file():
         return argv
-    return [*argv, *(["--resume_from_checkpoint", "last"] if last_checkpoint(folder) else ["--overwrite"])]
+    return [*argv, *(["--resume_from_checkpoint", "last"] if RunFolder(folder).last_checkpoint else ["--overwrite"])]
 
 
 def assert_same_run(whole, parts, store_uri):
@@ -185,7 +186,7 @@ def test_sigterm_saves_a_checkpoint_first(starter, prefix, store_uri):
     os.kill(process.pid, signal.SIGTERM)
     process.join()
     assert process.exitcode == 143 and status_of(folder, store_uri) == "KILLED"
-    extra = last_checkpoint(folder)
+    extra = RunFolder(folder).last_checkpoint
     assert extra is not None and extra.name not in ("checkpoint-0", "checkpoint-250", "checkpoint-260")
     starter.finish(going_on(argv, folder))
     for name in ("checkpoint-250", "checkpoint-260"):
@@ -217,7 +218,7 @@ def test_a_signal_in_an_evaluation_saves_at_its_end():
 def test_a_checkpoint_cut_in_half_is_recognised(finished_run, tmp_path, name, share):
     import shutil
 
-    newest = last_checkpoint(finished_run)
+    newest = RunFolder(finished_run).last_checkpoint
     assert newest is not None
     folder = tmp_path / "run"
     for step in (2, 4):
@@ -227,7 +228,7 @@ def test_a_checkpoint_cut_in_half_is_recognised(finished_run, tmp_path, name, sh
     path.unlink() if share is None else path.write_bytes(content[: int(len(content) * share)])
     if share is None and name not in ("model.safetensors", "trainer_state.json", "config.json"):
         return  # written before the file that comes last, which is there
-    assert damage_of(folder / "checkpoint-4") and last_checkpoint(folder) == folder / "checkpoint-2"
+    assert damage_of(folder / "checkpoint-4") and RunFolder(folder).last_checkpoint == folder / "checkpoint-2"
 
 
 def status_of(folder, store_uri):

@@ -17,7 +17,6 @@ import numpy as np
 from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.errors import exit_code_of
-from trainers.folders.run_folder import results_of
 from trainers.options import option
 from trainers.studies.child_runs import folder_of, train_all
 from trainers.studies.study_file import read_seeded, study_path
@@ -89,7 +88,7 @@ def _ladder(argv: list[str]) -> None:
         return
     study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
     runs = train_all(study, folder)
-    found = {name: [results_of(run) for run in folders] for name, folders in runs.items()}
+    found = {name: [run.results for run in seeds] for name, seeds in runs.items()}
     rows = summary(found)
     write_csv(folder / "ladder.csv", rows)
     figures.save_figure(_figure(found, rows), folder / "ladder.png")

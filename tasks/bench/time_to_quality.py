@@ -8,7 +8,6 @@ threshold; a time in brackets is relative to the first contender's. JSON goes to
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from typing import Any
 from tasks.bench.report import write_report
 from trainers.common import environment
 from trainers.errors import UserError, exit_code_of
+from trainers.folders.checkpoints import read_state
+from trainers.folders.run_folder import RunFolder
 
 THRESHOLDS_KM = (500.0, 100.0, 50.0)
 METRIC = "haversine_km_mean"
@@ -91,10 +92,10 @@ def _start(config: str, folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    states = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1]))
-    if not states:
+    checkpoints = RunFolder(folder).checkpoints
+    if not checkpoints:
         raise UserError(f"{folder.name} did not reach its first evaluation; give more --minutes")
-    history = json.loads(states[-1].read_text(encoding="utf-8"))["log_history"]
+    history = read_state(checkpoints[max(checkpoints)])["log_history"]
     if not _evaluations(history):
         raise UserError(f"{folder.name} reports no {METRIC}, by which contenders are compared; give location configs")
     step, last_km, last_s = _evaluations(history)[-1]

@@ -16,7 +16,7 @@ from typing import Any
 
 from trainers.common import environment
 from trainers.errors import UserError, exit_code_of
-from trainers.folders.run_folder import results_of
+from trainers.folders.run_folder import RunFolder
 from trainers.options import option
 from trainers.studies.child_runs import folder_of, trained
 from trainers.studies.study_file import check_runs, no_study, read_yaml, study_path
@@ -58,12 +58,13 @@ def _study(argv: list[str]) -> None:
     if given is None:
         return
     study, folder = read_study(study_path(given.study)), folder_of(given.study, given.output_dir)
-    base = Path(given.base).expanduser().resolve() if given.base else trained(folder / "base", study.base)
+    base = RunFolder(Path(given.base).expanduser().resolve()) if given.base else trained(folder / "base", study.base)
     _check_tested(base)
-    replay = {"replay_dataset": str(_replay_source(base))}
+    replay = {"replay_dataset": str(base.dataset)}  # the rows that are replayed: the base's own
     runs = {}
     for name, flags in study.runs.items():
-        runs[name] = trained(folder / name, {**flags, "init_from": base, **(replay if "replay_ratio" in flags else {})})
+        replayed = replay if "replay_ratio" in flags else {}
+        runs[name] = trained(folder / name, {**flags, "init_from": base.path, **replayed})
         _check_tested(runs[name])
 
     from tasks.geography.forgetting_report import report
@@ -90,7 +91,7 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def _check_tested(folder: Path) -> None:
+def _check_tested(run: RunFolder) -> None:
     """A finished run must have what the study compares: its error on test pairs.
 
     Raises:
@@ -98,15 +99,8 @@ def _check_tested(folder: Path) -> None:
     """
     from tasks.geography.forgetting_report import TESTED
 
-    if TESTED not in results_of(folder):
-        raise UserError(f"{folder} has no {TESTED} in its results.json; the study needs runs on pairs, with --n_test")
-
-
-def _replay_source(base: Path) -> Path:
-    """The dataset whose training rows are rehearsed: the base's own."""
-    from trainers.folders.run_folder import dataset_of
-
-    return dataset_of(base)
+    if TESTED not in run.results:
+        raise UserError(f"{run.path} has no {TESTED} in its results.json; the study needs runs on pairs, with --n_test")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Measures the runs of a forgetting study, checkpoint by checkpoint, and draws up its table and figure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from tasks.geography.pairs import distances_km
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text
 from trainers.errors import UserError
-from trainers.folders import dataset_folder, run_folder
-from trainers.folders.checkpoints import checkpoints_of
-from trainers.folders.run_folder import dataset_of
+from trainers.folders import dataset_folder
+from trainers.folders.checkpoints import read_state
+from trainers.folders.run_folder import RunFolder
 from trainers.probes.checkpoints import load_checkpoint, probe_run
 from trainers.text import TextRows, answers_to
 from trainers.tracking.mlflow_store import open_store, tracked_run
@@ -50,11 +49,11 @@ class FineTuneCurve:
     final_km: float
 
 
-def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -> None:
+def report(folder: Path, base: RunFolder, runs: Mapping[str, RunFolder], reference: str) -> None:
     """Measure all runs; write `table.csv`, `table.md` and `forgetting.png` into the folder and into MLflow.
 
     Arguments:
-        folder: the study's. base: the base run's. runs: name -> folder of every fine-tuning run.
+        folder: the study's. base: the base run. runs: name -> every fine-tuning run.
         reference: the run whose fall the others are compared with.
     """
     _probe_base(base)
@@ -66,10 +65,8 @@ def report(folder: Path, base: Path, runs: Mapping[str, Path], reference: str) -
     write_csv(folder / "table.csv", rows)
     figures.save_figure(forgetting_figure(courses), folder / "forgetting.png")
     with tracked_run(open_store("forgetting"), folder, None) as tracker:
-        tracker.tags(
-            {"output_dir": folder, "base": base, "base_run_id": run_folder.read_marker(base).get("mlflow_run_id")}
-        )
-        tracker.tags({f"run.{name}": run_folder.read_marker(run).get("mlflow_run_id") for name, run in runs.items()})
+        tracker.tags({"base": base.path, "base_run_id": base.run_id})
+        tracker.tags({f"run.{name}": run.run_id for name, run in runs.items()})
         tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "forgetting.json")
         for name, course in courses.items():
             for step, km, probe in zip(course.steps, course.real_km, course.probe, strict=True):
@@ -171,37 +168,38 @@ def _curves(course: FineTuneCurve) -> tuple[list[float], list[float], list[float
     return [probe["error_km_mean"] for probe in course.probe], course.real_km, course.atlantis_km
 
 
-def _probe_base(base: Path) -> None:
+def _probe_base(base: RunFolder) -> None:
     """How the base's own map formed, by both protocols where the model has the blocks that `seed` reads."""
-    print(f"\n== {base.name}: probing", flush=True)
+    print(f"\n== {base.path.name}: probing", flush=True)
     probe_run(base, CityProbeOptions())
-    if load_checkpoint(base).config.num_hidden_layers >= SEED_BLOCKS[-1]:
+    if load_checkpoint(base.path).config.num_hidden_layers >= SEED_BLOCKS[-1]:
         probe_run(base, CityProbeOptions(protocol="seed"))
 
 
-def _curve_of(run: Path, base: Path) -> FineTuneCurve:
+def _curve_of(run: RunFolder, base: RunFolder) -> FineTuneCurve:
     """Probe and test every checkpoint of a run."""
-    print(f"\n== {run.name}: measuring", flush=True)
-    _, readings = probe_run(run, CityProbeOptions(), compare=str(base))
+    print(f"\n== {run.path.name}: measuring", flush=True)
+    _, readings = probe_run(run, CityProbeOptions(), compare=str(base.path))
     real = _real_rows(base)
-    real_km = {step: _error_km(path, real) for step, path in checkpoints_of(run).items()}
-    history = json.loads((checkpoints_of(run)[max(real_km)] / "trainer_state.json").read_text())["log_history"]
+    real_km = {step: _error_km(path, real) for step, path in run.checkpoints.items()}
+    history = read_state(run.checkpoints[max(real_km)])["log_history"]
     own_km = {e["step"]: e[_OWN] for e in history if _OWN in e}
     missing = [step for step in real_km if step not in own_km]
     if missing:
-        raise UserError(f"{run} has a checkpoint at step {missing[0]} that was not evaluated; save only where it is")
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        raise UserError(
+            f"{run.path} has a checkpoint at step {missing[0]} that was not evaluated; save only where it is"
+        )
     return FineTuneCurve(
         steps=list(real_km),
         probe=[readings[step].metrics for step in real_km],
         real_km=list(real_km.values()),
         atlantis_km=[own_km[step] for step in real_km],
-        final_km=results[TESTED],
+        final_km=run.results[TESTED],
     )
 
 
-def _real_rows(base: Path) -> TextRows:
-    data = dataset_folder.load(dataset_of(base), "distance")
+def _real_rows(base: RunFolder) -> TextRows:
+    data = dataset_folder.load(base.dataset, "distance")
     if "test" not in data.splits:
         raise UserError(f"{data.path} has no test split to measure forgetting on; train the base with --n_test")
     test = data.splits["test"]

@@ -18,6 +18,7 @@ import numpy as np
 from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.errors import UserError, exit_code_of
+from trainers.folders.run_folder import RunFolder
 from trainers.options import Range, option
 from trainers.studies.child_runs import folder_of, train_all
 from trainers.studies.study_file import read_seeded, study_path
@@ -114,7 +115,7 @@ def _compare(argv: list[str]) -> None:
     print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
-def _test_rows(runs: Sequence[Path]) -> "HistoryRows":
+def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
     """The test split of the dataset that all runs were trained on.
 
     Raises:
@@ -122,19 +123,18 @@ def _test_rows(runs: Sequence[Path]) -> "HistoryRows":
     """
     from tasks.in_context_rl.model import HistoryConfig
     from tasks.in_context_rl.rows import rows_of
-    from trainers.folders import dataset_folder, run_folder
-    from trainers.folders.run_folder import dataset_of
+    from trainers.folders import dataset_folder
 
-    folders = sorted({str(dataset_of(run)) for run in runs})
+    folders = sorted({str(run.dataset) for run in runs})
     if len(folders) > 1:
         raise UserError(f"the runs of the study were trained on different datasets: {', '.join(folders)}")
-    data = dataset_folder.load(Path(folders[0]), run_folder.read_marker(runs[0])["task"])
+    data = dataset_folder.load(Path(folders[0]), runs[0].marker["task"])
     if "room" not in data.metadata or "test" not in data.splits:
         raise UserError(f"the dataset {data.path} has no test tasks to act in; give a --train_share below 1")
-    return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0]))
+    return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0].path))
 
 
-def _acted(runs: Mapping[str, Sequence[Path]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
+def _acted(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
     """Let every model act in the test tasks, with the same seed of the draws."""
     import torch
 
@@ -144,7 +144,7 @@ def _acted(runs: Mapping[str, Sequence[Path]], rows: "HistoryRows", rollouts: in
     from tasks.in_context_rl.rollout import rollout
     from tasks.in_context_rl.trainer import ROLLOUT_SEED
 
-    models = {name: [HistoryModel.from_pretrained(path).eval() for path in paths] for name, paths in runs.items()}
+    models = {name: [HistoryModel.from_pretrained(run.path).eval() for run in seeds] for name, seeds in runs.items()}
     tasks, facts = rows.tasks()
     many, episodes = tasks.repeated(rollouts), int(rows.options["eval_episodes"])
     bounds = {name: facts[f"{name}_return"].repeat(rollouts).tolist() for name in ("random", "optimal")}

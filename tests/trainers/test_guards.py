@@ -7,28 +7,29 @@ import pytest
 
 from trainers.common.files import write_json
 from trainers.errors import UserError
-from trainers.folders import run_folder
+from trainers.folders import output_dir as folders
+from trainers.folders.run_folder import RunFolder
 
 
 def make_run(folder):
     folder.mkdir(parents=True)
-    (folder / run_folder.MARKER).write_text('{"task": "location"}')
+    (folder / "run.json").write_text('{"task": "location"}')
     (folder / "kept.txt").write_text("results")
     return folder
 
 
 def plan(prefix, output_dir=None, overwrite=False, resume=None):
-    return run_folder.plan(prefix.resolve(), "x", None if output_dir is None else str(output_dir), overwrite, resume)
+    return folders.plan(prefix.resolve(), "x", None if output_dir is None else str(output_dir), overwrite, resume)
 
 
 def test_a_fresh_folder_is_created_with_its_marker(prefix):
-    folder, lock = run_folder.claim(plan(prefix, prefix / "a" / "b"), {"task": "location"})
-    assert folder == prefix / "a" / "b" and run_folder.read_marker(folder) == {"task": "location"}
+    folder, lock = folders.claim(plan(prefix, prefix / "a" / "b"), {"task": "location"})
+    assert folder == prefix / "a" / "b" and RunFolder(folder).marker == {"task": "location"}
     lock.release()
 
 
 def test_runs_without_a_folder_are_numbered(prefix):
-    claimed = [run_folder.claim(plan(prefix), {"task": "location"})[0].name for _ in range(3)]
+    claimed = [folders.claim(plan(prefix), {"task": "location"})[0].name for _ in range(3)]
     assert claimed == ["x-001", "x-002", "x-003"]
 
 
@@ -44,8 +45,8 @@ def test_planning_changes_nothing(prefix):
 def test_overwriting_replaces_a_run_and_nothing_else(prefix):
     make_run(prefix / "run")
     make_run(prefix / "run_old")
-    folder, _ = run_folder.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location", "new": True})
-    assert run_folder.read_marker(folder)["new"] and not (folder / "kept.txt").exists()
+    folder, _ = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location", "new": True})
+    assert RunFolder(folder).marker["new"] and not (folder / "kept.txt").exists()
     assert (prefix / "run_old" / "kept.txt").read_text() == "results"
 
 
@@ -55,7 +56,7 @@ def test_a_folder_that_is_no_run_is_never_overwritten(prefix, content):
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
     if content is not None:
-        (folder / run_folder.MARKER).write_text(content)
+        (folder / "run.json").write_text(content)
     with pytest.raises(UserError, match="not a folder of a run"):
         plan(prefix, folder, overwrite=True)
     assert (folder / "thesis.tex").read_text() == "years of work"
@@ -64,9 +65,9 @@ def test_a_folder_that_is_no_run_is_never_overwritten(prefix, content):
 def test_a_run_that_stops_being_one_before_the_deletion_is_kept(prefix):
     folder = make_run(prefix / "run")
     planned = plan(prefix, folder, overwrite=True)
-    (folder / run_folder.MARKER).unlink()
+    (folder / "run.json").unlink()
     with pytest.raises(UserError, match="not a folder of a run"):
-        run_folder.claim(planned, {"task": "location"})
+        folders.claim(planned, {"task": "location"})
     assert (folder / "kept.txt").read_text() == "results"
 
 
@@ -93,16 +94,16 @@ def test_a_folder_reached_through_a_link_inside_the_prefix_is_its_target(prefix)
 
 def test_a_folder_in_use_by_another_run_is_refused(prefix):
     make_run(prefix / "run")
-    _, lock = run_folder.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
+    _, lock = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
     with pytest.raises(UserError, match="another run is writing"):
-        run_folder.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
+        folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
     lock.release()
 
 
 def test_resuming_takes_the_newest_complete_checkpoint(prefix, monkeypatch):
     # What else makes a checkpoint whole: tests/test_interrupted_runs.py.
     monkeypatch.setattr(
-        "trainers.folders.checkpoints.damage_of", lambda path: None if any(path.iterdir()) else "it is empty"
+        "trainers.folders.run_folder.damage_of", lambda path: None if any(path.iterdir()) else "it is empty"
     )
     folder = make_run(prefix / "run")
     for step in (5, 20, 100):

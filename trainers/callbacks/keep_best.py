@@ -1,11 +1,12 @@
 """Keeping the best checkpoints instead of all (`--keep_best 3`)."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers.folders.run_folder import RunFolder
 
 
 class KeepBest(TrainerCallback):
@@ -18,18 +19,16 @@ class KeepBest(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Finish what a kill may have interrupted."""
-        for path in Path(args.output_dir or ".").glob(".checkpoint-*"):
-            shutil.rmtree(path)
+        RunFolder(Path(args.output_dir or ".")).delete_leftovers()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Delete what is neither among the best nor the newest."""
-        steps = {int(path.name.split("-")[1]): path for path in Path(args.output_dir or ".").glob("checkpoint-*")}
+        run = RunFolder(Path(args.output_dir or "."))
+        steps = run.checkpoint_folders
         kept = best_steps(state.log_history, args.metric_for_best_model, bool(args.greater_is_better), self.count)
         for step, path in steps.items():
             if step not in kept and step != max(steps) and str(path) != state.best_model_checkpoint:
-                doomed = path.with_name(f".{path.name}")
-                path.rename(doomed)  # so that a checkpoint is there as a whole or not at all
-                shutil.rmtree(doomed)
+                run.delete_checkpoint(step)
 
 
 def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater: bool, count: int) -> set[int]:

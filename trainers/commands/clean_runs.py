@@ -19,6 +19,7 @@ from trainers.common import environment
 from trainers.errors import UserError, exit_code_of
 from trainers.options import option
 from trainers.tracking.deletion import DeletionPlan, _local, _models, _store, delete, plan_deletion, size_mb
+from trainers.tracking.mlflow_store import FOLDER_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -90,7 +91,7 @@ def _row(one: DeletionPlan, store: Any) -> dict[str, Any]:
         "status": info.status,
         "goes": "nothing" if not one.goes else "record and folder" if one.folder else "record",
         "MB": round(sum(map(size_mb, parts)), 2) if one.goes else 0.0,
-        "folder": one.run.data.tags.get("output_dir"),
+        "folder": one.run.data.tags.get(FOLDER_TAG),
         "note": one.note,
     }
 

@@ -35,8 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _probe(argv: Sequence[str]) -> None:
     environment.set_up()
-    from trainers import registry
-    from trainers.folders import run_folder
+    from trainers.folders.run_folder import RunFolder
     from trainers.settings import help_text
     from trainers.settings.layers import flags_of
 
@@ -50,9 +49,8 @@ def _probe(argv: Sequence[str]) -> None:
             )
             return
         raise UserError("no run given; use --run with a run's folder, e.g. --run outputs/runs/distance-001")
-    folder = Path(os.path.expanduser(flags["run"][0])).resolve()
-    marker = run_folder.read_marker(folder)
-    task = registry.load(marker.get("package") or marker["task"])
+    run = RunFolder(Path(os.path.expanduser(flags["run"][0])).resolve())
+    task = run.task
     if not task.probe:
         raise UserError(f"the task {task.name} declares no probe in its TASK, so there is nothing to fit")
     probe_class: Any = task.load("probe")
@@ -62,7 +60,7 @@ def _probe(argv: Sequence[str]) -> None:
     from trainers.settings.resolve import read_command
 
     given, options = read_command(flags, ProbeRunOptions, probe_class.options)
-    written, _ = probe_run(folder, options, given.compare)
+    written, _ = probe_run(run, options, given.compare)
     print(f"written: {written}")
 
 

@@ -1,13 +1,17 @@
-"""Checkpoints of a run: which are whole, and which is the newest of these."""
+"""Whether a checkpoint is complete, and what its Trainer's state says."""
 
 import json
 import zipfile
 from pathlib import Path
-
-from trainers.errors import UserError
+from typing import Any
 
 STATE = "trainer_state.json"
 """The last file that a checkpoint gets."""
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like."""
+    return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
 
 
 def damage_of(checkpoint: Path) -> str | None:
@@ -17,7 +21,7 @@ def damage_of(checkpoint: Path) -> str | None:
     if not (checkpoint / STATE).is_file():
         return f"it has no {STATE}, which is written last"
     try:
-        int(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["global_step"])
+        int(read_state(checkpoint)["global_step"])
         dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
         with safe_open(checkpoint / "model.safetensors", "pt"):
             pass
@@ -27,38 +31,3 @@ def damage_of(checkpoint: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         return str(error)
     return None
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The whole checkpoint with the greatest step in a run's folder; newer ones that are damaged are named in print."""
-    found = [path for path in folder.glob("checkpoint-*") if step_of(path).isdecimal()]
-    for checkpoint in sorted(found, key=lambda path: int(step_of(path)), reverse=True):
-        damage = damage_of(checkpoint)
-        if damage is None:
-            return checkpoint
-        print(f"warning: {checkpoint} is not whole ({damage}); looking for the one before", flush=True)
-    return None
-
-
-def listed(folder: Path) -> str:
-    """The names of a run's checkpoints, for a sentence."""
-    return ", ".join(sorted(path.name for path in folder.glob("checkpoint-*"))) or "none"
-
-
-def step_of(checkpoint: Path) -> str:
-    """What stands behind `checkpoint-`."""
-    return checkpoint.name.removeprefix("checkpoint-")
-
-
-def checkpoints_of(run: Path) -> dict[int, Path]:
-    """Step -> folder of every complete checkpoint of a run, ascending.
-
-    Raises:
-        UserError: there is none.
-    """
-    complete = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
-    steps = {path.name.removeprefix("checkpoint-"): path for path in complete}
-    found = {int(step): path for step, path in steps.items() if step.isdecimal()}
-    if not found:
-        raise UserError(f"{run} has no complete checkpoint to probe; train it further, or give another run")
-    return dict(sorted(found.items()))

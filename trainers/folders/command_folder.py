@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainers.common import environment
 from trainers.errors import UserError
-from trainers.folders import run_folder
+from trainers.folders.output_dir import inside
 
 _NAME_CHARACTERS = 100
 
@@ -17,7 +17,7 @@ def own_folder(folder: Path, marker: str) -> Path:
     Raises:
         UserError: it lies elsewhere, or holds something else.
     """
-    folder = run_folder.inside(environment.resolved_prefix(), folder)
+    folder = inside(environment.resolved_prefix(), folder)
     if folder.exists() and not (folder / marker).is_file() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"--output_dir {folder} is in use for something else (it has no {marker}); give another one")
     return folder

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from trainers.common.files import write_json
 from trainers.contract import BuiltDataset, StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders import cards
+from trainers.folders.locks import lock_of
 
 METADATA = "metadata.json"
 _ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything else about a dataset of pairs
@@ -35,7 +34,7 @@ def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
     if folder.parent.is_file():
         raise UserError(f"{folder.parent} is a file; datasets are kept in a folder of this name: move the file away")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):  # two runs that start at once build it once
+    with lock_of(folder):  # two runs that start at once build it once
         if not folder.exists():
             start_s = time.perf_counter()
             built: BuiltDataset = task.load("build_dataset")(options)

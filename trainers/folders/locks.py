@@ -9,9 +9,13 @@ from filelock import FileLock, Timeout
 from trainers.errors import UserError
 
 
-@contextlib.contextmanager
-def hold_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing a folder, as a run does.
+def lock_of(folder: Path) -> FileLock:
+    """The lock that the process that writes a folder holds; it lies next to the folder."""
+    return FileLock(folder.parent / f".{folder.name}.lock")
+
+
+def acquire_lock(folder: Path) -> FileLock:
+    """Take the lock of a folder, without waiting.
 
     Raises:
         UserError: another process is writing it.
@@ -21,7 +25,18 @@ def hold_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"another process is writing {folder}; wait for it, or give another folder") from None
+        raise UserError(f"another process is writing {folder}; wait for it, or choose another --output_dir") from None
+    return lock
+
+
+@contextlib.contextmanager
+def hold_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing a folder, as a run does.
+
+    Raises:
+        UserError: another process is writing it.
+    """
+    lock = acquire_lock(folder)
     try:
         yield
     finally:
@@ -37,8 +52,3 @@ def is_held(folder: Path) -> bool:
             return False
     except (Timeout, OSError):
         return True
-
-
-def lock_of(folder: Path) -> FileLock:
-    """The lock that whoever writes a folder holds; it lies beside the folder."""
-    return FileLock(folder.parent / f".{folder.name}.lock")

@@ -1,214 +1,181 @@
-"""The output folder: created, resumed or overwritten, never by accident.
-
-`plan` decides and changes nothing, so that a refusal costs nothing; `claim` acts, after everything else was validated.
-All decisions are made on resolved paths: symbolic links are followed and `..` is gone before a path is compared.
-"""
+"""The folder of a run: the one place that knows its files, its checkpoints and what they say."""
 
 import json
-import os
-import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from filelock import FileLock, Timeout
-
-from trainers.common.files import write_json
+from trainers import registry
+from trainers.common.files import write_json, write_text
+from trainers.contract import Task
 from trainers.errors import UserError
-from trainers.folders.checkpoints import STATE, last_checkpoint, listed
-from trainers.folders.locks import lock_of
+from trainers.folders import locks
+from trainers.folders.checkpoints import STATE, damage_of
 
-MARKER = "run.json"
-"""The file that says that a folder is a run's: only such a folder is ever overwritten or resumed."""
+_MARKER, _SETTINGS, _RESULTS, _CARD, _PROBE = "run.json", "settings.json", "results.json", "README.md", "probe"
+_CHECKPOINT = "checkpoint-"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Where a run will write. `mode` says what happens to the folder when it is claimed."""
+class RunFolder:
+    """Read and write the files of one run. Nothing is cached: a run that is being trained changes under its readers."""
 
-    folder: Path
-    mode: Literal["create", "number", "resume", "overwrite"]
-    checkpoint: Path | None = None
+    path: Path
 
+    @classmethod
+    def of_model(cls, model: Path) -> "RunFolder | None":
+        """Return the run that a model folder is or lies in (a checkpoint), or None if no run made it."""
+        candidates = (cls(model), cls(model.resolve().parent))
+        return next((run for run in candidates if run.has_marker), None)
 
-def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resume: str | None) -> Plan:
-    """Decide where to write; touches nothing.
+    @property
+    def has_marker(self) -> bool:
+        """Whether the folder is a run's: only such a folder is ever overwritten, resumed or deleted."""
+        return (self.path / _MARKER).is_file()
 
-    Arguments:
-        prefix: the resolved folder that holds everything generated.
-        name: names the folder when no output_dir is given: `<prefix>/runs/<name>-001`, -002, …
-        output_dir: the folder asked for; a relative path counts from the working directory.
-        overwrite: an earlier run's folder may be replaced.
-        resume: a checkpoint folder, or `last` for the newest one in output_dir.
+    @property
+    def marker(self) -> dict[str, Any]:
+        """Task, command, git state and MLflow run, as noted when the folder was claimed.
 
-    Raises:
-        UserError: the folder is outside the prefix, is the prefix, holds something else than a run, or is in use.
-    """
-    if resume is not None:
-        return _plan_resume(prefix, output_dir, overwrite, resume)
-    if output_dir is None:
-        if overwrite:
-            raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
-        if Path(name).name != name:
-            raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
-        inside(prefix, prefix / "runs" / name)
-        return Plan(prefix / "runs" / name, "number")
-    folder = inside(prefix, Path(output_dir))
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return Plan(folder, "create")
-    if not folder.is_dir():
-        raise UserError(f"--output_dir {folder} is a file; give a folder")
-    if not overwrite:
-        raise UserError(
-            f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
-            " or --resume_from_checkpoint last to go on with it"
-        )
-    read_marker(folder)
-    return Plan(folder, "overwrite")
-
-
-def claim(plan: Plan, marker: dict[str, Any]) -> tuple[Path, FileLock]:
-    """Make the planned folder this run's own; return it with the lock that keeps other runs out.
-
-    Raises:
-        UserError: another run is writing the folder, or it is no longer what was planned with.
-    """
-    if plan.mode != "number" and _real(plan.folder) != plan.folder:
-        raise UserError(f"{plan.folder} has become a symbolic link since it was checked; start again")
-    folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = lock_of(folder)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"another run is writing {folder}; wait for it or choose another --output_dir") from None
-    if plan.mode == "create" and folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--output_dir {folder} has come into use since it was checked; choose another one")
-    if plan.mode == "overwrite":
-        _replace(folder)
-    folder.mkdir(exist_ok=True)
-    if plan.mode != "resume":
-        write_json(folder / MARKER, marker)
-    return folder, lock
-
-
-def read_marker(folder: Path) -> dict[str, Any]:
-    """The content of a run's marker file.
-
-    Raises:
-        UserError: the folder is no run's.
-    """
-    try:
-        content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict) or "task" not in content:
-        raise UserError(
-            f"{folder} is not a folder of a run (it has no readable {MARKER}), so it is left alone; give another folder"
-        )
-    return content
-
-
-def inside(prefix: Path, path: Path) -> Path:
-    """The resolved folder that --output_dir means, if it may be written: below the prefix, and not the prefix itself.
-
-    Raises:
-        UserError: it may not.
-    """
-    folder = _real(path)
-    if any(part.is_symlink() for part in (folder, *folder.parents)):
-        raise UserError(f"--output_dir {path} is a symbolic link in a circle; give a folder")
-    if folder == prefix:
-        raise UserError(f"--output_dir {path} is EXP_DIR_PREFIX itself ({prefix}); give a folder inside it")
-    if not folder.is_relative_to(prefix):
-        raise UserError(
-            f"--output_dir {path} resolves to {folder}, outside EXP_DIR_PREFIX ({prefix}); give a folder"
-            " inside it, or set EXP_DIR_PREFIX"
-        )
-    parent = next(p for p in folder.parents if p.exists())
-    if not parent.is_dir():
-        raise UserError(f"--output_dir {path} lies below the file {parent}; give a folder")
-    if not os.access(folder if folder.is_dir() else parent, os.W_OK):
-        raise UserError(f"--output_dir {path} cannot be written: no permission in {parent}; choose another folder")
-    return folder
-
-
-def _real(path: Path) -> Path:
-    """Without links, `..` and `~`; unlike `Path.resolve` and `expanduser` it never raises."""
-    return Path(os.path.realpath(os.path.expanduser(path)))
-
-
-def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: str) -> Plan:
-    if overwrite:
-        raise UserError("--overwrite and --resume_from_checkpoint are both given; use one of the two")
-    if resume in ("last", "true", "True"):
-        if output_dir is None:
-            raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
-        folder = inside(prefix, Path(output_dir))
-        checkpoint = last_checkpoint(folder)
-    else:
-        checkpoint = _real(Path(resume))
-        if (checkpoint / MARKER).is_file():
-            raise UserError(
-                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({listed(checkpoint)}),"
-                f" or: --output_dir {resume} --resume_from_checkpoint last"
-            )
-        folder = inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
-    if checkpoint is None or not (checkpoint / STATE).is_file():
-        raise UserError(
-            f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
-            f" trainer_state.json); {folder} has: {listed(folder)}"
-        )
-    if checkpoint.parent != folder:
-        raise UserError(
-            f"the checkpoint {checkpoint} is not in --output_dir {folder}; a run is resumed in its own"
-            " folder (to start a new run from it, use --init_from)"
-        )
-    read_marker(folder)
-    return Plan(folder, "resume", checkpoint)
-
-
-def _numbered(stem: Path) -> Path:
-    """Create and return the first free `<stem>-001`, `-002`, …; `mkdir` makes sure that only one run gets it."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = stem.with_name(f"{stem.name}-{number:03d}")
+        Raises:
+            UserError: the folder is no run's.
+        """
         try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
+            content = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict) or "task" not in content:
+            raise UserError(
+                f"{self.path} is not a folder of a run (it has no readable {_MARKER}), so it is left alone;"
+                " give another folder"
+            )
+        return content
 
+    def check_marker(self) -> None:
+        """Raise a `UserError` unless the folder is a run's."""
+        _ = self.marker
 
-def _replace(folder: Path) -> None:
-    """Move the old run aside, make sure once more that it is one, then delete it."""
-    aside = folder.with_name(f".{folder.name}.replaced-{secrets.token_hex(4)}")
-    folder.rename(aside)
-    try:
-        read_marker(aside)
-    except UserError:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside)
+    @property
+    def task(self) -> Task:
+        """The task of the run; markers written before tasks had families name its old package, which still loads."""
+        marker = self.marker
+        return registry.load(marker.get("package") or marker["task"])
 
+    @property
+    def run_id(self) -> str | None:
+        """The id of its MLflow run, if it got as far."""
+        return self.marker.get("mlflow_run_id")
 
-def dataset_of(run: Path) -> Path:
-    """The dataset that a run was trained on."""
-    try:
-        return Path(json.loads((run / "settings.json").read_text(encoding="utf-8"))["dataset_folder"])
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{run} does not say which dataset it was trained on (settings.json: {error})") from error
+    @property
+    def git(self) -> dict[str, str]:
+        """The git state when the folder was claimed: the working tree may have changed since."""
+        return {name: value for name, value in self.marker.items() if name.startswith("git.")}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the run.
 
-def results_of(folder: Path) -> dict[str, Any]:
-    """What a finished run measured.
+        Raises:
+            UserError: it has not started yet, or the file is damaged.
+        """
+        return self._read(_SETTINGS, "is no run that has started")
 
-    Raises:
-        UserError: it is no finished run.
-    """
-    try:
-        return dict(json.loads((folder / "results.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{folder} is no finished run (no readable results.json); give another") from error
+    @property
+    def dataset(self) -> Path:
+        """The dataset that the run is trained on."""
+        try:
+            return Path(self.settings["dataset_folder"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.path} does not say which dataset it was trained on ({_SETTINGS})") from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has results, which are written last."""
+        return (self.path / _RESULTS).is_file()
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Final metrics, the number of steps and the best checkpoint.
+
+        Raises:
+            UserError: the run is not finished.
+        """
+        return self._read(_RESULTS, "is no finished run")
+
+    @property
+    def checkpoint_folders(self) -> dict[int, Path]:
+        """Step -> folder of every checkpoint, ascending, also of those that a kill cut in half."""
+        steps = {path.name.removeprefix(_CHECKPOINT): path for path in self.path.glob(f"{_CHECKPOINT}*")}
+        return dict(sorted((int(step), path) for step, path in steps.items() if step.isdecimal()))
+
+    @property
+    def checkpoints(self) -> dict[int, Path]:
+        """Step -> folder of every checkpoint that was written to its end, ascending."""
+        return {step: path for step, path in self.checkpoint_folders.items() if (path / STATE).is_file()}
+
+    @property
+    def checkpoint_names(self) -> str:
+        """The names of all checkpoints, for a sentence."""
+        return ", ".join(path.name for path in self.checkpoint_folders.values()) or "none"
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The newest undamaged checkpoint; newer ones that are damaged are named in print."""
+        for checkpoint in reversed(self.checkpoint_folders.values()):
+            damage = damage_of(checkpoint)
+            if damage is None:
+                return checkpoint
+            print(f"warning: {checkpoint} is not whole ({damage}); looking for the one before", flush=True)
+        return None
+
+    @property
+    def runs_inside(self) -> list[Path]:
+        """Folders of other runs below this one."""
+        return [path.parent for path in self.path.rglob(_MARKER) if path.parent != self.path]
+
+    def is_held(self) -> bool:
+        """Whether a process of this machine is writing the folder."""
+        return locks.is_held(self.path)
+
+    def probe_folder(self, name: str) -> Path:
+        """Where the results of one probe go."""
+        return self.path / _PROBE / name
+
+    def write_marker(self, marker: Mapping[str, Any]) -> None:
+        """Mark the folder as a run's."""
+        write_json(self.path / _MARKER, marker)
+
+    def write_settings(self, settings: Mapping[str, Any]) -> Path:
+        """Write `settings.json`; return its path."""
+        write_json(self.path / _SETTINGS, settings)
+        return self.path / _SETTINGS
+
+    def write_card(self, card: str) -> Path:
+        """Write the model card; return its path."""
+        write_text(self.path / _CARD, card)
+        return self.path / _CARD
+
+    def write_results(self, results: Mapping[str, Any]) -> Path:
+        """Write `results.json`, which makes the run a finished one; return its path."""
+        write_json(self.path / _RESULTS, results)
+        return self.path / _RESULTS
+
+    def delete_checkpoint(self, step: int) -> None:
+        """Rename a checkpoint, then delete it: it is there completely or not at all."""
+        path = self.checkpoint_folders[step]
+        hidden = path.with_name(f".{path.name}")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
+
+    def delete_leftovers(self) -> None:
+        """Finish deletions of checkpoints that a kill interrupted."""
+        for path in self.path.glob(f".{_CHECKPOINT}*"):
+            shutil.rmtree(path)
+
+    def _read(self, name: str, problem: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{self.path} {problem} (no readable {name}); give another") from error

@@ -10,28 +10,26 @@ from trainers.errors import UserError
 if TYPE_CHECKING:
     from trainers.probes.probe import ProbeResult
 from trainers.common.files import write_json
-from trainers.folders.checkpoints import checkpoints_of
-from trainers.folders.run_folder import dataset_of
+from trainers.folders.run_folder import RunFolder
 
 
-def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":
+def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":
     """Probe all checkpoints of a run, write and track what was found; return its folder, and step -> reading.
 
     Arguments:
-        run: a run's folder. options: of its task's probe. compare: another model's folder, for CKA.
+        run: the run. options: of its task's probe. compare: another model's folder, for CKA.
 
     Raises:
         UserError: the run has no checkpoint, or its dataset is gone, or the options do not fit.
     """
-    from trainers import registry
-    from trainers.folders import dataset_folder, run_folder
+    from trainers.folders import dataset_folder
     from trainers.probes import record
     from trainers.probes.hidden_states import extract_hidden_states, linear_cka
 
-    marker = run_folder.read_marker(run)
-    task = registry.load(marker.get("package") or marker["task"])
-    data = dataset_folder.load(dataset_of(run), task.name)
-    checkpoints = checkpoints_of(run)
+    task, checkpoints = run.task, run.checkpoints
+    data = dataset_folder.load(run.dataset, task.name)
+    if not checkpoints:
+        raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]
     other = Path(os.path.expanduser(compare)).resolve() if compare else last
     probe: Any = task.load("probe")(options, data, load_checkpoint(last).config.num_hidden_layers)
@@ -47,12 +45,12 @@ def probe_run(run: Path, options: Any, compare: str | None = None) -> "tuple[Pat
         readings[step] = dataclasses.replace(reading, metrics={**reading.metrics, "cka": similarity})
         print(record.console_line(step, readings[step].metrics), flush=True)
     suffix = f"to_{other.parent.name}_{other.name}" if compare else ""
-    folder = run / "probe" / "-".join(filter(None, (probe.label, suffix)))
+    folder = run.probe_folder("-".join(filter(None, (probe.label, suffix))))
     record.write_results(folder, task.name, probe, readings)
     facts = {"options": dataclasses.asdict(options), "cka_to": str(other)}
     write_json(folder / "probe.json", facts)
     names = {"cka": f"cka_{suffix}"} if compare else {}  # the other metrics do not depend on --compare
-    record.track_results(marker.get("mlflow_run_id"), task.name, probe.label, readings, folder, names)
+    record.track_results(run.run_id, task.name, probe.label, readings, folder, names)
     return folder, readings
 
 

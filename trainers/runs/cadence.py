@@ -8,7 +8,7 @@ from transformers import TrainerState, TrainingArguments
 
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
-from trainers.folders.run_folder import results_of
+from trainers.folders.run_folder import RunFolder
 from trainers.settings.resolve import Settings
 
 
@@ -53,16 +53,17 @@ def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows:
     callbacks: Any = state.stateful_callbacks
     asked_to_stop = callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
     stopped_early = asked_to_stop and state.global_step < state.max_steps
-    is_trained = stopped_early or state.global_step >= _total_steps(training, n_rows)
-    return is_trained and not _is_finished(checkpoint.parent, state.global_step)
+    is_trained = stopped_early or state.global_step >= total_steps(training, n_rows)
+    return is_trained and not is_finished_at(checkpoint.parent, state.global_step)
 
 
-def _total_steps(training: TrainingArguments, n_rows: int) -> int:
+def total_steps(training: TrainingArguments, n_rows: int) -> int:
     if training.max_steps > 0:
         return training.max_steps
     return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
 
 
-def _is_finished(folder: Path, step: int) -> bool:
+def is_finished_at(folder: Path, step: int) -> bool:
     """Whether the run has results of this step."""
-    return (folder / "results.json").is_file() and results_of(folder).get("steps") == step
+    run = RunFolder(folder)
+    return run.is_finished and run.results.get("steps") == step

@@ -14,9 +14,9 @@ from trainers.base import WorldTrainer
 from trainers.callbacks.evaluated_split import REFERENCE_PREFIXES
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
-from trainers.folders import run_folder
-from trainers.folders.checkpoints import STATE, damage_of
-from trainers.runs.cadence import _is_finished, _total_steps
+from trainers.folders.checkpoints import damage_of, read_state
+from trainers.folders.run_folder import RunFolder
+from trainers.runs.cadence import is_finished_at, total_steps
 from trainers.settings.resolve import Settings
 
 
@@ -104,7 +104,7 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
         UserError: it is not so.
     """
     training, folder = settings.training, checkpoint.parent
-    marker = run_folder.read_marker(folder)
+    marker = RunFolder(folder).marker
     if marker["task"] != settings.task.name:
         raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
     if damage := damage_of(checkpoint):
@@ -112,7 +112,7 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
             f"{checkpoint} is damaged ({damage}); give --output_dir {folder} --resume_from_checkpoint last, which takes"
             " the newest one that is whole"
         )
-    step = int(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["global_step"])
+    step = int(read_state(checkpoint)["global_step"])
     sizes = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
     if wrong:
@@ -123,5 +123,5 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
     asked = f"--max_steps {training.max_steps}"
     if training.max_steps <= 0:
         asked = f"--num_train_epochs {training.num_train_epochs:g}"
-    if _total_steps(training, n_rows) <= step and _is_finished(folder, step):
+    if total_steps(training, n_rows) <= step and is_finished_at(folder, step):
         raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")

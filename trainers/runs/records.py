@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import transformers
 
 from trainers.common.environment import environment_text
-from trainers.common.files import write_json
-from trainers.folders import cards, run_folder
+from trainers.folders import cards
+from trainers.folders.run_folder import RunFolder
 from trainers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ PARAMS = (
 """The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
 
 
-def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path) -> None:
+def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder) -> None:
     """Track everything about the run that is known before it starts; write `settings.json`."""
     data, model = trainer.data, trainer.network
+    parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
     training = settings.training.to_dict()
     # A model that training starts from brings its own sizes.
     sizes = {name: getattr(model.config, name, value) for name, value in asdict(settings.model).items()}
@@ -65,8 +66,8 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
             "dataset.folder": data.path.name,
             "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
             "init_from": settings.run.init_from,
-            "parent_run_id": _run_id_of(settings.run.init_from),
-            **_git_tags(folder),
+            "parent_run_id": parent.run_id if parent else None,
+            **folder.git,
         }
     )
     tracker.dataset(data)
@@ -79,34 +80,29 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
         "model": sizes,
         "training": training,
     }
-    write_json(folder / "settings.json", config)
-    tracker.file(folder / "settings.json", "config")
+    tracker.file(folder.write_settings(config), "config")
     tracker.text(environment_text(), "config/environment.txt")
 
 
 def write_results(
-    tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: Path, results: Mapping[str, float]
+    tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder, results: Mapping[str, float]
 ) -> None:
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
     results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second", "_time"))}
     facts = {
-        "command": f"`{run_folder.read_marker(folder)['command']}`",
+        "command": f"`{folder.marker['command']}`",
         "MLflow run": tracker.run_id,
         "best checkpoint": Path(state.best_model_checkpoint or "last").name,
         "started from": settings.run.init_from,
         "transformers": transformers.__version__,
-        **_git_tags(folder),
+        **folder.git,
     }
     card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    tracker.file(folder / "README.md")
-    _log_model(tracker, trainer, folder)
-    write_json(
-        folder / "results.json",
-        {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step},
-    )
-    tracker.file(folder / "results.json")  # the last: who has it is finished
+    tracker.file(folder.write_card(card))
+    _log_model(tracker, trainer, folder.path)
+    results = {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}
+    tracker.file(folder.write_results(results))  # the last file: a run that has it is finished
 
 
 def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
@@ -117,16 +113,3 @@ def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
         return
     for name in ("config.json", "model.safetensors"):
         tracker.file(folder / name, "model")
-
-
-def _git_tags(folder: Path) -> dict[str, Any]:
-    """The git state when the run's folder was claimed: the working tree may have changed since."""
-    return {name: value for name, value in run_folder.read_marker(folder).items() if name.startswith("git.")}
-
-
-def _run_id_of(model_folder: str | None) -> str | None:
-    """The MLflow run that made a model: its id stands in the run's folder, one above a checkpoint."""
-    for folder in (Path(model_folder), Path(model_folder).resolve().parent) if model_folder else ():
-        if (folder / run_folder.MARKER).is_file():
-            return run_folder.read_marker(folder).get("mlflow_run_id")
-    return None

@@ -26,11 +26,11 @@ from trainers.callbacks.save_on_termination import SaveOnTermination
 from trainers.callbacks.stop_on_bad_loss import StopOnBadLoss
 from trainers.callbacks.track_metrics import TrackMetrics
 from trainers.common.environment import ROOT, git_state
-from trainers.common.files import write_json
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.folders import dataset_folder, run_folder
+from trainers.folders import dataset_folder, output_dir
 from trainers.folders.checkpoints import STATE
+from trainers.folders.run_folder import RunFolder
 from trainers.models.warm_start import freeze, load_model, size_mismatches
 from trainers.runs import checks, records
 from trainers.runs.cadence import choose_best_metric, lacks_only_evaluation, set_cadence
@@ -47,7 +47,7 @@ class Prepared:
     """A run that is ready to start; nothing has been written to its output folder yet."""
 
     settings: Settings
-    plan: run_folder.Plan
+    plan: output_dir.Plan
     data: StoredDataset
     trainer: WorldTrainer
     probe: "Probe | None"
@@ -61,7 +61,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     """
     task, run, training = settings.task, settings.run, settings.training
     name = training.run_name or Path(run.config or task.name).stem
-    plan = run_folder.plan(prefix, name, settings.given("output_dir"), run.overwrite, training.resume_from_checkpoint)
+    plan = output_dir.plan(prefix, name, settings.given("output_dir"), run.overwrite, training.resume_from_checkpoint)
     torch.set_num_threads(run.threads or _threads())
     transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
     data = _dataset(settings, prefix)
@@ -96,14 +96,14 @@ def train(prepared: Prepared) -> Path:
     settings, trainer, task = prepared.settings, prepared.trainer, prepared.settings.task
     is_main = PartialState().is_main_process
     experiment_id = open_store(task.name) if is_main else None
-    folder, lock = _claim(prepared.plan, settings)
+    run, lock = _claim(prepared.plan, settings)
+    folder, marker = run.path, run.marker
     trainer.args.output_dir = str(folder)
-    marker = run_folder.read_marker(folder)
     try:
         with tracked_run(experiment_id, folder, marker.get("mlflow_run_id")) as tracker:
             if is_main:
-                write_json(folder / run_folder.MARKER, {**marker, "mlflow_run_id": tracker.run_id})
-                records.log_start(tracker, settings, trainer, folder)
+                run.write_marker({**marker, "mlflow_run_id": tracker.run_id})
+                records.log_start(tracker, settings, trainer, run)
             _add_callbacks(prepared, tracker)
             _train_on(trainer, prepared.plan.checkpoint)
             results = _final_evaluation(trainer)
@@ -111,7 +111,7 @@ def train(prepared: Prepared) -> Path:
             trainer.save_model(str(folder))
             trainer.save_state()
             if is_main:
-                records.write_results(tracker, settings, trainer, folder, results)
+                records.write_results(tracker, settings, trainer, run, results)
                 print(f"done: {folder} (tracked: `mlflow ui` in {ROOT})", flush=True)
     except (RuntimeError, SafetensorError) as error:
         if "inline_container" not in str(error) and "I/O error" not in str(error):
@@ -171,11 +171,11 @@ def _threads() -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _claim(plan: run_folder.Plan, settings: Settings) -> tuple[Path, Any]:
+def _claim(plan: output_dir.Plan, settings: Settings) -> tuple[RunFolder, Any]:
     """The main process claims the folder; the others learn its name."""
     state = PartialState()
     state.wait_for_everyone()  # every process has made its plan before the folder exists
-    folder, lock = plan.folder, None
+    run, lock = RunFolder(plan.folder), None
     if state.is_main_process:
         marker = {
             "task": settings.task.name,
@@ -183,11 +183,11 @@ def _claim(plan: run_folder.Plan, settings: Settings) -> tuple[Path, Any]:
             "command": shlex.join(sys.argv),
             **git_state(),
         }
-        folder, lock = run_folder.claim(plan, marker)
-    names = [str(folder)]
+        run, lock = output_dir.claim(plan, marker)
+    names = [str(run.path)]
     if state.num_processes > 1:
         broadcast_object_list(names)
-    return Path(names[0]), lock
+    return RunFolder(Path(names[0])), lock
 
 
 def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:

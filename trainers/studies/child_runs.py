@@ -13,16 +13,15 @@ from typing import Any
 
 from trainers.common import environment
 from trainers.errors import UserError
-from trainers.folders.checkpoints import last_checkpoint
-from trainers.folders.locks import is_held
+from trainers.folders.run_folder import RunFolder
 from trainers.studies.study_file import SeededStudy, tokens_of
 
 _RUN = environment.ROOT / "trainers" / "run.py"
 _STOPPING_S = 60.0  # what an interrupted run is given to save and to end its record
 
 
-def train_all(study: SeededStudy, folder: Path) -> dict[str, list[Path]]:
-    """Train what is not finished yet; the folders of every run, one for each seed."""
+def train_all(study: SeededStudy, folder: Path) -> dict[str, list[RunFolder]]:
+    """Train what is not finished yet; every run of a name, one for each seed."""
     return {
         name: [trained(folder / f"{name}-{seed}", {**flags, "seed": seed}) for seed in study.seeds]
         for name, flags in study.runs.items()
@@ -35,14 +34,14 @@ def folder_of(study: str, output_dir: str | None) -> Path:
     Raises:
         UserError: `output_dir` lies elsewhere.
     """
-    from trainers.folders import run_folder
+    from trainers.folders import output_dir as folders
 
     prefix = environment.resolved_prefix()
-    return run_folder.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
+    return folders.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
 
 
-def trained(folder: Path, flags: dict[str, Any]) -> Path:
-    """Train a run in `folder` unless this very run is finished there; return the folder.
+def trained(folder: Path, flags: dict[str, Any]) -> RunFolder:
+    """Train a run in `folder` unless this very run is finished there; return it.
 
     Raises:
         UserError: another run lies there, or the training failed.
@@ -50,7 +49,7 @@ def trained(folder: Path, flags: dict[str, Any]) -> Path:
     code = train(folder, flags)
     if code != 0:
         raise UserError(f"the run {folder.name} ended with exit code {code} (its own words stand above)")
-    return folder
+    return RunFolder(folder)
 
 
 def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | None = None) -> int:
@@ -62,20 +61,19 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
     Raises:
         UserError: another run lies there, or another process is writing this one.
     """
-    from trainers.folders import run_folder
-
     argv = tokens_of({**flags, "output_dir": str(folder)})
     command = [sys.executable, str(_RUN), *argv]
-    if is_held(folder):
+    run = RunFolder(folder)
+    if run.is_held():
         raise UserError(f"another process is writing the run {folder}; wait until it has ended, then start again")
-    if (folder / run_folder.MARKER).is_file():
-        found = run_folder.read_marker(folder).get("command", "no known command")
+    if run.has_marker:
+        found = run.marker.get("command", "no known command")
         if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
             raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
-        if (folder / "results.json").is_file():
+        if run.is_finished:
             print(f"finished already: {folder}", flush=True)
             return 0
-        command += ["--resume_from_checkpoint", "last"] if last_checkpoint(folder) else ["--overwrite"]
+        command += ["--resume_from_checkpoint", "last"] if run.last_checkpoint else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
     return _exit_code(command, variables or {})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError
-from trainers.folders.run_folder import results_of
+from trainers.folders.run_folder import RunFolder
 from trainers.studies.child_runs import train
 from trainers.studies.sweep_plan import Sweep, suggest_flags
 from trainers.tracking.mlflow_store import PARENT_VARIABLE
@@ -112,9 +112,10 @@ def split_of(folder: Path, sweep: Sweep) -> str:
     Raises:
         UserError: there is none.
     """
-    names = [name for name in results_of(folder) if name.startswith("final_") and name.endswith("_loss")]
+    results = RunFolder(folder).results
+    names = [name for name in results if name.startswith("final_") and name.endswith("_loss")]
     splits = [name.removeprefix("final_").removesuffix("_loss") for name in names]
-    found = [s for s in splits if s != "test" and f"final_{s}_{sweep.task.primary_metric}" in results_of(folder)]
+    found = [s for s in splits if s != "test" and f"final_{s}_{sweep.task.primary_metric}" in results]
     if not found:
         raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
     return found[0]
@@ -131,7 +132,7 @@ def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: st
     code = train(folder, {**sweep.common, **flags}, {PARENT_VARIABLE: parent_id})
     if code != 0:
         return None, f"failed (exit code {code})"
-    value = float(results_of(folder)[f"final_{split_of(folder, sweep)}_{sweep.task.primary_metric}"])
+    value = float(RunFolder(folder).results[f"final_{split_of(folder, sweep)}_{sweep.task.primary_metric}"])
     return (value, "finished") if math.isfinite(value) else (None, f"failed ({sweep.task.primary_metric} is {value})")
 
 

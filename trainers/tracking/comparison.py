@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError, suggest
+from trainers.tracking.mlflow_store import FOLDER_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ def rows_of(courses: Sequence[MetricCurve], measure: Measure) -> list[dict[str, 
                 "last": None if last_step is None else course.values[last_step],
                 "last step": last_step,
                 **{name: found[info.run_id].get(name) for name in columns},
-                "folder": tags.get("output_dir"),
+                "folder": tags.get(FOLDER_TAG),
                 "run id": info.run_id,
             }
         )

@@ -51,7 +51,8 @@ def is_running(run: "Run") -> bool:
 
 def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
     """The output folder if it may be deleted, or None; and why it stays."""
-    from trainers.folders import run_folder
+    from trainers.folders.output_dir import inside
+    from trainers.folders.run_folder import RunFolder
     from trainers.tracking.mlflow_store import FOLDER_TAG
 
     named = Path(run.data.tags.get(FOLDER_TAG, "/"))
@@ -60,21 +61,23 @@ def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
     if FOLDER_TAG not in run.data.tags or not named.is_dir():
         return None, "it has no folder here"
     try:
-        folder = run_folder.inside(prefix, named)
-        marker = run_folder.read_marker(folder)
+        folder = inside(prefix, named)
+        run_id = RunFolder(folder).run_id
     except UserError:
         return None, "folder stays: it is no run's, or lies outside EXP_DIR_PREFIX"
-    if marker.get("mlflow_run_id") != run.info.run_id:
+    if run_id != run.info.run_id:
         return None, "folder stays: it is another run's by now"
-    if any(path.parent != folder for path in folder.rglob(run_folder.MARKER)):
+    if RunFolder(folder).runs_inside:
         return None, "folder stays: another run lies inside"
     return folder, ""
 
 
 def delete(run: "Run", folder: Path | None, store: Any) -> None:
     """Delete folder, models, artifacts and record for good, the record last: what is interrupted can be done again."""
+    from trainers.tracking.mlflow_store import FOLDER_TAG
+
     if folder is not None:
-        aside = folder if folder == _aside(Path(run.data.tags["output_dir"]), run) else _aside(folder, run)
+        aside = folder if folder == _aside(Path(run.data.tags[FOLDER_TAG]), run) else _aside(folder, run)
         folder.rename(aside)
         shutil.rmtree(aside)
     if run.info.lifecycle_stage == "active":

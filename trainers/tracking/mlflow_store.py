@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from trainers.common.environment import ROOT
 from trainers.errors import UserError
-from trainers.folders.locks import is_held
+from trainers.folders.locks import is_held, lock_of
 from trainers.tracking.tracker import Tracker
 
 PARENT_VARIABLE = "WORLD_MODELS_PARENT_RUN"
@@ -54,7 +52,7 @@ def _make_local(experiment: str, artifacts: Path) -> None:
 
     artifacts.mkdir(parents=True, exist_ok=True)
     # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
-    with FileLock(artifacts / ".store.lock"):
+    with lock_of(artifacts / "store"):
         if mlflow.get_experiment_by_name(experiment) is not None:
             return
         # An explicit place: an experiment made by a running server would only be writable through that server.

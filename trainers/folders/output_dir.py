@@ -1,0 +1,169 @@
+"""What `--output_dir` means: a run folder that is created, resumed or overwritten, never by accident.
+
+`plan` decides and changes nothing, so that a refusal costs nothing; `claim` acts, after everything else was validated.
+All decisions are made on resolved paths: symbolic links are followed and `..` is gone before a path is compared.
+"""
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from trainers.errors import UserError
+from trainers.folders.checkpoints import STATE
+from trainers.folders.locks import acquire_lock
+from trainers.folders.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a run will write. `mode` says what happens to the folder when it is claimed."""
+
+    folder: Path
+    mode: Literal["create", "number", "resume", "overwrite"]
+    checkpoint: Path | None = None
+
+
+def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resume: str | None) -> Plan:
+    """Decide where to write; touches nothing.
+
+    Arguments:
+        prefix: the resolved folder that holds everything generated.
+        name: names the folder when no output_dir is given: `<prefix>/runs/<name>-001`, -002, …
+        output_dir: the folder asked for; a relative path counts from the working directory.
+        overwrite: an earlier run's folder may be replaced.
+        resume: a checkpoint folder, or `last` for the newest one in output_dir.
+
+    Raises:
+        UserError: the folder is outside the prefix, is the prefix, holds something else than a run, or is in use.
+    """
+    if resume is not None:
+        return _plan_resume(prefix, output_dir, overwrite, resume)
+    if output_dir is None:
+        if overwrite:
+            raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
+        if Path(name).name != name:
+            raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
+        inside(prefix, prefix / "runs" / name)
+        return Plan(prefix / "runs" / name, "number")
+    folder = inside(prefix, Path(output_dir))
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return Plan(folder, "create")
+    if not folder.is_dir():
+        raise UserError(f"--output_dir {folder} is a file; give a folder")
+    if not overwrite:
+        raise UserError(
+            f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
+            " or --resume_from_checkpoint last to go on with it"
+        )
+    RunFolder(folder).check_marker()
+    return Plan(folder, "overwrite")
+
+
+def claim(plan: Plan, marker: dict[str, Any]) -> tuple[RunFolder, FileLock]:
+    """Make the planned folder this run's own; return it with the lock that keeps other runs out.
+
+    Raises:
+        UserError: another run is writing the folder, or it is no longer what was planned with.
+    """
+    if plan.mode != "number" and _real(plan.folder) != plan.folder:
+        raise UserError(f"{plan.folder} has become a symbolic link since it was checked; start again")
+    folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
+    lock = acquire_lock(folder)
+    if plan.mode == "create" and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--output_dir {folder} has come into use since it was checked; choose another one")
+    if plan.mode == "overwrite":
+        _replace(folder)
+    folder.mkdir(exist_ok=True)
+    run = RunFolder(folder)
+    if plan.mode != "resume":
+        run.write_marker(marker)
+    return run, lock
+
+
+def inside(prefix: Path, path: Path) -> Path:
+    """The resolved folder that --output_dir means, if it may be written: below the prefix, and not the prefix itself.
+
+    Raises:
+        UserError: it may not.
+    """
+    folder = _real(path)
+    if any(part.is_symlink() for part in (folder, *folder.parents)):
+        raise UserError(f"--output_dir {path} is a symbolic link in a circle; give a folder")
+    if folder == prefix:
+        raise UserError(f"--output_dir {path} is EXP_DIR_PREFIX itself ({prefix}); give a folder inside it")
+    if not folder.is_relative_to(prefix):
+        raise UserError(
+            f"--output_dir {path} resolves to {folder}, outside EXP_DIR_PREFIX ({prefix}); give a folder"
+            " inside it, or set EXP_DIR_PREFIX"
+        )
+    parent = next(p for p in folder.parents if p.exists())
+    if not parent.is_dir():
+        raise UserError(f"--output_dir {path} lies below the file {parent}; give a folder")
+    if not os.access(folder if folder.is_dir() else parent, os.W_OK):
+        raise UserError(f"--output_dir {path} cannot be written: no permission in {parent}; choose another folder")
+    return folder
+
+
+def _real(path: Path) -> Path:
+    """Without links, `..` and `~`; unlike `Path.resolve` and `expanduser` it never raises."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
+def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: str) -> Plan:
+    if overwrite:
+        raise UserError("--overwrite and --resume_from_checkpoint are both given; use one of the two")
+    if resume in ("last", "true", "True"):
+        if output_dir is None:
+            raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
+        folder = inside(prefix, Path(output_dir))
+        checkpoint = RunFolder(folder).last_checkpoint
+    else:
+        checkpoint = _real(Path(resume))
+        if (run := RunFolder(checkpoint)).has_marker:
+            raise UserError(
+                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({run.checkpoint_names}),"
+                f" or: --output_dir {resume} --resume_from_checkpoint last"
+            )
+        folder = inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
+    if checkpoint is None or not (checkpoint / STATE).is_file():
+        raise UserError(
+            f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"
+            f" {STATE}); {folder} has: {RunFolder(folder).checkpoint_names}"
+        )
+    if checkpoint.parent != folder:
+        raise UserError(
+            f"the checkpoint {checkpoint} is not in --output_dir {folder}; a run is resumed in its own"
+            " folder (to start a new run from it, use --init_from)"
+        )
+    RunFolder(folder).check_marker()
+    return Plan(folder, "resume", checkpoint)
+
+
+def _numbered(stem: Path) -> Path:
+    """Create and return the first free `<stem>-001`, `-002`, …; `mkdir` makes sure that only one run gets it."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = stem.with_name(f"{stem.name}-{number:03d}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _replace(folder: Path) -> None:
+    """Move the old run aside, make sure once more that it is one, then delete it."""
+    aside = folder.with_name(f".{folder.name}.replaced-{secrets.token_hex(4)}")
+    folder.rename(aside)
+    try:
+        RunFolder(aside).check_marker()
+    except UserError:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
