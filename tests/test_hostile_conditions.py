@@ -267,7 +267,7 @@ def test_two_runs_at_once_for_one_folder(prefix, tiny, store_uri):
     answers = [finish(process) for process in running]
     assert sorted(code for code, _ in answers) == [0, 2], answers
     lost = next(said for code, said in answers if code == 2)
-    assert any(sentence in lost for sentence in ("another run is writing", "is in use", "has come into use"))
+    assert any(sentence in lost for sentence in ("another process is writing", "is in use", "has come into use"))
     assert (prefix / "one" / "results.json").is_file()
 
 

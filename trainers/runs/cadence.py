@@ -58,6 +58,7 @@ def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows:
 
 
 def total_steps(training: TrainingArguments, n_rows: int) -> int:
+    """The steps that a run is asked for."""
     if training.max_steps > 0:
         return training.max_steps
     return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))

@@ -156,7 +156,7 @@ def train(tmp_path, monkeypatch):
     def asked(launcher, flags=None):
         monkeypatch.setattr(child_runs, "subprocess", launcher)
         flags = {"config": "distance", "learning_rate": 1e-05} if flags is None else flags
-        assert child_runs.trained(tmp_path / "run", flags) == tmp_path / "run"
+        assert child_runs.trained(tmp_path / "run", flags).path == tmp_path / "run"
         return launcher.commands
 
     return asked
@@ -170,7 +170,7 @@ def test_a_run_is_started_once_with_its_flags_and_then_used_again(train, tmp_pat
 
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(train, monkeypatch):
-    monkeypatch.setattr("trainers.folders.checkpoints.damage_of", lambda checkpoint: None)
+    monkeypatch.setattr("trainers.folders.run_folder.damage_of", lambda checkpoint: None)
     with pytest.raises(UserError, match="the run run ended with exit code 143"):
         train(Launcher(code=143, finishes=False, checkpoint=True))
     (command,) = train(Launcher())

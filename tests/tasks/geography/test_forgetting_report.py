@@ -16,6 +16,7 @@ from tasks.geography import forgetting
 from tasks.geography.forgetting_report import FineTuneCurve, _curve_of, as_markdown, forgetting_figure, table
 from tests.helpers import same, weights
 from trainers.errors import UserError
+from trainers.folders.run_folder import RunFolder
 from trainers.studies import child_runs
 
 # --- the table
@@ -130,18 +131,18 @@ def test_the_figure_of_a_run_that_becomes_perfect_can_be_drawn_too():
 def measured(tmp_path, monkeypatch):
     """The course of a run of checkpoints at steps 0 and 5, without a model: only its files are read."""
     report = "tasks.geography.forgetting_report"
-    monkeypatch.setattr(f"{report}.checkpoints_of", lambda run: {0: tmp_path / "first", 5: tmp_path / "last"})
     monkeypatch.setattr(f"{report}._real_rows", lambda base: None)
-    monkeypatch.setattr(f"{report}._error_km", lambda path, rows: {"first": 10.0, "last": 20.0}[path.name])
+    monkeypatch.setattr(f"{report}._error_km", lambda path, rows: 10.0 if path.name == "checkpoint-0" else 20.0)
     readings = {step: SimpleNamespace(metrics={"error_km_mean": 100.0 + step}) for step in (0, 5)}
     monkeypatch.setattr(f"{report}.probe_run", lambda run, options, compare: (run, readings))
 
     def made(evaluated, results):
         history = [{"step": step, "eval_validation_abs_error_km_mean": 1000.0 + step} for step in evaluated]
-        (tmp_path / "last").mkdir()
-        (tmp_path / "last" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+        for step in (0, 5):
+            (tmp_path / f"checkpoint-{step}").mkdir()
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
         (tmp_path / "results.json").write_text(json.dumps(results))
-        return _curve_of(tmp_path, tmp_path / "base")
+        return _curve_of(RunFolder(tmp_path), RunFolder(tmp_path / "base"))
 
     return made
 
@@ -163,7 +164,7 @@ def test_a_run_without_errors_on_test_pairs_is_refused(results, tmp_path):
     if results is not None:
         (tmp_path / "results.json").write_text(results)
     with pytest.raises(UserError, match=r"results\.json"):
-        forgetting._check_tested(tmp_path)
+        forgetting._check_tested(RunFolder(tmp_path))
 
 
 # --- one study in full

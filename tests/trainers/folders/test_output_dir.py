@@ -23,13 +23,13 @@ def plan(prefix, output_dir=None, overwrite=False, resume=None):
 
 
 def test_a_fresh_folder_is_created_with_its_marker(prefix):
-    folder, lock = folders.claim(plan(prefix, prefix / "a" / "b"), {"task": "location"})
-    assert folder == prefix / "a" / "b" and RunFolder(folder).marker == {"task": "location"}
+    run, lock = folders.claim(plan(prefix, prefix / "a" / "b"), {"task": "location"})
+    assert run == RunFolder(prefix / "a" / "b") and run.marker == {"task": "location"}
     lock.release()
 
 
 def test_runs_without_a_folder_are_numbered(prefix):
-    claimed = [folders.claim(plan(prefix), {"task": "location"})[0].name for _ in range(3)]
+    claimed = [folders.claim(plan(prefix), {"task": "location"})[0].path.name for _ in range(3)]
     assert claimed == ["x-001", "x-002", "x-003"]
 
 
@@ -45,8 +45,8 @@ def test_planning_changes_nothing(prefix):
 def test_overwriting_replaces_a_run_and_nothing_else(prefix):
     make_run(prefix / "run")
     make_run(prefix / "run_old")
-    folder, _ = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location", "new": True})
-    assert RunFolder(folder).marker["new"] and not (folder / "kept.txt").exists()
+    run, _ = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location", "new": True})
+    assert run.marker["new"] and not (run.path / "kept.txt").exists()
     assert (prefix / "run_old" / "kept.txt").read_text() == "results"
 
 
@@ -95,7 +95,7 @@ def test_a_folder_reached_through_a_link_inside_the_prefix_is_its_target(prefix)
 def test_a_folder_in_use_by_another_run_is_refused(prefix):
     make_run(prefix / "run")
     _, lock = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
-    with pytest.raises(UserError, match="another run is writing"):
+    with pytest.raises(UserError, match="another process is writing"):
         folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
     lock.release()
 
