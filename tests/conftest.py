@@ -49,16 +49,6 @@ def tiny() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def fewer_rows() -> dict[str, list[str]]:
-    """Flags for smaller datasets of tasks whose own takes long to build."""
-    return {
-        "darkroom": ["--n_streams", "1"],
-        "darkroom_permuted": ["--n_streams", "1"],
-        "dark_key_to_door": ["--n_streams", "1", "--max_train_tasks", "20"],
-    }
-
-
-@pytest.fixture(scope="session")
 def store_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One MLflow store for the session: creating one takes seconds."""
     return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"

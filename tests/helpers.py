@@ -1,6 +1,7 @@
 """What several test files use: where the project lies, what must be equal, other processes, errors of one line."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -57,6 +58,17 @@ def gap(one, other):
 def results_of(folder):
     """What a finished run has written down of its last evaluations."""
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def flags(options):
+    """Options by name as a command line."""
+    return [token for name, value in options.items() for token in (f"--{name}", str(value))]
+
+
+def fewer_rows(task):
+    """Flags that leave out most rows where a task's dataset takes long to build: learning histories."""
+    options = {item.name for item in dataclasses.fields(task.options)}
+    return flags({name: n for name, n in (("n_streams", 1), ("max_train_tasks", 20)) if name in options})
 
 
 def within(sample, expected, sigmas=4):

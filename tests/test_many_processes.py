@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, flags
+from trainers import registry
 
 pytestmark = pytest.mark.slow
 
@@ -105,18 +106,14 @@ def test_ddp_config_trains_like_one_process(one, environment, store_uri):
     same_as(one, *train("ddp", starts, environment, 4), store_uri)
 
 
-OTHERS = {
-    "arc": "--task arc --max_side 10 --pairs_per_task 20 --n_val 15 --n_test 0 --unseen_source none",
-    "darkroom": "--task darkroom --n_streams 1 --history_steps 400 --window 20 --keep 10",
-    "random_walk": "--task random_walk --n_cities 60 --n_train 300 --n_val 21 --n_test 20 --longest_walk 4"
-    " --radius_km 3000",
-}
+TASKS = {registry.load(name).package.split(".")[1]: registry.load(name) for name in registry.names()}
+"""Family -> one of its tasks."""
 
 
-@pytest.mark.parametrize("family", OTHERS)
-def test_the_other_families_train_and_evaluate_like_one_process(family, environment):
+@pytest.mark.parametrize("family", TASKS)
+def test_the_families_train_and_evaluate_like_one_process(family, environment):
     model = COMMON[COMMON.index("--hidden_size") :]
-    argv = [*shlex.split(OTHERS[family]), *model]
+    argv = ["--task", TASKS[family].name, *flags(TASKS[family].small), *model]
     argv += ["--metric_for_best_model", "validation_loss"]  # one row is assessed to see that there is such a metric
     found = []
     for name, n_processes in (("cpu", 1), ("ddp", 2)):

@@ -7,15 +7,13 @@ import pytest
 INIT = '''
 """Echo: repeat a digit."""
 from dataclasses import dataclass
-from typing import ClassVar
 from trainers.contract import Task
 from trainers.models.decoder import DecoderOptions
 from trainers.options import option
 
 @dataclass
 class EchoOptions:
-    n_rows: int = option(20, "rows")
-    RANGES: ClassVar = {"n_rows": (1, None)}
+    n_rows: int = option(20, "rows", least=1)
 
 TASK = Task(summary="Repeat a digit.", options=EchoOptions, model_options=DecoderOptions, build_dataset="data:build",
             build_model="trainers.text:build_text_model", metric="metric:ExactMatch", trainer="trainer:EchoTrainer",
@@ -28,8 +26,7 @@ from trainers.contract import BuiltDataset
 def build(options):
     digits = [str(i % 10) for i in range(options.n_rows)]
     rows = Dataset.from_dict({"prompt": [f"{d}=" for d in digits], "answer": digits})
-    return BuiltDataset(splits={"train": rows, "memorisation": rows.select(range(10))}, facts={"seed": 0}, files={},
-                        card="Digits.")
+    return BuiltDataset(splits={"train": rows, "memorisation": rows.select(range(10))}, facts={"seed": 0})
 """
 METRIC = """
 import datasets
@@ -66,6 +63,7 @@ def echo(tmp_path, monkeypatch):
     (folder.parent / "__init__.py").write_text("")
     for name, text in (("__init__", INIT), ("data", DATA), ("metric", METRIC), ("trainer", TRAINER)):
         (folder / f"{name}.py").write_text(text)
+    (folder / "card.md").write_text("Digits.")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "my_lab.echo"
     for name in [name for name in sys.modules if name.startswith("my_lab")]:

@@ -24,7 +24,7 @@ IGNORE = -100
 class Task:
     """One task. Its folder's name is its name; every field of `options` and `model_options` is a command-line flag.
 
-    An options class is a dataclass of plain values; its `RANGES` (a ClassVar) may give `name: (least, most)`.
+    An options class is a dataclass of plain values, each made by `trainers.options.option`.
     """
 
     summary: str
@@ -50,8 +50,14 @@ class Task:
     """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
+    small: Mapping[str, Any] = field(default_factory=dict)
+    """Values of `options` whose dataset is built in seconds, for tests; empty where the defaults' is."""
     name: str = ""
+    """The name of the task's folder; the registry fills it in, as it does the next two."""
     package: str = ""
+    """The task's package."""
+    card: str = ""
+    """Markdown paragraphs for the dataset card: the task's `card.md`."""
 
     def load(self, part: str) -> Any:
         """Import and return the object that the field `part` names, e.g. `task.load("trainer")`."""
@@ -70,13 +76,11 @@ class BuiltDataset:
         facts: JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split (`baselines`), and
             under `adjustments` a sentence for everything that is not quite as asked for, which is printed too.
         files: name -> function that writes that file (the realised world, for example).
-        card: Markdown paragraphs for the dataset card.
     """
 
     splits: "Mapping[str, Dataset]"
     facts: Mapping[str, Any]
-    files: Mapping[str, Callable[[Path], None]]
-    card: str
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

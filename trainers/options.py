@@ -1,4 +1,4 @@
-"""The run's own options, the stack's training defaults, and the range of values each number may have."""
+"""Options as dataclass fields: a help text, the range of a number, and whether a value is a path."""
 
 import dataclasses
 import math
@@ -8,27 +8,59 @@ from typing import Any
 
 from trainers.errors import UserError
 
-Range = tuple[float | None, float | None]  # least and most, both allowed; None is no limit
+MAX_SEED = 2**63 - 1
+"""The largest random seed."""
+
+OWN_METADATA = ("range", "is_path")
+"""What `option` notes of a field that is not for argparse."""
+
+_NO_RANGES: Mapping[str, tuple[float | None, float | None]] = {}
 
 
-def option(default: Any, help_text: str) -> Any:
-    """A dataclass field with a help text (the form `HfArgumentParser` reads)."""
-    return field(default=default, metadata={"help": help_text})
+def option(
+    default: Any, help_text: str, *, least: float | None = None, most: float | None = None, is_path: bool = False
+) -> Any:
+    """A dataclass field that becomes a flag (in the form `HfArgumentParser` reads).
+
+    Args:
+        default: the value where the flag is not given.
+        help_text: one clause for `--help`.
+        least, most: the range of a number, both ends allowed; None is no limit.
+        is_path: whether the value names a file or a folder, or several with commas between. A dataset's folder then
+            depends on their content too: a changed file is another dataset.
+    """
+    return field(default=default, metadata={"help": help_text, "range": (least, most), "is_path": is_path})
 
 
-def check_ranges(options: Any, ranges: Mapping[str, Range]) -> None:
-    """Raise a `UserError` if a number among the dataclass's fields is not finite or out of its range."""
+def check_ranges(options: Any, ranges: Mapping[str, tuple[float | None, float | None]] = _NO_RANGES) -> None:
+    """Raise a `UserError` if a number among the dataclass's fields is not finite or out of its range.
+
+    Args:
+        options: an instance of an options class.
+        ranges: the ranges by name of fields that are not made by `option`.
+    """
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             continue
         if not math.isfinite(value):
             raise UserError(f"--{item.name} is {value}; it must be a finite number")
-        least, most = ranges.get(item.name, (None, None))
+        least, most = item.metadata.get("range") or ranges.get(item.name, (None, None))
         if least is not None and value < least:
             raise UserError(f"--{item.name} is {value}; it must be {_least_text(least)}")
         if most is not None and value > most:
             raise UserError(f"--{item.name} is {value}; it must be at most {most:g}")
+
+
+def path_options(options: Any) -> dict[str, str]:
+    """The paths that an instance of an options class holds, by the option's name."""
+    values = {item.name: getattr(options, item.name) for item in dataclasses.fields(options) if is_path(item)}
+    return {name: value for name, value in values.items() if value}
+
+
+def is_path(item: "dataclasses.Field[Any]") -> bool:
+    """Whether an option's value names files or folders."""
+    return bool(item.metadata.get("is_path"))
 
 
 def _least_text(least: float) -> str:

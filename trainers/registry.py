@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
@@ -46,4 +47,12 @@ def load(name: str) -> Task:
         raise UserError(f"--task {name} names a Python package that cannot be found; is it on PYTHONPATH?") from error
     if not isinstance(getattr(module, "TASK", None), Task):
         raise UserError(f"the package {name} has no TASK (a trainers.contract.Task) in its __init__.py; declare one")
-    return dataclasses.replace(module.TASK, name=package.rpartition(".")[2], package=package)
+    return dataclasses.replace(module.TASK, name=package.rpartition(".")[2], package=package, card=_card_of(module))
+
+
+def _card_of(module: ModuleType) -> str:
+    """The text of the `card.md` in a task's folder."""
+    path = Path(str(module.__file__)).with_name("card.md")
+    if not path.is_file():
+        raise UserError(f"the task {module.__name__} has no {path}; write what its rows are, their source and licence")
+    return path.read_text(encoding="utf-8")

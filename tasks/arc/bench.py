@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from tasks.bench.report import write_report
 from trainers.common import environment
 from trainers.errors import exit_code_of
-from trainers.options import Range, option
+from trainers.options import option
 from trainers.settings.help_text import read_or_help
 
 _SIZES: dict[str, Any] = {
@@ -35,11 +35,9 @@ _SIZES: dict[str, Any] = {
 class BenchOptions:
     """What is timed."""
 
-    max_side: int = option(30, "largest height or width of a grid")
-    batch_size: int = option(32, "episodes in a step")
-    rounds: int = option(3, "steps of each contender, alternating")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {"max_side": (10, 30), "batch_size": (2, 512), "rounds": (1, 100)}
+    max_side: int = option(30, "largest height or width of a grid", least=10, most=30)
+    batch_size: int = option(32, "episodes in a step", least=2, most=512)
+    rounds: int = option(3, "steps of each contender, alternating", least=1, most=100)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,6 @@ held-out pairs of tasks of which nothing is trained on, shown with their own dem
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,8 +63,6 @@ def build(options: ArcOptions) -> BuiltDataset:
             "tasks": {"train": [task.name for task in seen], "unseen": [task.name for task in unseen]},
             "adjustments": notes,
         },
-        files={},
-        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
     )
 
 

@@ -1,10 +1,9 @@
 """What the dataset builder of `arc` and its models can be asked for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from trainers.options import Range, option
+from trainers.options import MAX_SEED, option
 
 
 @dataclass
@@ -14,32 +13,27 @@ class ArcOptions:
     train_source: str = option(
         "generated",
         "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, a folder; several with commas between",
+        is_path=True,
     )
     unseen_source: str = option(
-        "generated", "tasks that are never trained on, from the same choice; none: no such tasks"
+        "generated", "tasks that are never trained on, from the same choice; none: no such tasks", is_path=True
     )
-    pairs_per_task: int = option(400, "pairs of every generated task, all different")
-    n_val: int = option(20, "held-out pairs of every training task, evaluated during training")
-    n_test: int = option(40, "held-out pairs of every task (all of an unseen one's), evaluated at the end")
+    pairs_per_task: int = option(400, "pairs of every generated task, all different", least=4, most=100_000)
+    n_val: int = option(20, "held-out pairs of every training task, evaluated during training", least=0)
+    n_test: int = option(40, "held-out pairs of every task (all of an unseen one's), evaluated at the end", least=0)
     max_side: int = option(
-        30, "largest height or width of a generated grid; pairs of other sources that are larger are left out"
+        30,
+        "largest height or width of a generated grid; pairs of other sources that are larger are left out",
+        least=10,
+        most=30,
     )
-    n_context: int = option(2, "demonstration pairs shown beside an input")
+    n_context: int = option(2, "demonstration pairs shown beside an input", least=1, most=8)
     resample_context: bool = option(
         False, "draw the demonstrations anew for every training batch, instead of fixed ones"
     )
     augment_dihedral: bool = option(False, "turn and mirror every training episode at random")
     augment_colours: bool = option(False, "exchange the nine colours of every training episode at random")
-    dataset_seed: int = option(307, "seed of the generators and of the splits")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "pairs_per_task": (4, 100_000),
-        "n_val": (0, None),
-        "n_test": (0, None),
-        "max_side": (10, 30),
-        "n_context": (1, 8),
-        "dataset_seed": (0, 2**63 - 1),
-    }
+    dataset_seed: int = option(307, "seed of the generators and of the splits", least=0, most=MAX_SEED)
 
 
 @dataclass
@@ -56,22 +50,13 @@ class ArcModelOptions:
     bridge: Literal["none", "prompt", "concat_mlp", "cross_attention"] = option(
         "cross_attention", "how demonstrations reach the decoder (prompt: in front of the input, decoder_only)"
     )
-    hidden_size: int = option(128, "width of the residual stream")
-    num_encoder_layers: int = option(2, "blocks over the input grid (encoder_decoder)")
-    num_hidden_layers: int = option(2, "blocks of the decoder")
-    num_context_layers: int = option(1, "blocks over each demonstration pair (concat_mlp, cross_attention)")
-    num_attention_heads: int = option(4, "attention heads; heads of a size divisible by 4 (2d) or even (1d)")
-    intermediate_size: int = option(344, "width inside the MLP")
-    dropout: float = option(0.0, "dropout on embeddings and on what a block adds")
-    init_scale: float = option(0.02, "standard deviation of the initial weights")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "hidden_size": (4, None),
-        "num_encoder_layers": (1, 1000),
-        "num_hidden_layers": (1, 1000),
-        "num_context_layers": (1, 1000),
-        "num_attention_heads": (1, None),
-        "intermediate_size": (1, None),
-        "dropout": (0, 0.99),
-        "init_scale": (0, None),
-    }
+    hidden_size: int = option(128, "width of the residual stream", least=4)
+    num_encoder_layers: int = option(2, "blocks over the input grid (encoder_decoder)", least=1, most=1000)
+    num_hidden_layers: int = option(2, "blocks of the decoder", least=1, most=1000)
+    num_context_layers: int = option(
+        1, "blocks over each demonstration pair (concat_mlp, cross_attention)", least=1, most=1000
+    )
+    num_attention_heads: int = option(4, "attention heads; heads of a size divisible by 4 (2d) or even (1d)", least=1)
+    intermediate_size: int = option(344, "width inside the MLP", least=1)
+    dropout: float = option(0.0, "dropout on embeddings and on what a block adds", least=0, most=0.99)
+    init_scale: float = option(0.02, "standard deviation of the initial weights", least=0)

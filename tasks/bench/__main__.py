@@ -16,14 +16,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tasks.bench.contests import CONTESTS, Contest
 from tasks.bench.race import Measured, race
 from tasks.bench.report import write_report
 from trainers.common import environment
 from trainers.errors import UserError, exit_code_of, suggest
-from trainers.options import Range, option
+from trainers.options import option
 from trainers.settings.help_text import read_or_help
 
 Found = Mapping[str, Sequence[Measured]]
@@ -34,11 +34,9 @@ class BenchOptions:
     """What is measured, how often."""
 
     only: str | None = option(None, f"contests, with commas between: {', '.join(c.name for c in CONTESTS)}")
-    rounds: int = option(5, "turns of every contender")
-    threads: int | None = option(None, "threads of a contender (default: all cores)")
+    rounds: int = option(5, "turns of every contender", least=1, most=1000)
+    threads: int | None = option(None, "threads of a contender (default: all cores)", least=1, most=1024)
     compiled: bool = option(True, "compiled contenders too (about a minute each before the first turn)")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {"rounds": (1, 1000), "threads": (1, 1024)}
 
 
 def main(argv: list[str] | None = None) -> int:

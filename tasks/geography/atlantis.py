@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
@@ -16,7 +16,7 @@ from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
-from trainers.options import Range, option
+from trainers.options import MAX_SEED, option
 
 
 @dataclass
@@ -24,21 +24,16 @@ class AtlantisOptions(WorldOptions):
     """Which cities are invented, and how many real pairs are rehearsed."""
 
     regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
-    n_atlantis: int = option(100, "invented cities in each region")
-    spread_km: float = option(500.0, "standard deviation of a region, in km along each axis")
-    atlantis_seed: int = option(42, "seed of the invented places")
-    replay_ratio: float = option(0.0, "share of training rows that are real pairs, added to n_train (replay)")
-    replay_dataset: str | None = option(None, "folder of the distance dataset whose training rows are replayed")
-    dataset_seed: int = option(42, "seed of the choice and the order of the pairs")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **WorldOptions.RANGES,
-        "n_atlantis": (1, None),
-        "spread_km": (1e-3, 20_015),
-        "atlantis_seed": (0, 2**63 - 1),
-        "replay_ratio": (0, 0.99),
-        "dataset_seed": (0, 2**63 - 1),
-    }
+    n_atlantis: int = option(100, "invented cities in each region", least=1)
+    spread_km: float = option(500.0, "standard deviation of a region, in km along each axis", least=1e-3, most=20_015)
+    atlantis_seed: int = option(42, "seed of the invented places", least=0, most=MAX_SEED)
+    replay_ratio: float = option(
+        0.0, "share of training rows that are real pairs, added to n_train (replay)", least=0, most=0.99
+    )
+    replay_dataset: str | None = option(
+        None, "folder of the distance dataset whose training rows are replayed", is_path=True
+    )
+    dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
 
 
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
@@ -55,7 +50,6 @@ def build_dataset(
     cities: Cities,
     n_real: int,
     splits: Mapping[str, Dataset],
-    card: Path,
     adjustments: tuple[str, ...] = (),
 ) -> BuiltDataset:
     """The dataset from its splits: replay added to train, baselines and facts computed.
@@ -78,7 +72,6 @@ def build_dataset(
             "adjustments": list(adjustments),
         },
         files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
-        card=card.read_text(encoding="utf-8"),
     )
 
 

@@ -7,10 +7,10 @@ predicts unit vectors and chooses alpha by leave-one-out cross-validation; `seed
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
 from trainers.contract import StoredDataset
 from trainers.errors import UserError, suggest
-from trainers.options import Range, option
+from trainers.options import MAX_SEED, option
 from trainers.probes.probe import Probe, ProbeResult
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class CityProbeOptions:
     atlantis: Literal["test", "train"] = option(
         "test", "invented cities: tested only, or three in five of them trained on too"
     )
-    cities_csv: str | None = option(None, "cities to probe, with the column id; default: those of the dataset")
-    probe_seed: int = option(42, "seed of the split into cities to train and to test on")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {"probe_seed": (0, 2**63 - 1)}
+    cities_csv: str | None = option(
+        None, "cities to probe, with the column id; default: those of the dataset", is_path=True
+    )
+    probe_seed: int = option(42, "seed of the split into cities to train and to test on", least=0, most=MAX_SEED)
 
 
 class CityProbe(Probe):

@@ -35,7 +35,7 @@ def summary(error_km: np.ndarray, references_km: np.ndarray) -> dict[str, float]
 
 
 class AbsoluteError(evaluate.Metric):
-    """`evaluate.load("tasks/geography/distance/metric.py")` or `AbsoluteError()`."""
+    """`evaluate.load("tasks/geography/pair_metric.py")` or `AbsoluteError()`."""
 
     def _info(self) -> evaluate.MetricInfo:
         km = datasets.Value("float64")

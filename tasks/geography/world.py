@@ -1,27 +1,25 @@
 """What the geography tasks share: the options that choose a world."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from geo.cities import Cities, load_cities
-from trainers.options import Range, option
+from trainers.options import MAX_SEED, option
 
 
 @dataclass
 class WorldOptions:
     """Which cities make up the world."""
 
-    n_cities: int | None = option(None, "how many cities, the most populous first; default: 5075, or all of a CSV")
-    min_population: int | None = option(None, "smallest population of a city; default: 100000 (0 for a plain CSV)")
-    cities_csv: str | None = option(None, "a CSV of your own (latitude, longitude, …) instead of GeoNames")
-    world_seed: int = option(42, "seed of the shuffle that numbers the cities")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "n_cities": (1, None),
-        "min_population": (0, None),
-        "world_seed": (0, 2**63 - 1),
-    }
+    n_cities: int | None = option(
+        None, "how many cities, the most populous first; default: 5075, or all of a CSV", least=1
+    )
+    min_population: int | None = option(
+        None, "smallest population of a city; default: 100000 (0 for a plain CSV)", least=0
+    )
+    cities_csv: str | None = option(
+        None, "a CSV of your own (latitude, longitude, …) instead of GeoNames", is_path=True
+    )
+    world_seed: int = option(42, "seed of the shuffle that numbers the cities", least=0, most=MAX_SEED)
 
 
 def load_world(options: WorldOptions) -> Cities:

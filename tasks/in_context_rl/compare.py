@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.errors import UserError, exit_code_of
 from trainers.folders.run_folder import RunFolder
-from trainers.options import Range, option
+from trainers.options import option
 from trainers.studies.child_runs import folder_of, train_all
 from trainers.studies.study_file import read_seeded, study_path
 
@@ -35,9 +35,7 @@ class CompareOptions:
 
     study: str = option("darkroom_small", "a YAML file, or its name below configs/studies/")
     output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
-    rollouts: int = option(32, "how often every model acts in each test task")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {"rollouts": (1, None)}
+    rollouts: int = option(32, "how often every model acts in each test task", least=1)
 
 
 @dataclass(frozen=True)

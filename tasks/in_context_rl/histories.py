@@ -9,7 +9,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from tasks.in_context_rl.options import HistoryOptions
-from tasks.in_context_rl.rooms import RoomFamily, optimal_returns, random_returns, shuffled_split
+from tasks.in_context_rl.rooms import ROOMS, RoomFamily, optimal_returns, random_returns, shuffled_split
 from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, record
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -18,12 +18,13 @@ STEP_COLUMNS = tuple(field.name for field in fields(Histories))
 """Lists of one value per step."""
 
 
-def build_histories(options: HistoryOptions, world: RoomFamily, card: str) -> BuiltDataset:
+def build(options: HistoryOptions) -> BuiltDataset:
     """Let every learner learn; equal options give equal rows.
 
     Raises:
         UserError: a split without tasks, or histories that are no whole episodes.
     """
+    world = ROOMS[options.room](options.size, options.horizon)
     whole = options.horizon * options.keep_every
     if options.history_steps % whole:
         raise UserError(
@@ -53,8 +54,6 @@ def build_histories(options: HistoryOptions, world: RoomFamily, card: str) -> Bu
             "tasks": labels if len(world.tasks) <= 200 else {name: len(part) for name, part in labels.items()},
             "adjustments": notes,
         },
-        files={},
-        card=card,
     )
 
 

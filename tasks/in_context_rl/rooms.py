@@ -10,7 +10,7 @@ row * size + column.
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -115,6 +115,14 @@ def key_to_door(size: int = 9, horizon: int = 50) -> RoomFamily:
     goals_NG = np.array(list(itertools.product(range(size**2), repeat=2)))
     labels = [f"key {_place(key, size)} door {_place(door, size)}" for key, door in goals_NG]
     return RoomFamily(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
+
+
+ROOMS: Mapping[str, Callable[[int, int], RoomFamily]] = {
+    "darkroom": darkroom,
+    "permuted_darkroom": permuted_darkroom,
+    "key_to_door": key_to_door,
+}
+"""Every family of rooms by name, made from the size and the horizon."""
 
 
 def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[int], list[int]]:

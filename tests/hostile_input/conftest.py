@@ -4,10 +4,12 @@ import shutil
 
 import pytest
 
+from tests.helpers import flags
+from trainers import registry
 from trainers.commands import dataset
 from trainers.runs import session
 
-from .desk_helpers import SMALL, Desk
+from .desk_helpers import TASKS, Desk
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +23,9 @@ def hostile_folder(tmp_path_factory, finished_run, store_uri):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(prefix))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
-        for task, flags in SMALL.items():
+        for task in TASKS:
             before = set((prefix / "datasets").glob("[!.]*"))
-            assert dataset.main(["--task", task, *flags]) == 0
+            assert dataset.main(["--task", task, *flags(registry.load(task).small)]) == 0
             (datasets[task],) = set((prefix / "datasets").glob("[!.]*")) - before
     return folder, datasets
 

@@ -13,17 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.helpers import assert_one_line, contents
-from trainers import run
+from trainers import registry, run
 
-SMALL = {
-    "location": ["--n_cities", "40"],
-    "distance": ["--n_cities", "30", "--n_train", "100", "--n_val", "20", "--n_test", "20"],
-    "random_walk": ["--n_cities", "200", "--n_train", "50", "--n_val", "10", "--n_test", "10", "--radius_km", "5000"],
-    "atlantis_cross": ["--n_cities", "30", "--n_atlantis", "9", "--n_train", "50", "--n_val", "9", "--n_test", "9"],
-    "arc": ["--pairs_per_task", "6", "--n_val", "1", "--n_test", "1", "--max_side", "10"],
-    "darkroom": ["--n_streams", "1", "--max_train_tasks", "8", "--eval_streams", "1"],
-}
-"""Flags for datasets that are built in no time."""
+TASKS = registry.names()
 
 DRY = ["--dry_run", "--threads", "1", "--use_cpu"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .desk_helpers import ANY_JSON, DRY, SMALL, VALUES, damaged, many, refused, told
+from .desk_helpers import ANY_JSON, DRY, TASKS, VALUES, damaged, many, refused, told
 
 
-@pytest.mark.parametrize("task", SMALL)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_good_dataset_is_taken(task, desk):
     assert told(desk, ["--task", task, "--dataset", str(desk.copy(desk.datasets[task])), *DRY]) == ""
 
@@ -24,7 +24,7 @@ def places_in(content, path=()):
 
 
 @many(70)
-@given(data=st.data(), task=st.sampled_from(sorted(SMALL)), gone=st.booleans())
+@given(data=st.data(), task=st.sampled_from(TASKS), gone=st.booleans())
 def test_metadata_without_a_key_or_with_any_value(data, task, gone, desk):
     content = json.loads((desk.datasets[task] / "metadata.json").read_text())
     path = data.draw(st.sampled_from(list(places_in(content))))
@@ -41,7 +41,7 @@ def test_metadata_without_a_key_or_with_any_value(data, task, gone, desk):
 
 
 @many(20)
-@given(content=VALUES.map(json.dumps).map(str.encode) | ANY_JSON, task=st.sampled_from(sorted(SMALL)))
+@given(content=VALUES.map(json.dumps).map(str.encode) | ANY_JSON, task=st.sampled_from(TASKS))
 def test_metadata_of_any_content(content, task, desk):
     folder = desk.copy(desk.datasets[task])
     (folder / "metadata.json").write_bytes(content)
@@ -49,7 +49,7 @@ def test_metadata_of_any_content(content, task, desk):
 
 
 @many(50)
-@given(data=st.data(), task=st.sampled_from(sorted(SMALL)))
+@given(data=st.data(), task=st.sampled_from(TASKS))
 def test_dataset_folders_with_a_file_damaged_or_gone(data, task, desk):
     folder = desk.copy(desk.datasets[task])
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ("README.md",))
@@ -63,7 +63,7 @@ def test_dataset_folders_with_a_file_damaged_or_gone(data, task, desk):
     told(desk, ["--task", task, "--dataset", str(folder), *DRY])
 
 
-@pytest.mark.parametrize("task", SMALL)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_dataset_without_a_split(task, desk):
     for split in ("train", "validation"):
         folder = desk.copy(desk.datasets[task])

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -15,35 +16,14 @@ from tokenization.characters import ColumnEncoder
 from trainers import registry
 from trainers.contract import Task
 from trainers.folders import dataset_folder
-from trainers.options import check_ranges
+from trainers.options import check_ranges, is_path
 from trainers.settings.resolve import flag_names
 from trainers.settings.run_options import RunOptions
 from trainers.text import TextTrainer, answers_to
 
-HISTORIES = {
-    "size": 3,
-    "n_streams": 3,
-    "history_steps": 200,
-    "max_train_tasks": 8,
-    "n_val_tasks": 1,
-    "eval_streams": 1,
-    "eval_episodes": 2,
-    "eval_rollouts": 2,
-}
-SMALL = {
-    "location": {"n_cities": 32},
-    "distance": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
-    "random_walk": {"n_cities": 64, "radius_km": 3000, "longest_walk": 6, "n_train": 200, "n_val": 16, "n_test": 30},
-    "atlantis_inter": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
-    "atlantis_cross": {"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 30},
-    "arc": {"max_side": 10, "pairs_per_task": 8, "n_val": 1, "n_test": 2},
-    "darkroom": HISTORIES,
-    "darkroom_permuted": HISTORIES,
-    "dark_key_to_door": HISTORIES,
-}
-"""Options that make a task's dataset small; a new task adds a line only if its default is large."""
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-FILES = {"__init__.py", "options.py", "data.py", "metric.py", "trainer.py", "card.md"}
+NEEDED = {"__init__.py", "card.md"}
+PARTS = {"options", "data", "metric", "trainer"}
 
 
 @pytest.fixture(scope="module", params=registry.names())
@@ -53,8 +33,7 @@ def task(request) -> Task:
 
 @pytest.fixture(scope="module")
 def data(task, tmp_path_factory):
-    options = task.options(**SMALL.get(task.name, {}))
-    return dataset_folder.build_or_load(task, options, tmp_path_factory.mktemp("contract"))
+    return dataset_folder.build_or_load(task, task.options(**task.small), tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture
@@ -77,10 +56,14 @@ def make_trainer(task, data, tmp_path):
     return task.load("trainer")(task, data, model, arguments)
 
 
-def test_the_folder_has_the_same_files_as_every_other(task):
+def test_a_part_that_a_folder_has_is_called_as_in_every_other(task):
     spec = importlib.util.find_spec(task.package)
     assert spec is not None and spec.origin is not None
-    assert {path.name for path in Path(spec.origin).parent.iterdir()} >= FILES
+    folder = Path(spec.origin).parent
+    assert {path.name for path in folder.iterdir()} >= NEEDED
+    own = {task.build_dataset, task.metric, task.trainer, f"{task.options.__module__}:{task.options.__name__}"}
+    modules = {part.partition(":")[0].removeprefix(f"{task.package}.") for part in own} - {task.package}
+    assert {module for module in modules if "." not in module} <= PARTS
 
 
 def test_every_option_is_a_flag_of_its_own_with_a_help_text(task):
@@ -89,12 +72,20 @@ def test_every_option_is_a_flag_of_its_own_with_a_help_text(task):
     assert len(names) == len(set(names))
     for options in (RunOptions, task.options, task.model_options):
         assert all(item.metadata.get("help") for item in dataclasses.fields(options))
-        assert set(options.RANGES) <= {item.name for item in dataclasses.fields(options)}
-        check_ranges(options(), options.RANGES)
+        check_ranges(options())
+
+
+def test_every_option_that_names_a_file_is_marked_as_a_path(task):
+    kinds = typing.get_type_hints(task.options)
+    for item in dataclasses.fields(task.options):
+        is_text = kinds[item.name] in (str, str | None)
+        words = f"{item.name.replace('_', ' ')} {item.metadata['help']}"
+        if is_text and re.search(r"(?i)\b(csv|files?|folders?|paths?|source)\b", words):
+            assert is_path(item), f"{item.name} needs is_path=True, or a changed file is no other dataset"
 
 
 def test_equal_options_give_equal_rows(task, data, tmp_path):
-    again = dataset_folder.build_or_load(task, task.options(**SMALL.get(task.name, {})), tmp_path)
+    again = dataset_folder.build_or_load(task, task.options(**task.small), tmp_path)
     assert again.metadata["splits"] == data.metadata["splits"] and again.path != data.path
 
 
@@ -154,7 +145,7 @@ def test_saved_and_loaded_by_transformers_the_logits_are_the_same(trainer, tmp_p
 )
 def text_trainer(request, tmp_path_factory, tmp_path):
     task = registry.load(request.param)
-    data = dataset_folder.build_or_load(task, task.options(**SMALL[task.name]), tmp_path_factory.mktemp("text"))
+    data = dataset_folder.build_or_load(task, task.options(**task.small), tmp_path_factory.mktemp("text"))
     return make_trainer(task, data, tmp_path)
 
 

@@ -10,15 +10,13 @@ Runs come from MLflow's store, the newest first. Nothing is changed there; only 
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from trainers.common import environment, figures
 from trainers.common.files import write_csv, write_json
 from trainers.errors import UserError, exit_code_of
-from trainers.options import Range, option
+from trainers.options import option
 from trainers.tracking.comparison import curve_of, figure_of, measure_of, rows_of
 
 _MARKER = "compare.json"
@@ -31,10 +29,8 @@ class CompareOptions:
     query: str = option("", "MLflow's filter, e.g. \"tags.task = 'location'\"; default: all runs")
     metric: str | None = option(None, "e.g. memorisation/haversine_km_mean; default: the task's primary metric")
     greater_is_better: bool | None = option(None, "direction of a --metric that is no loss and no primary metric")
-    limit: int = option(20, "at most so many runs, the newest")
+    limit: int = option(20, "at most so many runs, the newest", least=1, most=1000)
     output_dir: str | None = option(None, "where to write; default: <EXP_DIR_PREFIX>/compare/<name by the query>")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {"limit": (1, 1000)}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
+def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
     """Markdown with Hugging Face front matter for a dataset folder.
 
     Arguments:
-        metadata: what `metadata.json` holds. text: the task's own paragraphs.
+        metadata: what `metadata.json` holds.
     """
     splits = "\n".join(
         f"| {name} | {facts['rows']:,} | `{facts['sha256'][:12]}` |" for name, facts in metadata["splits"].items()
@@ -24,7 +24,7 @@ def dataset_card(task: Task, metadata: Mapping[str, Any], text: str) -> str:
 
 {task.summary}
 
-{text.strip()}
+{task.card.strip()}
 
 ## Splits
 

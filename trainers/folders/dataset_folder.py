@@ -17,6 +17,7 @@ from trainers.contract import BuiltDataset, StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders import cards
 from trainers.folders.locks import lock_of
+from trainers.options import path_options
 
 METADATA = "metadata.json"
 _ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything else about a dataset of pairs
@@ -106,7 +107,7 @@ def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
             write(partial / name)
         metadata = _metadata(built, task, options)
         write_json(partial / METADATA, metadata)
-        (partial / "README.md").write_text(cards.dataset_card(task, metadata, built.card), encoding="utf-8")
+        (partial / "README.md").write_text(cards.dataset_card(task, metadata), encoding="utf-8")
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -153,20 +154,15 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
 
 
 def _input_digests(options: Any) -> dict[str, str]:
-    """Digests of the files and folders that options point to: a changed CSV is another dataset.
-
-    A `…_source` may name several, with commas between.
-    """
-    ends = ("_csv", "_file", "_dataset", "_source")
-    given = {n: v for n, v in dataclasses.asdict(options).items() if n.endswith(ends) and v}
-    found = {}
-    for name, value in given.items():
-        places = value.split(",") if name.endswith("_source") else [value]
+    """Digests of the files and folders that options name: a changed CSV is another dataset."""
+    digests = {}
+    for name, value in path_options(options).items():
+        places = [value] if os.path.exists(os.path.expanduser(value)) else value.split(",")
         inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place)))]
         contents = [hashlib.sha256(part.read_bytes()).hexdigest() for part in inside if part.is_file()]
         if contents:
-            found[name] = hashlib.sha256("".join(contents).encode()).hexdigest() if len(contents) > 1 else contents[0]
-    return found
+            digests[name] = hashlib.sha256("".join(contents).encode()).hexdigest() if len(contents) > 1 else contents[0]
+    return digests
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from trainers.errors import UserError
-from trainers.options import Range, option
+from trainers.options import option
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -16,20 +16,12 @@ class DecoderOptions:
     """Sizes of a decoder-only transformer; every name is the one of the Hugging Face config."""
 
     model_type: Literal["qwen2", "llama"] = option("qwen2", "architecture, as transformers calls it")
-    hidden_size: int = option(64, "width of the residual stream")
-    num_hidden_layers: int = option(4, "number of blocks")
-    num_attention_heads: int = option(4, "attention heads; must divide hidden_size into an even head size")
-    intermediate_size: int = option(256, "width inside the MLP")
+    hidden_size: int = option(64, "width of the residual stream", least=1)
+    num_hidden_layers: int = option(4, "number of blocks", least=1, most=1000)
+    num_attention_heads: int = option(4, "attention heads; must divide hidden_size into an even head size", least=1)
+    intermediate_size: int = option(256, "width inside the MLP", least=1)
     tie_word_embeddings: bool = option(False, "use one matrix for input and output embeddings")
-    init_scale: float = option(0.02, "standard deviation of the initial Linear and Embedding weights")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "hidden_size": (1, None),
-        "num_hidden_layers": (1, 1000),
-        "num_attention_heads": (1, None),
-        "intermediate_size": (1, None),
-        "init_scale": (0, None),
-    }
+    init_scale: float = option(0.02, "standard deviation of the initial Linear and Embedding weights", least=0)
 
 
 def build_decoder(

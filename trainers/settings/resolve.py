@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from trainers.common.environment import ROOT
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
-from trainers.options import check_ranges
+from trainers.options import OWN_METADATA, check_ranges
 from trainers.settings.layers import (
     Layer,
     as_strings,
@@ -143,7 +143,7 @@ def resolve_settings(request: Request) -> Settings:
     except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
         raise UserError(f"transformers refuses these training settings: {error}") from error
     for options in parsed[:3]:
-        check_ranges(options, getattr(options, "RANGES", {}))
+        check_ranges(options)
     check_ranges(parsed[3], TRAINING_RANGES)
     _check_training(parsed[3])
     if parsed[0].muon and os.environ.get("ACCELERATE_USE_FSDP") == "true":
@@ -158,7 +158,7 @@ def dataset_options(request: Request) -> Any:
     names = {item.name for item in dataclasses.fields(request.task.options)}
     flags = {n: v for layer in request.layers.values() for n, v in layer.items() if n in names}
     (options,) = _parse((request.task.options,), flags, lambda name: _origin(name, request))
-    check_ranges(options, getattr(options, "RANGES", {}))
+    check_ranges(options)
     return options
 
 
@@ -171,7 +171,7 @@ def read_command(argv_flags: Layer, *types: Any) -> tuple[Any, ...]:
     _check_names(argv_flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
     parsed = _parse(types, argv_flags, lambda name: "")
     for options in parsed:
-        check_ranges(options, getattr(options, "RANGES", {}))
+        check_ranges(options)
     return parsed
 
 
@@ -184,6 +184,10 @@ def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -
             names, _, complaint = message.removeprefix("argument --").partition(":")
             name = names.partition("/")[0]  # without its second spelling, with hyphens
             raise UserError(f"--{name}:{complaint}{origin(name)}")
+
+        def add_argument(self, *names: Any, **kwargs: Any) -> Any:
+            """As argparse does; `HfArgumentParser` hands on all of a field's metadata."""
+            return super().add_argument(*names, **{n: v for n, v in kwargs.items() if n not in OWN_METADATA})
 
     argv = [token for name, values in flags.items() for token in as_tokens(name, values)]
     parser = Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]

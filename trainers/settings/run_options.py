@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from trainers.options import Range, option
+from trainers.options import option
 
 
 @dataclass
@@ -18,35 +18,29 @@ class RunOptions:
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
     evals_per_epoch: float | None = option(
-        None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1"
+        None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1", least=1e-6
     )
-    saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation")
-    early_stopping_patience: int | None = option(None, "stop after this many evaluations without a better best metric")
-    keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all")
+    saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation", least=1e-6)
+    early_stopping_patience: int | None = option(
+        None, "stop after this many evaluations without a better best metric", least=1
+    )
+    keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all", least=1)
     restart_epochs: float | None = option(
         None,
         "cosine rate, restarted every so many epochs, constant within one, no warm-up; for --lr_scheduler_type",
+        least=1,
     )
-    min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards")
+    min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards", least=0)
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
     group_by_length: bool = option(False, "put rows of like length into one training batch: less padding")
     probe: bool = option(False, "fit the task's linear probe at every evaluation")
     freeze: str | None = option(None, "weights left as they are: parts of their names, e.g. embed_tokens,layers.0")
-    l2_to_start: float = option(0.0, "pull of the weights to where training started, as a decoupled L2 penalty")
-    threads: int | None = option(
-        None, "CPU threads of one process; default: the machine's cores shared by the processes"
+    l2_to_start: float = option(
+        0.0, "pull of the weights to where training started, as a decoupled L2 penalty", least=0
     )
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        "evals_per_epoch": (1e-6, None),
-        "saves_per_epoch": (1e-6, None),
-        "early_stopping_patience": (1, None),
-        "keep_best": (1, None),
-        "restart_epochs": (1, None),
-        "min_learning_rate": (0, None),
-        "l2_to_start": (0, None),
-        "threads": (1, 1024),
-    }
+    threads: int | None = option(
+        None, "CPU threads of one process; default: the machine's cores shared by the processes", least=1, most=1024
+    )
 
 
 STACK_DEFAULTS: Mapping[str, Any] = {
@@ -67,7 +61,7 @@ STACK_DEFAULTS: Mapping[str, Any] = {
 """Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
 
 
-TRAINING_RANGES: Mapping[str, Range] = {
+TRAINING_RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "per_device_train_batch_size": (1, 2**31),
     "per_device_eval_batch_size": (1, 2**31),
     "gradient_accumulation_steps": (1, 2**31),

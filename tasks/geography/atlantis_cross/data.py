@@ -1,7 +1,6 @@
 """The dataset of `atlantis_cross`: pairs with one invented city, and a share with two, written as in `distance`."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
@@ -51,7 +50,7 @@ def build(options: AtlantisCrossOptions) -> BuiltDataset:
     cross = _rows(cities, (n_real + numbers // n_real, numbers % n_real), "cross", order_rng)
     inter_pieces, cross_pieces = split_rows(inter, n_inter), split_rows(cross, n_cross)
     pieces = {name: _mixed(inter_pieces[name], cross_pieces[name], mix_rng) for name in sizes}
-    return build_dataset(options, cities, n_real, splits_of(pieces), Path(__file__).with_name("card.md"), adjustments)
+    return build_dataset(options, cities, n_real, splits_of(pieces), adjustments)
 
 
 def _inter_ratio(asked: float | None, n_rows: int, available: int) -> tuple[float, tuple[str, ...]]:

@@ -1,28 +1,21 @@
 """What the dataset builder of `atlantis_cross` can be asked for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tasks.geography.atlantis import AtlantisOptions
-from trainers.options import Range, option
+from trainers.options import option
 
 
 @dataclass
 class AtlantisCrossOptions(AtlantisOptions):
     """How many pairs with an invented city, all of them different ones."""
 
-    n_train: int = option(100_000, "pairs to train on")
-    n_val: int = option(128, "pairs to evaluate during training")
-    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)")
+    n_train: int = option(100_000, "pairs to train on", least=1)
+    n_val: int = option(128, "pairs to evaluate during training", least=0)
+    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)", least=0)
     inter_ratio: float | None = option(
-        None, "share of pairs of two invented cities in every split; default: 0.1, or as many as there are"
+        None,
+        "share of pairs of two invented cities in every split; default: 0.1, or as many as there are",
+        least=0,
+        most=1,
     )
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **AtlantisOptions.RANGES,
-        "n_train": (1, None),
-        "n_val": (0, None),
-        "n_test": (0, None),
-        "inter_ratio": (0, 1),
-    }

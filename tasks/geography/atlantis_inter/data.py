@@ -1,7 +1,5 @@
 """The dataset of `atlantis_inter`: pairs of invented cities, written as in `distance`."""
 
-from pathlib import Path
-
 import numpy as np
 
 from tasks.geography.atlantis import build_dataset, load_worlds
@@ -33,4 +31,4 @@ def build(options: AtlantisInterOptions) -> BuiltDataset:
     low, high = pair_of(draw_distinct(n_pairs(n_invented), sum(sizes.values()), draw_rng))
     rows = pair_rows(cities, in_random_order((n_real + low, n_real + high), order_rng), "inter")
     splits = splits_of(split_rows(rows, sizes))
-    return build_dataset(options, cities, n_real, splits, Path(__file__).with_name("card.md"))
+    return build_dataset(options, cities, n_real, splits)

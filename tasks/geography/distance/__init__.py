@@ -10,9 +10,10 @@ TASK = Task(
     model_options=DecoderOptions,
     build_dataset="data:build",
     build_model="trainers.text:build_text_model",
-    metric="metric:AbsoluteError",
-    trainer="trainer:DistanceTrainer",
+    metric="tasks.geography.pair_metric:AbsoluteError",
+    trainer="tasks.geography.pair_trainer:PairTrainer",
     probe="tasks.geography.city_probe:CityProbe",
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
+    small={"n_cities": 32, "n_train": 200, "n_val": 15, "n_test": 30},
 )

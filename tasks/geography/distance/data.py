@@ -1,7 +1,5 @@
 """The dataset of `distance`: one row per pair, prompt `dist(c_12,c_5075)=`, answer `769`."""
 
-from pathlib import Path
-
 import numpy as np
 
 from tasks.geography.distance.options import DistanceOptions
@@ -47,5 +45,4 @@ def build(options: DistanceOptions) -> BuiltDataset:
             },
         },
         files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
-        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
     )

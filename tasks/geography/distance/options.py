@@ -1,26 +1,16 @@
 """What the dataset builder of `distance` can be asked for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tasks.geography.world import WorldOptions
-from trainers.options import Range, option
+from trainers.options import MAX_SEED, option
 
 
 @dataclass
 class DistanceOptions(WorldOptions):
     """How many pairs, all of them different ones."""
 
-    n_train: int = option(1_000_000, "pairs to train on")
-    n_val: int = option(128, "pairs to evaluate during training")
-    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)")
-    dataset_seed: int = option(42, "seed of the choice and the order of the pairs")
-
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **WorldOptions.RANGES,
-        "n_train": (1, None),
-        "n_val": (0, None),
-        "n_test": (0, None),
-        "dataset_seed": (0, 2**63 - 1),
-    }
+    n_train: int = option(1_000_000, "pairs to train on", least=1)
+    n_val: int = option(128, "pairs to evaluate during training", least=0)
+    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)", least=0)
+    dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)

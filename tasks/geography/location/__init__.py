@@ -15,4 +15,5 @@ TASK = Task(
     probe="tasks.geography.city_probe:CityProbe",
     primary_metric="haversine_km_mean",
     greater_is_better=False,
+    small={"n_cities": 32},
 )

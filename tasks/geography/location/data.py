@@ -1,7 +1,6 @@
 """The dataset of `location`: one row per city, prompt `loc(c_12)=`, answer `1379,1958`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,6 @@ def build(options: LocationOptions) -> BuiltDataset:
             "baselines": {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()},
         },
         files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
-        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
     )
 
 

@@ -15,4 +15,5 @@ TASK = Task(
     probe="tasks.geography.city_probe:CityProbe",
     primary_metric="legal_steps",
     greater_is_better=True,
+    small={"n_cities": 64, "radius_km": 3000, "longest_walk": 6, "n_train": 200, "n_val": 15, "n_test": 30},
 )

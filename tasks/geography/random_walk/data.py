@@ -1,7 +1,6 @@
 """The dataset of `random_walk`: prompt `srd_200=c_12`, the start; answer `,c_807,c_3`, where it goes from there."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,6 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
             },
         },
         files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
-        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
     )
 
 

@@ -1,17 +1,27 @@
 """First the key, then the door, neither of them seen: two rewards an episode, and a state that is hidden."""
 
-from tasks.in_context_rl.dark_key_to_door.options import DarkKeyToDoorOptions
-from tasks.in_context_rl.options import HistoryModelOptions
-from trainers.contract import Task
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-TASK = Task(
-    summary="Learn in context where the key and then the door are.",
-    options=DarkKeyToDoorOptions,
-    model_options=HistoryModelOptions,
-    build_dataset="data:build",
-    build_model="tasks.in_context_rl.building:build_model",
-    metric="metric:ReturnInContext",
-    trainer="trainer:DarkKeyToDoorTrainer",
-    primary_metric="normalised_return",
-    greater_is_better=True,
-)
+from tasks.in_context_rl.family import FAMILY
+from tasks.in_context_rl.options import HistoryOptions
+from trainers.options import MAX_SEED, option
+
+
+@dataclass
+class DarkKeyToDoorOptions(HistoryOptions):
+    """As for `darkroom`; there are 6,561 tasks, so fewer histories of each."""
+
+    room: ClassVar[str] = "key_to_door"
+
+    horizon: int = option(50, "steps of an episode", least=1, most=10_000)
+    n_streams: int = option(2, "histories of every training task", least=1)
+    history_steps: int = option(10_000, "steps of a history; whole episodes", least=1)
+    train_share: float = option(0.95, "share of the tasks that are not held out for test", least=0, most=1)
+    split_seed: int = option(4, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
+    n_val_tasks: int = option(64, "of the training tasks, so many are held out to choose the checkpoint", least=0)
+    eval_streams: int = option(1, "histories of every held-out task, for loss and accuracy", least=1)
+    eval_rollouts: int = option(1, "how often it does so", least=1)
+
+
+TASK = replace(FAMILY, summary="Learn in context where the key and then the door are.", options=DarkKeyToDoorOptions)

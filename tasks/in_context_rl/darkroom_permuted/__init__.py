@@ -1,17 +1,22 @@
 """Which action does what? The way from corner to corner with the actions in an unknown order."""
 
-from tasks.in_context_rl.darkroom_permuted.options import DarkroomPermutedOptions
-from tasks.in_context_rl.options import HistoryModelOptions
-from trainers.contract import Task
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-TASK = Task(
-    summary="Learn in context what each action does.",
-    options=DarkroomPermutedOptions,
-    model_options=HistoryModelOptions,
-    build_dataset="data:build",
-    build_model="tasks.in_context_rl.building:build_model",
-    metric="metric:ReturnInContext",
-    trainer="trainer:DarkroomPermutedTrainer",
-    primary_metric="normalised_return",
-    greater_is_better=True,
-)
+from tasks.in_context_rl.family import FAMILY
+from tasks.in_context_rl.options import HistoryOptions
+from trainers.options import MAX_SEED, option
+
+
+@dataclass
+class DarkroomPermutedOptions(HistoryOptions):
+    """As for `darkroom`; an episode is long enough to cross the room."""
+
+    room: ClassVar[str] = "permuted_darkroom"
+
+    horizon: int = option(50, "steps of an episode", least=1, most=10_000)
+    split_seed: int = option(4, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
+    n_val_tasks: int = option(12, "of the training tasks, so many are held out to choose the checkpoint", least=0)
+
+
+TASK = replace(FAMILY, summary="Learn in context what each action does.", options=DarkroomPermutedOptions)

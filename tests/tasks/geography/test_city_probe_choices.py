@@ -192,7 +192,7 @@ def test_holding_out_the_whole_world_is_refused(probe_of):
 
 def test_the_seed_of_the_split_is_not_negative():
     with pytest.raises(UserError, match="--probe_seed is -1; it must be at least 0"):
-        check_ranges(CityProbeOptions(probe_seed=-1), CityProbeOptions.RANGES)
+        check_ranges(CityProbeOptions(probe_seed=-1))
 
 
 CHOICES = {

@@ -271,7 +271,7 @@ def test_a_relative_error_is_that_of_at_least_one_km():
 
 
 def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
-    metric = evaluate.load("tasks/geography/distance/metric.py")
+    metric = evaluate.load("tasks/geography/pair_metric.py")
     assert metric.compute(predictions=[90.0, NAN], references=[100.0, 100.0])["abs_error_km_mean"] == 10_005
     with pytest.raises(ValueError, match="no predictions"):
         metric.compute(predictions=[], references=[])

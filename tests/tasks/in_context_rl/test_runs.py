@@ -73,7 +73,7 @@ def test_a_run_leaves_model_figures_and_what_it_is_to_be_compared_with(task, pre
         ("--n_val_tasks 8", "--n_val_tasks 8 leaves none of the 8 training tasks"),
         ("--size 16", "--size is 16"),
         ("--source oracle", "--source"),
-        ("--label_smoothing_factor 0.1", "--label_smoothing_factor: DarkroomTrainer cannot do it"),
+        ("--label_smoothing_factor 0.1", "--label_smoothing_factor: HistoryTrainer cannot do it"),
         ("--group_by_length", "--group_by_length: the rows of this task do not say"),
         ("--size 9 --horizon 4", "--horizon 4 is too short for --size 9: in 40 of 81 tasks"),
         ("--probe", "declares no probe"),

@@ -1,0 +1,26 @@
+"""What every dark room is as a task; a room of its own is this with other options."""
+
+from tasks.in_context_rl.options import HistoryModelOptions, HistoryOptions
+from trainers.contract import Task
+
+FAMILY = Task(
+    summary="Learn in context what a dark room does not show.",
+    options=HistoryOptions,
+    model_options=HistoryModelOptions,
+    build_dataset="tasks.in_context_rl.histories:build",
+    build_model="tasks.in_context_rl.building:build_model",
+    metric="tasks.in_context_rl.metric:ReturnInContext",
+    trainer="tasks.in_context_rl.trainer:HistoryTrainer",
+    primary_metric="normalised_return",
+    greater_is_better=True,
+    small={
+        "size": 3,
+        "n_streams": 3,
+        "history_steps": 200,
+        "max_train_tasks": 8,
+        "n_val_tasks": 1,
+        "eval_streams": 1,
+        "eval_episodes": 2,
+        "eval_rollouts": 2,
+    },
+)
