@@ -1,6 +1,6 @@
-"""Time to quality: the seed's recipe beside this stack's, in one run.
+"""Time to quality: the original recipe and this stack's, in one run.
 
-    python -m tasks.bench.time_to_quality --minutes 15 --contenders location location_seed
+    python -m tasks.bench.time_to_quality --minutes 15 --contenders location location_original
 
 Every contender trains at the same time, with one thread each, so that whatever else the machine does slows all of them
 alike. The table gives the wall time, evaluations included, at which an evaluation over all rows was first below each
@@ -54,7 +54,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
 def _bench(argv: list[str]) -> None:
     environment.set_up()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--contenders", nargs="+", default=["location", "location_seed"], help="configs to compare")
+    parser.add_argument("--contenders", nargs="+", default=["location", "location_original"], help="configs to compare")
     parser.add_argument("--minutes", type=float, default=12.0, help="wall time after which every contender is stopped")
     given = parser.parse_args(argv)
     if not given.minutes > 0:

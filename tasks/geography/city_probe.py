@@ -1,7 +1,7 @@
 """Is there a map inside? Linear maps from hidden states to where cities are, fitted on some and tested on others.
 
 The prompt ends before a second city: `dist(c_12,c_`. Protocol `clean` reads one block at the prompt's last token,
-predicts unit vectors and chooses alpha by leave-one-out cross-validation; `seed` is that of the first experiments
+predicts unit vectors and chooses alpha by leave-one-out cross-validation; `original` is that of the first experiments
 (August 2025): outputs of blocks 4 and 5 at the last three tokens, Ridge with alpha 10 on raw longitude and latitude.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
 ALPHAS = np.logspace(-4, 6, 21)
-SEED_ALPHA, SEED_BLOCKS = 10.0, [4, 5]
+ORIGINAL_ALPHA, ORIGINAL_BLOCKS = 10.0, [4, 5]
 PROMPTS = {"location": "loc(c_{id})=", "random_walk": "srd_{radius_km}=c_{id},c_"}
 PAIR_PROMPT = "dist(c_{id},c_"
 
@@ -40,8 +40,10 @@ PAIR_PROMPT = "dist(c_{id},c_"
 class CityProbeOptions:
     """How cities are probed."""
 
-    protocol: Literal["clean", "seed"] = option("clean", "clean, or that of the first experiments (seed)")
-    blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: the last but one (clean), 4,5 (seed)")
+    protocol: Literal["clean", "original"] = option("clean", "clean, or that of the first experiments (original)")
+    blocks: str | None = option(
+        None, "blocks to read, e.g. 4 or 4,5; default: last but one (clean), 4,5 (original)"
+    )
     prompt: str | None = option(None, "prompt with {id}; default: the one of the model's task")
     hold_out: str | None = option(None, "continent or country code that the probe is not trained on, e.g. Africa or JP")
     atlantis: Literal["test", "train"] = option(
@@ -70,14 +72,14 @@ class CityProbe(Probe):
         if template.count("{id}") != 1:
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
-        self.tokens = 3 if options.protocol == "seed" else 1
+        self.tokens = 3 if options.protocol == "original" else 1
         self.train, self.test = self._split()
         self.label = _label(options)
 
     def fit(self, states_NLTD: np.ndarray) -> ProbeResult:
         """Fit on the training cities; R² and errors in km on the test cities, by continent too."""
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
-        decode = _decoded_seed if self.chosen.protocol == "seed" else _decoded_clean
+        decode = _decoded_original if self.chosen.protocol == "original" else _decoded_clean
         places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
         decoded_deg = decode(features_NF, places_deg, self.train)
         nothing_deg = decode(np.zeros((len(features_NF), 1)), places_deg, self.train)
@@ -170,20 +172,20 @@ def _label(options: CityProbeOptions) -> str:
 
 def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
     if options.blocks is None:
-        if options.protocol == "seed" and n_blocks < SEED_BLOCKS[-1]:
-            raise UserError(f"the protocol seed reads blocks 4 and 5, but the model has {n_blocks}; give --blocks")
-        return SEED_BLOCKS if options.protocol == "seed" else [max(1, n_blocks - 1)]
+        if options.protocol == "original" and n_blocks < ORIGINAL_BLOCKS[-1]:
+            raise UserError(f"the protocol original reads blocks 4 and 5, but the model has {n_blocks}; give --blocks")
+        return ORIGINAL_BLOCKS if options.protocol == "original" else [max(1, n_blocks - 1)]
     try:
         return [int(part) for part in options.blocks.split(",")]
     except ValueError:
         raise UserError(f"--blocks is {options.blocks!r}; give numbers such as 4 or 4,5") from None
 
 
-def _decoded_seed(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
+def _decoded_original(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Latitude and longitude by ridge regression on degrees, (n, 2); they may lie off the globe."""
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=SEED_ALPHA).fit(features_NF[train], places_deg[train]).predict(features_NF)
+    return Ridge(alpha=ORIGINAL_ALPHA).fit(features_NF[train], places_deg[train]).predict(features_NF)
 
 
 def _decoded_clean(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:

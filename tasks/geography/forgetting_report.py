@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from tasks.geography.city_probe import SEED_BLOCKS, CityProbeOptions
+from tasks.geography.city_probe import ORIGINAL_BLOCKS, CityProbeOptions
 from tasks.geography.pair_metric import absolute_errors_km
 from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import distances_km
@@ -169,11 +169,11 @@ def _curves(course: FineTuneCurve) -> tuple[list[float], list[float], list[float
 
 
 def _probe_base(base: RunFolder) -> None:
-    """How the base's own map formed, by both protocols where the model has the blocks that `seed` reads."""
+    """How the base's own map formed, by both protocols where the model has the blocks that `original` reads."""
     print(f"\n== {base.path.name}: probing", flush=True)
     probe_run(base, CityProbeOptions())
-    if load_checkpoint(base.path).config.num_hidden_layers >= SEED_BLOCKS[-1]:
-        probe_run(base, CityProbeOptions(protocol="seed"))
+    if load_checkpoint(base.path).config.num_hidden_layers >= ORIGINAL_BLOCKS[-1]:
+        probe_run(base, CityProbeOptions(protocol="original"))
 
 
 def _curve_of(run: RunFolder, base: RunFolder) -> FineTuneCurve:

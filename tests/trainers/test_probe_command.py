@@ -168,7 +168,7 @@ def test_cka_may_be_to_another_model(fresh):
 
 def test_cka_is_of_the_states_that_are_probed(fresh):
     """All numbers that are read, blocks and tokens alike, of all cities of the world."""
-    assert probe.main(["--run", str(fresh), "--protocol", "seed", "--blocks", "0,1"]) == 0
+    assert probe.main(["--run", str(fresh), "--protocol", "original", "--blocks", "0,1"]) == 0
     prompts = [f"loc(c_{number})=" for number in range(40)]
     first, last = (
         extract_hidden_states(load_checkpoint(fresh / f"checkpoint-{step}"), prompts, [0, 1], 3).reshape(40, -1)
@@ -220,7 +220,7 @@ def refused(argv, fragment, capsys):
     "typed, fragment",
     [
         ("", "no run given; use --run"),
-        ("--protocol seed", "no run given; use --run"),
+        ("--protocol original", "no run given; use --run"),
         ("RUN", "stands alone"),
         ("--run", "--run"),
         ("--run nowhere", "nowhere is not a folder of a run"),
@@ -231,7 +231,7 @@ def refused(argv, fragment, capsys):
         ("--run RUN --holdout Asia", "Did you mean hold_out"),
         ("--run RUN --n_cities 40", "unknown setting 'n_cities'"),
         ("--run RUN --protocol sed", "--protocol: invalid choice: 'sed'"),
-        ("--run RUN --protocol seed", "the protocol seed reads blocks 4 and 5, but the model has 1; give --blocks"),
+        ("--run RUN --protocol original", "the protocol original reads blocks 4 and 5, but the model has 1; give --blocks"),
         ("--run RUN --blocks x", "--blocks is 'x'; give numbers such as 4 or 4,5"),
         ("--run RUN --blocks 2", "block 2 is asked for, but the model has the blocks 1 to 1"),
         ("--run RUN --blocks -1", "block -1 is asked for"),

@@ -1,6 +1,6 @@
 """Probe every checkpoint of a run: what can be read from its hidden states, as table, curves, map and animation.
 
-    python -m trainers.commands.probe --run outputs/runs/distance-001 --protocol seed
+    python -m trainers.commands.probe --run outputs/runs/distance-001 --protocol original
 
 Everything goes to `<run>/probe/<label>/` and into the run's MLflow record. Linear CKA to the run's own last checkpoint
 is measured too, or with --compare to another model (a run's folder or one of its checkpoints).

@@ -75,7 +75,7 @@ def test_the_seed_protocol_explains_what_noise_on_degrees_leaves(probe_of):
     states = np.zeros((6000, 2, 3, 1))  # each axis at another block and token
     states[:, 0, 0, 0] = lon_deg + rng.normal(0, 60, 6000)
     states[:, 1, 2, 0] = lat_deg + rng.normal(0, 40, 6000)
-    found = probe_of(cities, protocol="seed").fit(states).metrics
+    found = probe_of(cities, protocol="original").fit(states).metrics
     assert found["r2_lon"] == pytest.approx(lon_deg.var() / (lon_deg.var() + 60**2), abs=0.015)
     assert found["r2_lat"] == pytest.approx(lat_deg.var() / (lat_deg.var() + 40**2), abs=0.03)
 
@@ -87,7 +87,7 @@ def test_the_seed_protocol_is_scikit_learns_ridge_with_alpha_10_on_raw_degrees(n
     mixed_N3 = (deg_N2[:, ::-1] / 50 + rng.normal(0, 1, (250, 2)) * noise_deg / 50) @ rng.normal(size=(2, 3)) + 7
     states = rng.normal(size=(250, 2, 3, 3))
     states[:, 1, 2] = mixed_N3
-    probe = probe_of(cities, protocol="seed")
+    probe = probe_of(cities, protocol="original")
     found = probe.fit(states).metrics
     features_NF = states.reshape(250, -1)
     lon, lat = (
@@ -108,7 +108,7 @@ def test_the_seed_protocol_is_ridge_in_closed_form(probe_of):
     """(X'X + 10 I) w = X'y on centred training rows, worked out by hand."""
     cities = real_cities(80)
     features_NF = np.random.default_rng(6).normal(size=(80, 6)) + places_deg(cities)[:, :1] / 40
-    probe = probe_of(cities, protocol="seed")
+    probe = probe_of(cities, protocol="original")
     x, y = features_NF[probe.train], cities.lon_deg[probe.train]
     weights = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + 10 * np.eye(6), (x - x.mean(0)).T @ (y - y.mean()))
     lon = (features_NF[probe.test] - x.mean(0)) @ weights + y.mean()
@@ -116,7 +116,7 @@ def test_the_seed_protocol_is_ridge_in_closed_form(probe_of):
     assert found["r2_lon"] == pytest.approx(r2_score(cities.lon_deg[probe.test], lon), abs=1e-9)
 
 
-@pytest.mark.parametrize("protocol", ["clean", "seed"])
+@pytest.mark.parametrize("protocol", ["clean", "original"])
 def test_noise_tells_nothing(protocol, probe_of):
     cities = real_cities(3000)
     cities.lon_deg[:] /= 2  # one half of the globe, so that the best guess lies in its middle
@@ -126,7 +126,7 @@ def test_noise_tells_nothing(protocol, probe_of):
     assert found["error_km_mean"] == pytest.approx(found["baseline_error_km_mean"], rel=0.05)
 
 
-@pytest.mark.parametrize("protocol", ["clean", "seed"])
+@pytest.mark.parametrize("protocol", ["clean", "original"])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e4])
 def test_constant_states_give_the_baseline(protocol, value, probe_of):
     cities = real_cities(100)
@@ -139,10 +139,10 @@ def test_constant_states_give_the_baseline(protocol, value, probe_of):
 def test_the_baselines_are_the_mean_direction_and_the_mean_degrees_of_the_training_cities(probe_of):
     cities = real_cities(100)
     deg_N2 = places_deg(cities)
-    for protocol in ("clean", "seed"):
+    for protocol in ("clean", "original"):
         probe = probe_of(cities, protocol=protocol)
         found = probe.fit(np.random.default_rng(0).normal(size=(100, 1, 3, 4))).metrics
-        if protocol == "seed":
+        if protocol == "original":
             guess_deg = deg_N2[probe.train].mean(axis=0)
         else:
             x, y, z = vectors_of(deg_N2[probe.train]).mean(axis=0)
@@ -177,7 +177,7 @@ def test_the_clean_probe_does_not_punish_a_step_across_the_date_line(probe_of):
 
 def test_the_seed_protocol_takes_the_date_line_for_a_wall(probe_of):
     cities = near_the_date_line(600)
-    probe = probe_of(cities, protocol="seed")
+    probe = probe_of(cities, protocol="original")
     shown_deg, crossed = across_the_date_line(cities, probe.test)
     found = probe.fit(np.repeat(shown_deg[:, None, None], 3, axis=2)).metrics
     spread = cities.lon_deg[probe.test] - cities.lon_deg[probe.test].mean()
@@ -229,7 +229,7 @@ def test_the_map_shows_where_the_test_cities_are_decoded_in_the_colours_of_their
 def test_places_decoded_off_the_globe_are_drawn_at_its_rim(probe_of):
     cities = real_cities(60)
     states = np.repeat(3 * places_deg(cities)[:, None, None], 3, axis=2)
-    probe = probe_of(cities, protocol="seed")
+    probe = probe_of(cities, protocol="original")
     states[probe.test] *= 4  # decoded four times as far from 0, 0
     figure = probe.fit(states).draw("x")
     drawn_deg = np.abs(np.degrees(np.concatenate([found.get_offsets() for found in dots(figure)])))

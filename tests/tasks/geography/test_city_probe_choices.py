@@ -139,7 +139,7 @@ def test_another_prompt_may_be_given(probe_of):
 def test_the_clean_probe_reads_the_last_token_and_the_seed_protocol_the_last_three(prompt, probe_of):
     cities = real_cities(50)
     assert probe_of(cities, prompt=prompt).tokens == 1
-    assert probe_of(cities, prompt=prompt, protocol="seed").tokens == 3
+    assert probe_of(cities, prompt=prompt, protocol="original").tokens == 3
 
 
 @pytest.mark.parametrize("n_blocks, block", [(1, 1), (2, 1), (3, 2), (4, 3), (6, 5), (12, 11)])
@@ -149,8 +149,8 @@ def test_the_clean_probe_reads_the_last_block_but_one(n_blocks, block, probe_of)
 
 def test_the_seed_protocol_reads_blocks_4_and_5_and_others_may_be_given(probe_of):
     cities = real_cities(50)
-    assert probe_of(cities, protocol="seed").blocks == [4, 5]
-    assert probe_of(cities, 2, protocol="seed", blocks="1,2").blocks == [1, 2]
+    assert probe_of(cities, protocol="original").blocks == [4, 5]
+    assert probe_of(cities, 2, protocol="original", blocks="1,2").blocks == [1, 2]
     assert probe_of(cities, blocks="3").blocks == [3]
 
 
@@ -175,8 +175,8 @@ def test_what_cannot_be_used_is_refused(options, fragment, probe_of):
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_the_seed_protocol_needs_five_blocks(n_blocks, probe_of):
     with pytest.raises(UserError, match=f"reads blocks 4 and 5, but the model has {n_blocks}; give --blocks"):
-        probe_of(real_cities(50), n_blocks, protocol="seed")
-    assert probe_of(real_cities(50), 5, protocol="seed").blocks == [4, 5]
+        probe_of(real_cities(50), n_blocks, protocol="original")
+    assert probe_of(real_cities(50), 5, protocol="original").blocks == [4, 5]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -196,7 +196,7 @@ def test_the_seed_of_the_split_is_not_negative():
 
 
 CHOICES = {
-    "protocol": {"protocol": "seed"},
+    "protocol": {"protocol": "original"},
     "blocks": {"blocks": "4"},
     "two blocks": {"blocks": "4,5"},
     "hold_out": {"hold_out": "North America"},

@@ -179,7 +179,7 @@ def test_two_processes_train_like_one(prefix):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["darkroom", "darkroom_compressed_ad", "darkroom_seed", "darkroom_permuted"])
+@pytest.mark.parametrize("config", ["darkroom", "darkroom_compressed_ad", "darkroom_original", "darkroom_permuted"])
 def test_each_model_trains_by_its_config(config, prefix):
     task = "darkroom_permuted" if config == "darkroom_permuted" else "darkroom"
     printed = launched_as_documented(
