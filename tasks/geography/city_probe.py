@@ -41,9 +41,7 @@ class CityProbeOptions:
     """How cities are probed."""
 
     protocol: Literal["clean", "original"] = option("clean", "clean, or that of the first experiments (original)")
-    blocks: str | None = option(
-        None, "blocks to read, e.g. 4 or 4,5; default: last but one (clean), 4,5 (original)"
-    )
+    blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: last but one (clean), 4,5 (original)")
     prompt: str | None = option(None, "prompt with {id}; default: the one of the model's task")
     hold_out: str | None = option(None, "continent or country code that the probe is not trained on, e.g. Africa or JP")
     atlantis: Literal["test", "train"] = option(

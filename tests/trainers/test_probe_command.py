@@ -231,7 +231,7 @@ def refused(argv, fragment, capsys):
         ("--run RUN --holdout Asia", "Did you mean hold_out"),
         ("--run RUN --n_cities 40", "unknown setting 'n_cities'"),
         ("--run RUN --protocol sed", "--protocol: invalid choice: 'sed'"),
-        ("--run RUN --protocol original", "the protocol original reads blocks 4 and 5, but the model has 1; give --blocks"),
+        ("--run RUN --protocol original", "original reads blocks 4 and 5, but the model has 1; give --blocks"),
         ("--run RUN --blocks x", "--blocks is 'x'; give numbers such as 4 or 4,5"),
         ("--run RUN --blocks 2", "block 2 is asked for, but the model has the blocks 1 to 1"),
         ("--run RUN --blocks -1", "block -1 is asked for"),
