@@ -42,6 +42,9 @@ class BatchPlan(TypedDict):
 class _AnswerLoss:
     """Adds the short training pass to a causal language model of transformers."""
 
+    stock_forward = False
+    """Whether the passes of transformers are used for everything, as with --stock_forward."""
+
     def forward(
         self: Any,
         input_ids: torch.Tensor | None = None,
@@ -93,6 +96,18 @@ class LlamaForCausalLM(_AnswerLoss, transformers.LlamaForCausalLM):
 
 
 CAUSAL_LMS = {"qwen2": Qwen2ForCausalLM, "llama": LlamaForCausalLM}
+
+
+def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
+    """Which pass a text model is trained by; empty for other models.
+
+    Arguments:
+        is_sharded: whether a launcher will shard the model. recomputes: whether activations will be checkpointed.
+    """
+    if not isinstance(model, _AnswerLoss):
+        return ""
+    is_short = is_supported(model) and not is_sharded and not recomputes  # pyright: ignore[reportArgumentType]
+    return "training pass: " + ("trainers/models/causal_lm.py" if is_short else "transformers' own")
 
 
 def _answer_loss(

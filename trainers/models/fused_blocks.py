@@ -35,12 +35,15 @@ class FusedBlock:
 def is_supported(model: "PreTrainedModel") -> bool:
     """Whether every part of this model is known here, and its layers hold their weights themselves.
 
+    Never with --stock_forward.
+
     A launcher that shards weights (FSDP) puts other classes in place of the layers, and gathers weights only there.
     """
     config: Any = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
-        config.model_type in ("qwen2", "llama")
+        not getattr(model, "stock_forward", False)
+        and config.model_type in ("qwen2", "llama")
         and type(cast(Any, model).model.layers[0]).__name__ in ("Qwen2DecoderLayer", "LlamaDecoderLayer")
         and config.hidden_act == "silu"
         and rope.get("rope_type", "default") == "default"

@@ -30,8 +30,9 @@ def set_cadence(settings: Settings, n_rows: int) -> None:
 
 
 def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
-    batch = training.per_device_train_batch_size * training.world_size * training.gradient_accumulation_steps
-    return math.ceil(n_rows / batch)
+    batches = n_rows / (training.per_device_train_batch_size * training.world_size)
+    batches = math.floor(batches) if training.dataloader_drop_last else math.ceil(batches)
+    return max(1, math.ceil(batches / training.gradient_accumulation_steps))
 
 
 def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:

@@ -47,6 +47,34 @@ def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
 
 
+def check_batches(training: TrainingArguments, data: StoredDataset) -> None:
+    """A split that is smaller than one batch has none with --dataloader_drop_last.
+
+    Raises:
+        UserError: there is such a split.
+    """
+    for split, rows in data.splits.items() if training.dataloader_drop_last else ():
+        kind = "train" if split == "train" else "eval"
+        batch = getattr(training, f"{kind}_batch_size") * training.world_size
+        if len(rows) < batch:
+            raise UserError(
+                f"--dataloader_drop_last leaves nothing of the split {split}: a batch has {batch} rows, the split"
+                f" {len(rows)}; give a smaller --per_device_{kind}_batch_size"
+            )
+
+
+def choose_forward(model: PreTrainedModel, stock: bool) -> None:
+    """With --stock_forward a text model uses transformers' own passes.
+
+    Raises:
+        UserError: the model has no other pass.
+    """
+    if stock and not hasattr(model, "stock_forward"):
+        raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")
+    if stock:
+        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+
 def check_reporters(training: TrainingArguments) -> None:
     """Other trackers must be installed, and MLflow is not one of them.
 

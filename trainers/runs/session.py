@@ -31,6 +31,7 @@ from trainers.errors import UserError
 from trainers.folders import dataset_folder, output_dir
 from trainers.folders.checkpoints import STATE
 from trainers.folders.run_folder import RunFolder
+from trainers.models.causal_lm import describe_pass
 from trainers.models.warm_start import freeze, load_model, size_mismatches
 from trainers.runs import checks, records
 from trainers.runs.cadence import choose_best_metric, lacks_only_evaluation, set_cadence
@@ -72,6 +73,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         typed = {name for name, (_, source) in settings.request.sources().items() if source == "command line"}
         if wrong := size_mismatches(model, settings.model, typed):
             raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
+    checks.choose_forward(model, run.stock_forward)
     if run.freeze:
         freeze(model, run.freeze)
     evaluated = [split for split in data.splits if split not in ("train", "test")]
@@ -82,6 +84,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         training.eval_on_start = False  # the checkpoint's step was evaluated when it was written
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
+    checks.check_batches(training, data)
     trainer = task.load("trainer")(task, data, model, training, run)
     checks.check_launcher(trainer)
     checks.check_optimizer(trainer)
@@ -104,6 +107,8 @@ def train(prepared: Prepared) -> Path:
             if is_main:
                 run.write_marker({**marker, "mlflow_run_id": tracker.run_id})
                 records.log_start(tracker, settings, trainer, run)
+                if words := _forward_pass(trainer):
+                    print(words, flush=True)
             _add_callbacks(prepared, tracker)
             _train_on(trainer, prepared.plan.checkpoint)
             results = _final_evaluation(trainer)
@@ -207,6 +212,10 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
         if prepared.probe is not None:
             trainer.add_callback(ProbeWhileTraining(trainer, tracker, prepared.probe))
         trainer.add_callback(Progress(str(trainer.args.metric_for_best_model), trainer.task.primary_metric))
+
+
+def _forward_pass(trainer: WorldTrainer) -> str:
+    return describe_pass(trainer.network, trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing))
 
 
 def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no record
+_TOKENS_SEEN = {"all": "all", "true": "all", "non_padding": "non_padding", "no": "no", "false": "no"}
+"""Values of --include_num_input_tokens_seen, of which HfArgumentParser would take true and false only."""
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -133,6 +135,7 @@ def resolve_settings(request: Request) -> Settings:
     task = request.task
     flags = merge_layers(request.layers)
     _check_json(flags)
+    tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])
     try:
         parsed = _parse(
             (RunOptions, task.options, task.model_options, TrainingArguments),
@@ -145,6 +148,7 @@ def resolve_settings(request: Request) -> Settings:
     for options in parsed[:3]:
         check_ranges(options)
     check_ranges(parsed[3], TRAINING_RANGES)
+    parsed[3].include_num_input_tokens_seen = _tokens_seen(" ".join(tokens_seen) or "true")
     _check_training(parsed[3])
     if parsed[0].muon and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise UserError("--muon needs whole matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
@@ -221,7 +225,7 @@ def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> N
     names = [name for group in known.values() for name in group]
     for name, values in layer.items():
         if name in REFUSED and source != "stack":
-            raise UserError(f"--{name} has no effect here: {REFUSED[name]}; remove it")
+            raise UserError(f"--{name} cannot be used here: {REFUSED[name]}; remove it")
         if name not in names and name not in REFUSED:
             hint = suggest(name, names) or " `--help` lists every setting."
             raise UserError(f"unknown setting {name!r} ({source}).{hint}")
@@ -241,6 +245,12 @@ def _check_json(flags: Layer) -> None:
             is_mapping = False
         if not is_mapping:
             raise UserError(f"--{name} is {text!r}, expected JSON such as '{{\"power\": 2}}'")
+
+
+def _tokens_seen(value: str) -> str:
+    if value.lower() not in _TOKENS_SEEN:
+        raise UserError(f"--include_num_input_tokens_seen is {value}; choose all, non_padding or no")
+    return _TOKENS_SEEN[value.lower()]
 
 
 def _check_training(training: "TrainingArguments") -> None:

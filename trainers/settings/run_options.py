@@ -38,6 +38,7 @@ class RunOptions:
     l2_to_start: float = option(
         0.0, "pull of the weights to where training started, as a decoupled L2 penalty", least=0
     )
+    stock_forward: bool = option(False, "text tasks: train and generate by transformers' own, slower passes (to debug)")
     threads: int | None = option(
         None, "CPU threads of one process; default: the machine's cores shared by the processes", least=1, most=1024
     )
@@ -94,6 +95,29 @@ REFUSED: Mapping[str, str] = {
     "train_sampling_strategy": "rows are drawn in random order, or with --group_by_length in batches of like length",
     "length_column_name": "rows know their lengths themselves",
     "fp16": "earlier runs of such models ended in NaN with it; use --bf16, or neither",
+    **dict.fromkeys(
+        ("fp16_full_eval", "bf16_full_eval"),
+        "the model is saved after its last evaluation, and would be saved in half precision",
+    ),
+    **dict.fromkeys(
+        ("batch_eval_metrics", "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object"),
+        "an evaluation gathers nothing but the loss; the task scores generated answers or rollouts itself",
+    ),
+    "include_for_metrics": "the task scores generated answers or rollouts, not the batches of the loss",
+    "prediction_loss_only": "the loss is the only thing that is predicted; the task scores the rest itself",
+    "auto_find_batch_size": "steps between evaluations are settled before training, for the batch that was asked for",
+    "enable_jit_checkpoint": "SIGTERM saves a checkpoint and ends the run in any case",
+    **dict.fromkeys(
+        ("use_liger_kernel", "liger_kernel_config"),
+        "text tasks have a faster pass of their own, others no kernel",
+    ),
+    "neftune_noise_alpha": "the training pass embeds all rows of a batch as one, where its noise does not fit",
+    "use_cache": "nothing is cached in training, and the saved model has its cache on",
+    **dict.fromkeys(
+        ("fsdp", "fsdp_config", "deepspeed", "parallelism_config"),
+        "the launcher decides how a model is spread: accelerate launch --config_file configs/accelerate/fsdp.yaml",
+    ),
+    "local_rank": "the launcher tells every process its rank",
     "disable_tqdm": "progress is shown by trainers/callbacks/examples.py, as plain lines where there is no terminal",
     **dict.fromkeys(
         (
@@ -108,4 +132,4 @@ REFUSED: Mapping[str, str] = {
         "runs stay on this machine; upload the finished folder with the hf command",
     ),
 }
-"""Fields of `TrainingArguments` that would be accepted and then do nothing here."""
+"""Fields of `TrainingArguments` that would do nothing here, or break a run; a test classifies all others."""

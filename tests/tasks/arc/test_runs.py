@@ -68,7 +68,7 @@ def test_a_run_leaves_model_figures_and_measured_baselines(prefix):
         ("--min_learning_rate 1e-5", "--min_learning_rate belongs to --restart_epochs"),
         ("--restart_epochs 2 --lr_scheduler_type cosine", "--restart_epochs and --lr_scheduler_type are both given"),
         ("--keep_best 0", "--keep_best is 0"),
-        ("--fp16", "--fp16 has no effect here: earlier runs of such models"),
+        ("--fp16", "--fp16 cannot be used here: earlier runs of such models"),
         ("--train_sampling_strategy group_by_length", "--group_by_length"),
         ("--train_source arcagi/trian", "Did you mean arcagi/train"),
         ("--unseen_source nowhere", "'nowhere' is no source of tasks"),

@@ -1,0 +1,46 @@
+"""What cannot work is found before anything is made; which pass a text model is trained by."""
+
+import json
+
+import pytest
+
+from trainers.run import main
+
+
+def left(prefix):
+    return sorted(path.name for path in prefix.iterdir() if path.name != "datasets")
+
+
+@pytest.mark.parametrize(
+    ("more", "flag"),
+    [
+        (["--per_device_train_batch_size", "64"], "--per_device_train_batch_size"),
+        (["--per_device_eval_batch_size", "64"], "--per_device_eval_batch_size"),
+    ],
+)
+def test_a_split_smaller_than_a_batch_that_is_dropped_is_refused(prefix, tiny, capsys, more, flag):
+    assert main([*tiny, "--dataloader_drop_last", *more]) == 2
+    assert flag in capsys.readouterr().err and left(prefix) == []
+
+
+def test_the_stock_pass_is_refused_where_there_is_no_other(prefix, capsys):
+    argv = ["--task", "darkroom", "--n_streams", "1", "--no_muon", "--use_cpu", "--threads", "1", "--stock_forward"]
+    assert main(argv) == 2
+    assert "--stock_forward" in capsys.readouterr().err and left(prefix) == []
+
+
+def test_both_passes_train_alike_and_are_named(prefix, tiny, capsys):
+    losses = []
+    for flags, words in (([], "causal_lm.py"), (["--stock_forward"], "transformers' own")):
+        assert main([*tiny, *flags, "--output_dir", str(prefix / f"run{len(flags)}")]) == 0
+        out = capsys.readouterr().out
+        assert out.count("training pass: ") == 1 and f"training pass: {words}" in out.replace("trainers/models/", "")
+        state = json.loads((prefix / f"run{len(flags)}" / "checkpoint-4" / "trainer_state.json").read_text())
+        losses.append([entry["loss"] for entry in state["log_history"] if "loss" in entry])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_tokens_seen_are_counted(prefix, tiny):
+    assert main([*tiny, "--include_num_input_tokens_seen", "non_padding"]) == 0
+    state = json.loads(next(prefix.glob("runs/*/checkpoint-4/trainer_state.json")).read_text())
+    assert state["num_input_tokens_seen"] > 0
