@@ -4,11 +4,9 @@ import re
 
 import pytest
 
+from tests.document_commands import DOCUMENTS
 from tests.file_map import with_maps
 from tests.helpers import ROOT
-
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "configs").rglob("*.md"), *(ROOT / "mlruns").glob("README.md")])
-DOCUMENTS += sorted(path for folder in ("tasks", "trainers") for path in (ROOT / folder).rglob("*.md"))
 
 
 def name_of(document):
