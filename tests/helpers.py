@@ -95,10 +95,12 @@ def assert_one_line(error, *names):
 
 @contextlib.contextmanager
 def refusal(*names, of=None):
-    """What is done here is refused in one line that names something, by a `UserError` if nothing else is said."""
+    """Expect an error for people: one line that contains every name; `of` narrows its class."""
+    from geo import InputError
+    from tokenization import VocabularyError
     from trainers.errors import UserError
 
-    with pytest.raises(of or UserError) as caught:
+    with pytest.raises(of or (UserError, InputError, VocabularyError)) as caught:
         yield caught
     assert "\n" not in str(caught.value)
     assert_named(str(caught.value), *names)

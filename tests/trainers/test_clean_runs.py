@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from tests.helpers import assert_one_line
+from tests.helpers import assert_named, assert_one_line
 from trainers.commands import clean_runs
 from trainers.tracking.mlflow_store import open_store
 
@@ -246,25 +246,26 @@ def test_yes_on_a_terminal_deletes(records, monkeypatch):
 def test_without_a_terminal_nothing_goes_unless_it_is_said(records, capsys):
     run_id, _ = records.make("script")
     assert clean_runs.main(["--query", records.query]) == 2
-    assert records.exists(run_id) and "give --yes" in capsys.readouterr().err
+    assert records.exists(run_id)
+    assert_named(capsys.readouterr().err, "--yes")
 
 
 @pytest.mark.parametrize(
-    "argv, fragment",
+    "argv, names",
     [
-        (["--query", "tags.x = y"], "--query 'tags.x = y' cannot be used"),
-        (["--folder"], "Did you mean folders"),
+        (["--query", "tags.x = y"], "--query tags.x"),
+        (["--folder"], "folder folders"),
         (["--yes", "perhaps"], "--yes"),
-        (["all"], "stands alone"),
+        (["all"], "'all'"),
     ],
 )
-def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, capsys):
+def test_what_is_mistyped_is_answered_in_one_line(argv, names, prefix, capsys):
     assert clean_runs.main(argv) == 2
-    assert_one_line(capsys.readouterr().err, fragment)
+    assert_one_line(capsys.readouterr().err, *names.split())
 
 
 def test_a_store_that_cannot_delete_for_good_says_so(records, monkeypatch, capsys):
     run_id, _ = records.make("remote")
     monkeypatch.delattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore._hard_delete_run")  # as a server's
     assert clean_runs.main(["--query", records.query, "--yes"]) == 2
-    assert "cannot delete for good" in capsys.readouterr().err and records.exists(run_id)
+    assert "delete" in capsys.readouterr().err and records.exists(run_id)

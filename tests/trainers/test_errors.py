@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from geo import InputError
+from tests.helpers import assert_one_line
 from tokenization import VocabularyError
 from trainers.errors import UserError, exit_code_of
 
@@ -16,8 +17,7 @@ def no_room_on_a_gpu():
 @pytest.mark.parametrize("ask", [lambda: np.ones(10**14), lambda: torch.ones(10**14), no_room_on_a_gpu])
 def test_too_little_memory_is_one_sentence(ask, capsys):
     assert exit_code_of(ask) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: out of memory (") and error.count("\n") == 1 and "smaller batch" in error
+    assert_one_line(capsys.readouterr().err, "memory", "--per_device_train_batch_size")
 
 
 def test_other_errors_of_pytorch_are_not_hidden():

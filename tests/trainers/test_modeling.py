@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
+from tests.helpers import refusal
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID
-from trainers.errors import UserError
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.optim.muon import MuonWithRest, split_parameters
 
@@ -50,7 +50,7 @@ def test_llama_is_one_flag_away():
 
 
 def test_heads_must_fit_the_width():
-    with pytest.raises(UserError, match="whole even size"):
+    with refusal("--hidden_size", 64, "--num_attention_heads", 3):
         decoder(hidden_size=64, num_attention_heads=3)
 
 

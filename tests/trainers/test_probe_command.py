@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.helpers import assert_one_line
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID
 from trainers import registry, run
 from trainers.commands import probe
@@ -208,50 +209,48 @@ def test_help_names_the_flags(fresh, capsys):
 # --- bad input
 
 
-def refused(argv, fragment, capsys):
+def refused(argv, names, capsys):
     capsys.readouterr()
     assert probe.main(argv) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.endswith("\n") and error.count("\n") == 1
-    assert fragment in error and "Traceback" not in error
+    assert_one_line(capsys.readouterr().err, *names.split())
 
 
 @pytest.mark.parametrize(
-    "typed, fragment",
+    "typed, names",
     [
-        ("", "no run given; use --run"),
-        ("--protocol original", "no run given; use --run"),
-        ("RUN", "stands alone"),
+        ("", "--run"),
+        ("--protocol original", "--run"),
+        ("RUN", "RUN"),
         ("--run", "--run"),
-        ("--run nowhere", "nowhere is not a folder of a run"),
-        ("--run .", "is not a folder of a run"),
-        ("--run RUN/run.json", "is not a folder of a run"),
+        ("--run nowhere", "nowhere run.json"),
+        ("--run .", "run.json"),
+        ("--run RUN/run.json", "RUN/run.json"),
         ("--run RUN RUN", "RUN"),
-        ("--run RUN --protocl seed", "unknown setting 'protocl' (command line). Did you mean protocol"),
-        ("--run RUN --holdout Asia", "Did you mean hold_out"),
-        ("--run RUN --n_cities 40", "unknown setting 'n_cities'"),
-        ("--run RUN --protocol sed", "--protocol: invalid choice: 'sed'"),
-        ("--run RUN --protocol original", "original reads blocks 4 and 5, but the model has 1; give --blocks"),
-        ("--run RUN --blocks x", "--blocks is 'x'; give numbers such as 4 or 4,5"),
-        ("--run RUN --blocks 2", "block 2 is asked for, but the model has the blocks 1 to 1"),
-        ("--run RUN --blocks -1", "block -1 is asked for"),
+        ("--run RUN --protocl seed", "protocl protocol"),
+        ("--run RUN --holdout Asia", "holdout hold_out"),
+        ("--run RUN --n_cities 40", "n_cities"),
+        ("--run RUN --protocol sed", "--protocol sed"),
+        ("--run RUN --protocol original", "4 5 1 --blocks"),
+        ("--run RUN --blocks x", "--blocks 'x'"),
+        ("--run RUN --blocks 2", "block 2 1"),
+        ("--run RUN --blocks -1", "block -1"),
         (
             "--run RUN --hold_out Afrika",
-            "no city lies in 'Afrika'; give a continent or a country's code. Did you mean Africa",
+            "Afrika Africa",
         ),
-        ("--run RUN --prompt 'loc(c_'", "must hold {id} once"),
+        ("--run RUN --prompt 'loc(c_'", "--prompt {id}"),
         ("--run RUN --prompt 'Where is {id}?'", "'W'"),
-        ("--run RUN --probe_seed -1", "--probe_seed is -1; it must be at least 0"),
-        ("--run RUN --probe_seed few", "--probe_seed: invalid int value: 'few'"),
-        ("--run RUN --cities_csv nowhere.csv", "nowhere.csv does not exist"),
-        ("--run RUN --atlantis train", "--atlantis train needs invented cities"),
-        ("--run RUN --compare nowhere", "nowhere cannot be loaded"),
-        ("--run RUN --compare .", "cannot be loaded"),
+        ("--run RUN --probe_seed -1", "--probe_seed -1"),
+        ("--run RUN --probe_seed few", "--probe_seed few"),
+        ("--run RUN --cities_csv nowhere.csv", "nowhere.csv"),
+        ("--run RUN --atlantis train", "--atlantis train"),
+        ("--run RUN --compare nowhere", "--compare nowhere"),
+        ("--run RUN --compare .", "--compare"),
     ],
 )
-def test_what_is_mistyped_is_answered_in_one_line(typed, fragment, fresh, capsys, monkeypatch):
+def test_what_is_mistyped_is_answered_in_one_line(typed, names, fresh, capsys, monkeypatch):
     monkeypatch.chdir(fresh.parent)
-    refused(shlex.split(typed.replace("RUN", fresh.name)), fragment.replace("RUN", fresh.name), capsys)
+    refused(shlex.split(typed.replace("RUN", fresh.name)), names.replace("RUN", fresh.name), capsys)
     assert not (fresh / "probe").exists()
 
 
@@ -284,19 +283,19 @@ def dataset_gone(folder):
 
 
 @pytest.mark.parametrize(
-    "damage, fragment",
+    "damage, names",
     [
-        (without_checkpoints, "has no complete checkpoint to probe"),
-        (incomplete_checkpoints_only, "has no complete checkpoint to probe"),
-        (damaged_weights, "checkpoint-2 cannot be loaded"),
-        (no_settings, "does not say which dataset it was trained on"),
-        (settings_that_are_a_list, "does not say which dataset it was trained on"),
-        (dataset_gone, "there is no dataset folder"),
+        (without_checkpoints, "checkpoint"),
+        (incomplete_checkpoints_only, "checkpoint"),
+        (damaged_weights, "checkpoint-2"),
+        (no_settings, "dataset"),
+        (settings_that_are_a_list, "dataset"),
+        (dataset_gone, "gone"),
     ],
 )
-def test_what_is_broken_is_answered_in_one_line(damage, fragment, fresh, capsys):
+def test_what_is_broken_is_answered_in_one_line(damage, names, fresh, capsys):
     damage(fresh)
-    refused(["--run", str(fresh)], fragment, capsys)
+    refused(["--run", str(fresh)], names, capsys)
     assert not (fresh / "probe").exists()
 
 

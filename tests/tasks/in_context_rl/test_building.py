@@ -7,8 +7,8 @@ import pytest
 from tasks.in_context_rl.building import build_model
 from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.options import HistoryModelOptions
+from tests.helpers import refusal
 from trainers.contract import StoredDataset
-from trainers.errors import UserError
 
 from .model_helpers import TINY
 
@@ -17,13 +17,19 @@ SMALL_ROOM = {"size": 3, "start": 4, "horizon": 20, "n_goals": 1, "once": False}
 STORED = StoredDataset(Path(), {}, {"room": SMALL_ROOM})
 
 WRONG = {
-    "an odd head": ({"hidden_size": 12, "num_attention_heads": 4}, "heads of size 3;"),
-    "no whole head": ({"hidden_size": 10, "num_attention_heads": 4}, "heads of size 2.5;"),
-    "more heads than numbers": ({"hidden_size": 2, "num_attention_heads": 4}, "heads of size 0.5;"),
-    "nothing leaves": ({"window": 5, "keep": 5}, "--keep 5 must be smaller than --window 5"),
-    "less than nothing leaves": ({"window": 5, "keep": 6}, "--keep 6 must be smaller than --window 5"),
-    "deep weights for ad": ({"architecture": "ad", "depth_weights": "0:1,1:2"}, "is for --architecture compressed_ad"),
-    "one deep weight for ad": ({"architecture": "ad", "depth_weights": "1:1"}, "is for --architecture compressed_ad"),
+    "an odd head": ({"hidden_size": 12, "num_attention_heads": 4}, "--hidden_size 12 3"),
+    "no whole head": ({"hidden_size": 10, "num_attention_heads": 4}, "--hidden_size 10 2.5"),
+    "more heads than numbers": ({"hidden_size": 2, "num_attention_heads": 4}, "--hidden_size 2 0.5"),
+    "nothing leaves": ({"window": 5, "keep": 5}, "--keep 5 --window"),
+    "less than nothing leaves": ({"window": 5, "keep": 6}, "--keep 6 --window 5"),
+    "deep weights for ad": (
+        {"architecture": "ad", "depth_weights": "0:1,1:2"},
+        "--depth_weights --architecture",
+    ),
+    "one deep weight for ad": (
+        {"architecture": "ad", "depth_weights": "1:1"},
+        "--depth_weights --architecture",
+    ),
 }
 
 UNREADABLE = ["0:1,x", "0:1,1:0", "0:1,0:2", "-1:2", "0:1,-1:2", "0", "", "0:1,", "0:1:2", "0.5:1", "a:1", "0:b"]
@@ -33,15 +39,15 @@ UNREADABLE += ["0:1,1:-0.5", "0:nan"]
 
 @pytest.mark.parametrize("case", WRONG)
 def test_sizes_that_do_not_fit_are_refused(case):
-    given, sentence = WRONG[case]
-    with pytest.raises(UserError, match=sentence):
+    given, names = WRONG[case]
+    with refusal(*names.split()):
         build_model(HistoryModelOptions(**{"architecture": "compressed_ad", **given}), STORED)
 
 
 @pytest.mark.parametrize("architecture", ["ad", "compressed_ad"])
 @pytest.mark.parametrize("weights", UNREADABLE)
 def test_depth_weights_that_say_nothing_are_refused(weights, architecture):
-    with pytest.raises(UserError, match="cannot be read; write different depths from 0 on, each with a weight above 0"):
+    with refusal("--depth_weights", repr(weights)):
         build_model(HistoryModelOptions(architecture=architecture, depth_weights=weights), STORED)
 
 
@@ -55,7 +61,7 @@ def test_by_default_only_a_model_that_compresses_is_trained_on_compressed_histor
 
 @pytest.mark.parametrize("weights", ["0:0", "0:-1", "0:-1,1:-2"])
 def test_depth_weights_that_are_nothing_or_less_are_refused(weights):
-    with pytest.raises(UserError, match="cannot be read"):
+    with refusal("--depth_weights", repr(weights)):
         build_model(HistoryModelOptions(architecture="compressed_ad", depth_weights=weights), STORED)
 
 

@@ -11,8 +11,8 @@ from transformers import TrainerCallback, TrainingArguments
 from tasks.in_context_rl import rollout
 from tasks.in_context_rl.metric import LAST
 from tasks.in_context_rl.rooms import N_ACTIONS
+from tests.helpers import refusal
 from trainers import registry
-from trainers.errors import UserError
 from trainers.folders import dataset_folder
 
 from .model_helpers import TINY, logits_of, optimal_player
@@ -171,7 +171,7 @@ def test_a_described_row_shows_the_first_episode(trainer, data):
 
 
 def test_depths_that_no_history_reaches_are_refused(data, tmp_path):
-    with pytest.raises(UserError, match="takes 206 steps, and the histories have 200"):
+    with refusal(206, 200):
         make_trainer(data, tmp_path, {**WINDOWED, "depth_weights": "0:1,50:1"})
     deepest = make_trainer(data, tmp_path, {**WINDOWED, "depth_weights": "0:1,48:1"}).train_dataset
     assert deepest.stretch(np.zeros(1, int), deepest.draw_start(np.zeros(1, int), 198), 198)["labels"].shape == (1, 198)

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from tests.helpers import refusal
 from trainers.common.files import write_json
-from trainers.errors import UserError
 from trainers.folders import output_dir as folders
 from trainers.folders.run_folder import RunFolder
 
@@ -57,7 +57,7 @@ def test_a_folder_that_is_no_run_is_never_overwritten(prefix, content):
     (folder / "thesis.tex").write_text("years of work")
     if content is not None:
         (folder / "run.json").write_text(content)
-    with pytest.raises(UserError, match="not a folder of a run"):
+    with refusal(folder, "run.json"):
         plan(prefix, folder, overwrite=True)
     assert (folder / "thesis.tex").read_text() == "years of work"
 
@@ -66,7 +66,7 @@ def test_a_run_that_stops_being_one_before_the_deletion_is_kept(prefix):
     folder = make_run(prefix / "run")
     planned = plan(prefix, folder, overwrite=True)
     (folder / "run.json").unlink()
-    with pytest.raises(UserError, match="not a folder of a run"):
+    with refusal(folder, "run.json"):
         folders.claim(planned, {"task": "location"})
     assert (folder / "kept.txt").read_text() == "results"
 
@@ -75,14 +75,14 @@ def test_outside_the_prefix_is_refused_however_it_is_spelt(prefix, tmp_path):
     sibling = make_run(tmp_path / "outputs_old")
     (prefix / "link").symlink_to(sibling)
     for path in (sibling, prefix / ".." / "outputs_old", prefix / "link", prefix / "link" / "deeper"):
-        with pytest.raises(UserError, match="outside EXP_DIR_PREFIX"):
+        with refusal("EXP_DIR_PREFIX", sibling):
             plan(prefix, path, overwrite=True)
     assert (sibling / "kept.txt").exists()
 
 
 def test_the_prefix_itself_is_refused(prefix):
     for path in (prefix, prefix / "a" / "..", f"{prefix}/."):
-        with pytest.raises(UserError, match="EXP_DIR_PREFIX itself"):
+        with refusal("EXP_DIR_PREFIX", prefix):
             plan(prefix, path, overwrite=True)
 
 
@@ -95,7 +95,7 @@ def test_a_folder_reached_through_a_link_inside_the_prefix_is_its_target(prefix)
 def test_a_folder_in_use_by_another_run_is_refused(prefix):
     make_run(prefix / "run")
     _, lock = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
-    with pytest.raises(UserError, match="another process is writing"):
+    with refusal(prefix / "run"):
         folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location"})
     lock.release()
 
@@ -116,7 +116,7 @@ def test_resuming_takes_the_newest_complete_checkpoint(prefix, monkeypatch):
 
 def test_resuming_without_a_checkpoint_says_what_there_is(prefix):
     folder = make_run(prefix / "run")
-    with pytest.raises(UserError, match="has: none"):
+    with refusal("--resume_from_checkpoint", folder):
         plan(prefix, folder, resume="last")
 
 
