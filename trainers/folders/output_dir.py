@@ -163,7 +163,7 @@ def _replace(folder: Path) -> None:
     folder.rename(aside)
     try:
         RunFolder(aside).check_marker()
-    except UserError:
+    except UserError as error:
         aside.rename(folder)
-        raise
+        raise UserError(str(error).replace(str(aside), str(folder))) from error
     shutil.rmtree(aside)
