@@ -7,7 +7,7 @@ import pytest
 INIT = '''
 """Echo: repeat a digit."""
 from dataclasses import dataclass
-from trainers.contract import Task
+from trainers.contract import SummarySpec, Task
 from trainers.models.decoder import DecoderOptions
 from trainers.options import option
 
@@ -17,7 +17,8 @@ class EchoOptions:
 
 TASK = Task(summary="Repeat a digit.", options=EchoOptions, model_options=DecoderOptions, build_dataset="data:build",
             build_model="trainers.text:build_text_model", metric="metric:ExactMatch", trainer="trainer:EchoTrainer",
-            primary_metric="exact_match", greater_is_better=True)
+            primary_metric="exact_match", greater_is_better=True,
+            plot=SummarySpec("exact match", "exact match of a row", (0, 1)))
 '''
 DATA = """
 from datasets import Dataset
@@ -43,12 +44,10 @@ class ExactMatch(evaluate.Metric):
 """
 TRAINER = """
 import numpy as np
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 from trainers.text import TextTrainer
 
 class EchoTrainer(TextTrainer):
-    summary = SummarySpec(label="exact match", value_label="exact match", lines={}, limits=(0, 1), log=False)
-
     def score(self, rows, answers):
         right = np.array([a == b for a, b in zip(answers, rows.table["answer"])], float)
         return Evaluation(self.metric.compute(predictions=answers, references=rows.table["answer"]),

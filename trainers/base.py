@@ -20,7 +20,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from trainers.contract import IGNORE, Evaluation, StoredDataset, SummarySpec, Task
+from trainers.contract import IGNORE, Evaluation, StoredDataset, Task
 from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 class WorldTrainer(Trainer):
     """`transformers.Trainer` over finished batches, with a task's assessment inside every evaluation."""
 
-    summary: ClassVar[SummarySpec]
-    """How summary.png shows the task's primary metric."""
     smooths_labels: ClassVar[bool] = True
     """Whether `--label_smoothing_factor` works: it calls the model without labels."""
 

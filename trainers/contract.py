@@ -20,6 +20,28 @@ IGNORE = -100
 """The label that losses leave out."""
 
 
+@dataclass(frozen=True)
+class SummarySpec:
+    """How `summary.png` shows a task's primary metric.
+
+    Attributes:
+        label: axis label of the metric, with the unit. value_label: the same for one row's value.
+        lines: value -> text of a dashed reference line.
+        limits: least and greatest value of the axis; a logarithmic axis starts above 0.
+        log: whether the axis is logarithmic.
+    """
+
+    label: str
+    value_label: str
+    limits: tuple[float, float]
+    lines: Mapping[float, str] = field(default_factory=dict)
+    log: bool = False
+
+
+PARTS = ("build_dataset", "build_model", "metric", "trainer", "probe")
+"""The fields of a task that name an object as `"module:attribute"`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One task. Its folder's name is its name; every field of `options` and `model_options` is a command-line flag.
@@ -44,26 +66,44 @@ class Task:
     primary_metric: str
     """The metric (as the trainer reports it, without prefix) that chooses the best checkpoint."""
     greater_is_better: bool
+    plot: SummarySpec
+    """How `summary.png` and a comparison of runs show the primary metric."""
     probe: str = ""
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
+    probe_prompt: str = ""
+    """What a probe asks a model of the task, with `{id}` for the thing that is probed, `{option}` for an option."""
     version: int = 1
     """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
     small: Mapping[str, Any] = field(default_factory=dict)
     """Values of `options` whose dataset is built in seconds, for tests; empty where the defaults' is."""
+    package: str = ""
+    """`__name__` of the package that declares the task: a `replace` of it elsewhere then inherits its recipe."""
     name: str = ""
     """The name of the task's folder; the registry fills it in, as it does the next two."""
-    package: str = ""
-    """The task's package."""
+    base: str = ""
+    """The task that this one is a `replace` of: its config is the default one here too."""
     card: str = ""
     """Markdown paragraphs for the dataset card: the task's `card.md`."""
 
     def load(self, part: str) -> Any:
-        """Import and return the object that the field `part` names, e.g. `task.load("trainer")`."""
+        """Import and return the object that the field `part` names, e.g. `task.load("trainer")`.
+
+        Raises:
+            UserError: there is no such module, or nothing of this name in it.
+        """
         module, _, attribute = getattr(self, part).partition(":")
         absolute = module if "." in module else f"{self.package}.{module}"
-        return getattr(importlib.import_module(absolute), attribute)
+        try:
+            loaded = importlib.import_module(absolute)
+        except ModuleNotFoundError as error:
+            if error.name != absolute:
+                raise  # something that the task's own code imports
+            raise UserError(f"TASK.{part} of {self.name} names the module {absolute}, which does not exist") from error
+        if not hasattr(loaded, attribute):
+            raise UserError(f"TASK.{part} of {self.name} names {attribute}, which is not in {loaded.__file__}")
+        return getattr(loaded, attribute)
 
 
 @dataclass(frozen=True)
@@ -126,21 +166,3 @@ class Evaluation:
     samples: Mapping[str, list[Any]]
     values: Any
     figures: "Mapping[str, Callable[[], Figure]]"
-
-
-@dataclass(frozen=True)
-class SummarySpec:
-    """How `summary.png` shows a task's primary metric.
-
-    Attributes:
-        label: axis label of the metric, with the unit. value_label: the same for one row's value.
-        lines: value -> text of a dashed reference line.
-        limits: least and greatest value of the axis; a logarithmic axis starts above 0.
-        log: whether the axis is logarithmic.
-    """
-
-    label: str
-    value_label: str
-    lines: Mapping[float, str]
-    limits: tuple[float, float]
-    log: bool

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from trainers.contract import Task
+from trainers.contract import PARTS, Task
 from trainers.errors import UserError, suggest
 
 _TASKS = Path(__file__).resolve().parent.parent / "tasks"
@@ -47,12 +47,35 @@ def load(name: str) -> Task:
         raise UserError(f"--task {name} names a Python package that cannot be found; is it on PYTHONPATH?") from error
     if not isinstance(getattr(module, "TASK", None), Task):
         raise UserError(f"the package {name} has no TASK (a trainers.contract.Task) in its __init__.py; declare one")
-    return dataclasses.replace(module.TASK, name=package.rpartition(".")[2], package=package, card=_card_of(module))
+    return _complete(module.TASK, module)
 
 
-def _card_of(module: ModuleType) -> str:
-    """The text of the `card.md` in a task's folder."""
-    path = Path(str(module.__file__)).with_name("card.md")
-    if not path.is_file():
-        raise UserError(f"the task {module.__name__} has no {path}; write what its rows are, their source and licence")
+def _complete(declared: Task, module: ModuleType) -> Task:
+    """The task with its name, its card and what it inherits; parts without a dot lie in the package that declares it.
+
+    Raises:
+        UserError: there is no card, or a part is not written as "module:attribute".
+    """
+    package, declared_in = module.__name__, declared.package or module.__name__
+    parts = {part: getattr(declared, part) for part in PARTS if part != "probe" or declared.probe}
+    for part, named in parts.items():
+        if not re.fullmatch(r"[\w.]+:\w+", named):
+            raise UserError(f"TASK.{part} of {package} is {named!r}; write it as 'module:attribute', e.g. 'data:build'")
+        parts[part] = named if "." in named else f"{declared_in}.{named}"
+    return dataclasses.replace(
+        declared,
+        **parts,
+        package=package,
+        name=package.rpartition(".")[2],
+        base=declared_in.rpartition(".")[2] if declared_in != package else "",
+        card=_card_of(module, importlib.import_module(declared_in)),
+    )
+
+
+def _card_of(*modules: ModuleType) -> str:
+    """The text of `card.md` in the first of these packages' folders that has one."""
+    paths = [Path(str(module.__file__)).with_name("card.md") for module in modules]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise UserError(f"there is no {paths[0]}; write in it what the task's rows are, their source and licence")
     return path.read_text(encoding="utf-8")

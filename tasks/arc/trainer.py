@@ -18,7 +18,7 @@ from tasks.arc.metric import same
 from tasks.arc.model import ArcConfig, ArcModel
 from tasks.arc.rows import EpisodeRows
 from trainers.base import WorldTrainer
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 
 SHOWN = 4  # examples in the console and in the tracked table
 DRAWN = 8  # episodes in the picture
@@ -27,14 +27,6 @@ TASKS_NAMED = 30  # tasks with metrics of their own: of a whole corpus the best 
 
 class ArcTrainer(WorldTrainer):
     """Trains on episodes; evaluation generates."""
-
-    summary = SummarySpec(
-        label="generated exact match",
-        value_label="a grid's share of right cells (teacher forcing)",
-        lines={0.5: "half of the grids", 1: "all grids"},
-        limits=(0, 1.02),
-        log=False,
-    )
 
     smooths_labels = False  # the model computes its loss itself
 

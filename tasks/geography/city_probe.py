@@ -21,7 +21,7 @@ from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
 from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
-from trainers.contract import StoredDataset
+from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError, suggest
 from trainers.options import MAX_SEED, option
 from trainers.probes.probe import Probe, ProbeResult
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
 ALPHAS = np.logspace(-4, 6, 21)
 ORIGINAL_ALPHA, ORIGINAL_BLOCKS = 10.0, [4, 5]
-PROMPTS = {"location": "loc(c_{id})=", "random_walk": "srd_{radius_km}=c_{id},c_"}
-PAIR_PROMPT = "dist(c_{id},c_"
 
 
 @dataclass
@@ -58,15 +56,16 @@ class CityProbe(Probe):
 
     options = CityProbeOptions
 
-    def __init__(self, options: CityProbeOptions, data: StoredDataset, n_blocks: int) -> None:
+    def __init__(self, options: CityProbeOptions, task: Task, data: StoredDataset, n_blocks: int) -> None:
         path = Path(options.cities_csv or data.path / "cities.csv")
         if read_city_file(path)[0][0].kept_id is None:
             raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
         self.chosen, self.cities = options, load_cities(path, min_population=0)
         self.continents = np.array(continents_of(self.cities.country))
         self.blocks = _blocks(options, n_blocks)
-        template = options.prompt or PROMPTS.get(data.metadata["task"], PAIR_PROMPT)
-        template = template.replace("{radius_km}", str(data.metadata["options"].get("radius_km")))
+        template = options.prompt or task.probe_prompt
+        for name, value in data.metadata["options"].items():
+            template = template.replace(f"{{{name}}}", str(value))
         if template.count("{id}") != 1:
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]

@@ -5,20 +5,13 @@ import numpy as np
 from tasks.geography.charts import predicted_against_true
 from tasks.geography.pair_metric import LONGEST_KM, absolute_errors_km
 from tasks.geography.pairs import distances_km
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
 
 class PairTrainer(TextTrainer):
     """Scores generated distances; rows with a column `kind` are also scored kind by kind."""
 
-    summary = SummarySpec(
-        label="mean absolute error (km)",
-        value_label="absolute error of a pair (km)",
-        lines={10: "10 km", 100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
-        limits=(1, 25_000),
-        log=True,
-    )
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:

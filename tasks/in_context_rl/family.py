@@ -1,7 +1,7 @@
 """What every dark room is as a task; a room of its own is this with other options."""
 
 from tasks.in_context_rl.options import HistoryModelOptions, HistoryOptions
-from trainers.contract import Task
+from trainers.contract import SummarySpec, Task
 
 FAMILY = Task(
     summary="Learn in context what a dark room does not show.",
@@ -13,6 +13,12 @@ FAMILY = Task(
     trainer="tasks.in_context_rl.trainer:HistoryTrainer",
     primary_metric="normalised_return",
     greater_is_better=True,
+    plot=SummarySpec(
+        label="return in context (0 random, 1 optimal)",
+        value_label="share of a history's actions predicted",
+        limits=(0, 1.05),
+        lines={1: "optimal"},
+    ),
     small={
         "size": 3,
         "n_streams": 3,

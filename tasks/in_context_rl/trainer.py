@@ -14,7 +14,7 @@ from tasks.in_context_rl.model import HistoryConfig, HistoryModel
 from tasks.in_context_rl.rollout import rollout
 from tasks.in_context_rl.rows import HistoryRows, rows_of
 from trainers.base import WorldTrainer
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 
 TASKS_SHOWN = 20  # tasks in the table and the picture with one bar each
 ROLLOUT_SEED = 0
@@ -23,13 +23,6 @@ ROLLOUT_SEED = 0
 class HistoryTrainer(WorldTrainer):
     """Trains on stretches of histories; evaluation predicts whole ones of held-out tasks, and acts in these."""
 
-    summary = SummarySpec(
-        label="return in context (0 random, 1 optimal)",
-        value_label="share of a history's actions predicted",
-        lines={1: "optimal"},
-        limits=(0, 1.05),
-        log=False,
-    )
     smooths_labels = False  # the model computes its loss itself
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

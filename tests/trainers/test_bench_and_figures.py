@@ -53,7 +53,7 @@ def test_a_threshold_that_was_not_reached_is_said_to_be_so():
 @pytest.mark.parametrize("log", [True, False])
 @pytest.mark.parametrize("values", [[], [0.0], [20_000.0] * 3, np.geomspace(0.1, 1e5, 50)], ids=len)
 def test_a_summary_is_drawn_whatever_there_is(log, values, tmp_path):
-    spec = SummarySpec("metric (km)", "value (km)", {100: "100 km"}, (1, 25_000) if log else (0, 1), log)
+    spec = SummarySpec("metric (km)", "value (km)", (1, 25_000) if log else (0, 1), {100: "100 km"}, log)
     for history in ([], HISTORY[:1], HISTORY):
         figure = summary_figure(history, "memorisation", "haversine_km_mean", spec, values, 10.0)
         save_figure(figure, tmp_path / "summary.png")

@@ -126,7 +126,7 @@ class DrawFigures(TrainerCallback):
         baseline = assessment.metrics.get(f"baseline_{task.primary_metric}")
         drawn = {
             "summary.png": lambda: summary_figure(
-                state.log_history, split, task.primary_metric, self.trainer.summary, assessment.values, baseline
+                state.log_history, split, task.primary_metric, task.plot, assessment.values, baseline
             ),
             **assessment.figures,
         }

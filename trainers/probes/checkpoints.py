@@ -32,7 +32,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]
     other = Path(os.path.expanduser(compare)).resolve() if compare else last
-    probe: Any = task.load("probe")(options, data, load_checkpoint(last).config.num_hidden_layers)
+    probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
     what = (probe.prompts, probe.blocks, probe.tokens)
     reference_NF = extract_hidden_states(load_checkpoint(other), *what).reshape(len(probe.prompts), -1)
     readings = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainers.contract import StoredDataset
+from trainers.contract import StoredDataset, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +46,8 @@ class Probe(ABC):
     tokens: int
 
     @abstractmethod
-    def __init__(self, options: Any, data: StoredDataset, n_blocks: int) -> None:
-        """Prepare the probe of a model with `n_blocks` blocks that was trained on `data`."""
+    def __init__(self, options: Any, task: Task, data: StoredDataset, n_blocks: int) -> None:
+        """Prepare the probe of a model of the task with `n_blocks` blocks that was trained on `data`."""
 
     @abstractmethod
     def fit(self, states_NLTD: np.ndarray) -> ProbeResult:

@@ -100,7 +100,7 @@ def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
     if not task.probe:
         raise UserError(f"--probe: the task {task.name} declares no probe; leave it out")
     probe_class: Any = task.load("probe")
-    return probe_class(probe_class.options(), data, int(model.config.num_hidden_layers))
+    return probe_class(probe_class.options(), task, data, int(model.config.num_hidden_layers))
 
 
 def check_optimizer(trainer: WorldTrainer) -> None:

@@ -62,6 +62,7 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
     tracker.tags(
         {
             "task": settings.task.name,
+            "package": settings.task.package,
             "model_type": model.config.model_type,
             "dataset.folder": data.path.name,
             "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],

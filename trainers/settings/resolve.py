@@ -97,12 +97,12 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     path = config_path(config_name[0]) if config_name else None
     config = read_yaml(path) if path else {}
     name = (given or config.get("task") or [""])[0]
-    if config.get("task") not in (None, [], [name]):
-        raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
     task = find_task(name)
-    default_config = ROOT / "configs" / f"{name}.yaml"
-    if path is None and default_config.is_file():
-        path, config = default_config, read_yaml(default_config)
+    if config.get("task") not in (None, [], [name], [task.base]):
+        raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
+    default_configs = [ROOT / "configs" / f"{own}.yaml" for own in (name, task.base)]
+    if path is None and (existing := [file for file in default_configs if file.is_file()]):
+        path, config = existing[0], read_yaml(existing[0])
     layers = {
         "stack": as_strings(STACK_DEFAULTS, "stack"),
         "task": as_strings(task.defaults, f"TASK.defaults of {name}"),

@@ -58,7 +58,7 @@ def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: boo
         if primary is None and not name.endswith("loss"):
             raise UserError(f"--metric {name} needs --greater_is_better true (or false) beside it")
         greater_is_better = primary is not None and primary.greater_is_better
-    return Measure(name, greater_is_better, primary.load("trainer").summary if primary else None)
+    return Measure(name, greater_is_better, primary.plot if primary else None)
 
 
 def curve_of(run: "Run", measure: Measure) -> MetricCurve:

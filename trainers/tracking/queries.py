@@ -45,7 +45,7 @@ def task_of(run: "Run") -> "Task | None":
     from trainers import registry
 
     try:
-        return registry.load(run.data.tags.get("task", ""))
+        return registry.load(run.data.tags.get("package") or run.data.tags.get("task", ""))
     except UserError:
         return None
 

@@ -1,19 +1,13 @@
 """How far is it between two invented cities? Fine-tuning on a country that no one has seen."""
 
-from tasks.geography.atlantis_inter.options import AtlantisInterOptions
-from trainers.contract import Task
-from trainers.models.decoder import DecoderOptions
+from dataclasses import replace
 
-TASK = Task(
+from tasks.geography.atlantis_inter.options import AtlantisInterOptions
+from tasks.geography.pair_task import PAIR_TASK
+
+TASK = replace(
+    PAIR_TASK,
+    package=__name__,
     summary="Give the distance between two invented cities.",
     options=AtlantisInterOptions,
-    model_options=DecoderOptions,
-    build_dataset="data:build",
-    build_model="trainers.text:build_text_model",
-    metric="tasks.geography.pair_metric:AbsoluteError",
-    trainer="tasks.geography.pair_trainer:PairTrainer",
-    probe="tasks.geography.city_probe:CityProbe",
-    primary_metric="abs_error_km_mean",
-    greater_is_better=False,
-    small={"n_cities": 32, "n_train": 200, "n_val": 15, "n_test": 30},
 )

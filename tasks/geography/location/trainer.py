@@ -5,20 +5,13 @@ import numpy as np
 from geo.coordinates import decode, parse_xy
 from geo.maps.predictions import prediction_map
 from tasks.geography.location.metric import errors_km
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
 
 class LocationTrainer(TextTrainer):
     """Scores generated `x,y` answers."""
 
-    summary = SummarySpec(
-        label="mean great-circle error (km)",
-        value_label="great-circle error of a city (km)",
-        lines={100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
-        limits=(1, 25_000),
-        log=True,
-    )
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:

@@ -8,7 +8,7 @@ import numpy as np
 from geo.cities import Cities, load_cities
 from geo.maps.walks import walk_map
 from tasks.geography.random_walk.metric import step_legality
-from trainers.contract import Evaluation, SummarySpec
+from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
 DRAWN = 40  # walks on the map
@@ -20,13 +20,6 @@ _STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
 class RandomWalkTrainer(TextTrainer):
     """Judges the walks that the model makes from given starts."""
 
-    summary = SummarySpec(
-        label="share of legal steps",
-        value_label="share of legal steps of a walk",
-        lines={0.1: "0.1", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 0.9: "0.9"},
-        limits=(0, 1.05),
-        log=False,
-    )
     has_baselines = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -24,4 +24,9 @@ class DarkKeyToDoorOptions(HistoryOptions):
     eval_rollouts: int = option(1, "how often it does so", least=1)
 
 
-TASK = replace(FAMILY, summary="Learn in context where the key and then the door are.", options=DarkKeyToDoorOptions)
+TASK = replace(
+    FAMILY,
+    package=__name__,
+    summary="Learn in context where the key and then the door are.",
+    options=DarkKeyToDoorOptions,
+)

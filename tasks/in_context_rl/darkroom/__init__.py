@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from tasks.in_context_rl.family import FAMILY
 
-TASK = replace(FAMILY, summary="Learn in context where the reward of a dark room is.")
+TASK = replace(FAMILY, package=__name__, summary="Learn in context where the reward of a dark room is.")

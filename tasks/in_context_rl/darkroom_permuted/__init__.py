@@ -19,4 +19,6 @@ class DarkroomPermutedOptions(HistoryOptions):
     n_val_tasks: int = option(12, "of the training tasks, so many are held out to choose the checkpoint", least=0)
 
 
-TASK = replace(FAMILY, summary="Learn in context what each action does.", options=DarkroomPermutedOptions)
+TASK = replace(
+    FAMILY, package=__name__, summary="Learn in context what each action does.", options=DarkroomPermutedOptions
+)

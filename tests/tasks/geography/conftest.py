@@ -6,6 +6,7 @@ from sklearn.neighbors import BallTree
 
 from geo.cities import load_cities
 from tasks.geography.city_probe import CityProbe, CityProbeOptions
+from trainers import registry
 from trainers.contract import StoredDataset
 
 
@@ -14,7 +15,7 @@ def probe_of(tmp_path):
     def made(cities, n_blocks=6, task="distance", asked=None, **options):
         cities.write_csv(tmp_path / "cities.csv")
         data = StoredDataset(tmp_path, {}, {"task": task, "options": asked or {}})
-        return CityProbe(CityProbeOptions(**options), data, n_blocks)
+        return CityProbe(CityProbeOptions(**options), registry.load(task), data, n_blocks)
 
     return made
 

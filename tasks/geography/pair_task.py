@@ -1,0 +1,27 @@
+"""What every task that asks for a distance declares; each is this with options and rows of its own."""
+
+from tasks.geography.world import WorldOptions
+from trainers.contract import SummarySpec, Task
+from trainers.models.decoder import DecoderOptions
+
+PAIR_TASK = Task(
+    summary="Give the great-circle distance between two cities known only by their numbers.",
+    options=WorldOptions,
+    model_options=DecoderOptions,
+    build_dataset="data:build",
+    build_model="trainers.text:build_text_model",
+    metric="tasks.geography.pair_metric:AbsoluteError",
+    trainer="tasks.geography.pair_trainer:PairTrainer",
+    probe="tasks.geography.city_probe:CityProbe",
+    probe_prompt="dist(c_{id},c_",
+    primary_metric="abs_error_km_mean",
+    greater_is_better=False,
+    plot=SummarySpec(
+        label="mean absolute error (km)",
+        value_label="absolute error of a pair (km)",
+        limits=(1, 25_000),
+        lines={10: "10 km", 100: "100 km", 1_000: "1,000 km", 10_000: "10,000 km", 20_000: "parse failed"},
+        log=True,
+    ),
+    small={"n_cities": 32, "n_train": 200, "n_val": 15, "n_test": 30},
+)
