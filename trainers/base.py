@@ -124,13 +124,6 @@ class WorldTrainer(Trainer):
             metrics[f"{metric_key_prefix}_elapsed_s"] = time.perf_counter() - self._start_s
         return output._replace(metrics=metrics)
 
-    def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate during training; at step 0 save checkpoint-0 too, the starting point of every curve."""
-        metrics = super()._evaluate(*args, **kwargs)
-        if self.state.global_step == 0:
-            self._save_checkpoint(self.network, trial=None)
-        return metrics
-
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Rows in random order, or of like length together (`rows` then needs `length_N`)."""
         rows: Any = train_dataset or self.train_dataset

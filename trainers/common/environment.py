@@ -33,6 +33,11 @@ def set_up() -> None:
         os.environ.setdefault(name, value)
 
 
+def asks_for_fsdp() -> bool:
+    """Whether the launcher asks for FSDP; accelerate tells so by a variable, and by its state only after a model."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
 def resolved_prefix() -> Path:
     """Return the folder below which everything generated lives, with symbolic links followed.
 

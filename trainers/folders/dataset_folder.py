@@ -97,7 +97,7 @@ def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
     from datasets import config, disable_progress_bars
 
     disable_progress_bars()  # a bar per split says less than the one line printed at the end
-    config.DEFAULT_MAX_BATCH_SIZE = _ROWS_A_WRITE
+    batch_size, config.DEFAULT_MAX_BATCH_SIZE = config.DEFAULT_MAX_BATCH_SIZE, _ROWS_A_WRITE
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     partial.mkdir()
     try:
@@ -112,6 +112,8 @@ def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    finally:
+        config.DEFAULT_MAX_BATCH_SIZE = batch_size
 
 
 def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainerState, TrainingArguments
 
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
 from trainers.folders.run_folder import RunFolder
+from trainers.runs.upstream import was_stopped
 from trainers.settings.resolve import Settings
 
 
@@ -51,9 +51,7 @@ def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
 def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:
     """Whether a run was trained to its end, or to where it was stopped early, and then cut off before its results."""
     state = TrainerState.load_from_json(str(checkpoint / STATE))
-    callbacks: Any = state.stateful_callbacks
-    asked_to_stop = callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
-    stopped_early = asked_to_stop and state.global_step < state.max_steps
+    stopped_early = was_stopped(state) and state.global_step < state.max_steps
     is_trained = stopped_early or state.global_step >= total_steps(training, n_rows)
     return is_trained and not is_finished_at(checkpoint.parent, state.global_step)
 

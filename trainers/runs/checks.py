@@ -1,28 +1,29 @@
 """Settings that depend on the data and the model, and what about a run cannot work, found before it starts."""
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, TrainingArguments, get_scheduler
-from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.integrations import get_reporting_integration_callbacks
 
 from trainers.base import WorldTrainer
 from trainers.callbacks.evaluated_split import REFERENCE_PREFIXES
+from trainers.common.environment import asks_for_fsdp
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders.checkpoints import damage_of, read_state
 from trainers.folders.run_folder import RunFolder
+from trainers.runs import upstream
 from trainers.runs.cadence import is_finished_at, total_steps
 from trainers.settings.resolve import Settings
 
 
 def check_launcher(trainer: WorldTrainer) -> None:
     """FSDP must be told which blocks it cuts up, and all processes must go through them together."""
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and not trainer.network._no_split_modules:
+    if asks_for_fsdp() and not upstream.can_be_sharded(trainer.network):
         raise UserError(
             f"the launcher asks for FSDP, which the model of task {trainer.task.name} does not support; launch it with"
             " configs/accelerate/ddp.yaml"

@@ -35,6 +35,7 @@ from trainers.models.causal_lm import describe_pass
 from trainers.models.warm_start import freeze, load_model, size_mismatches
 from trainers.runs import checks, records
 from trainers.runs.cadence import choose_best_metric, lacks_only_evaluation, set_cadence
+from trainers.runs.upstream import SaveUntrained, load_weights
 from trainers.settings.resolve import Settings
 from trainers.tracking.mlflow_store import open_store, tracked_run
 from trainers.tracking.tracker import Tracker
@@ -197,6 +198,7 @@ def _claim(plan: output_dir.Plan, settings: Settings) -> tuple[RunFolder, Any]:
 
 def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
     trainer, run = prepared.trainer, prepared.settings.run
+    trainer.add_callback(SaveUntrained(trainer))
     trainer.add_callback(StopOnBadLoss())
     trainer.add_callback(SaveOnTermination())
     if run.l2_to_start:
@@ -226,7 +228,7 @@ def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
         return
     trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    trainer._load_from_checkpoint(best or str(checkpoint))
+    load_weights(trainer.network, Path(best or checkpoint))
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trainers.common.environment import ROOT
+from trainers.common.environment import ROOT, asks_for_fsdp
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.options import OWN_METADATA, check_ranges
@@ -150,7 +150,7 @@ def resolve_settings(request: Request) -> Settings:
     check_ranges(parsed[3], TRAINING_RANGES)
     parsed[3].include_num_input_tokens_seen = _tokens_seen(" ".join(tokens_seen) or "true")
     _check_training(parsed[3])
-    if parsed[0].muon and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if parsed[0].muon and asks_for_fsdp():
         raise UserError("--muon needs whole matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
     if parsed[0].min_learning_rate and not parsed[0].restart_epochs:
         raise UserError("--min_learning_rate belongs to --restart_epochs; give that too, or --lr_scheduler_kwargs")

@@ -116,18 +116,15 @@ class Tracker:
             self.client.log_text(self.run_id, text, name)
 
     def dataset(self, data: "StoredDataset") -> None:
-        """Record every split as an input of the run, with the folder it came from and its digest as name."""
+        """Record every split as an input of the (active) run, with the folder it came from and its digest as name."""
         if self.run_id is None:
             return
+        import mlflow
         from mlflow.data.huggingface_dataset import from_huggingface
-        from mlflow.entities import DatasetInput, InputTag
 
-        inputs = []
         for name, split in data.splits.items():
             digest = data.metadata["splits"][name]["sha256"][:12]
-            context = "training" if name == "train" else name
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Hint: Inferred schema")  # our integers have no missing values
                 source = from_huggingface(split, path=str(data.path), name=f"{data.path.name}/{name}", digest=digest)
-                inputs.append(DatasetInput(source._to_mlflow_entity(), [InputTag("mlflow.data.context", context)]))
-        self.client.log_inputs(self.run_id, datasets=inputs)
+                mlflow.log_input(source, "training" if name == "train" else name)
