@@ -3,19 +3,22 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 TASK ?= location
+NAME ?= forgetting_small
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+# What `world-models` is; started like this it also works in a project that has been moved.
+WORLD_MODELS := $(BIN)/python -m trainers
 
 # No downloads and no telemetry at run time; trainers/common/environment.py says the same for commands typed by hand.
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup dataset train test test-slow lint check probe study ladder rl bench map ui clean-runs clean
+.PHONY: help setup dataset train test test-slow lint check probe study bench map ui clean-runs clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo '  TASK=location chooses the task, ARGS="--seed 1" adds settings'
+	@echo '  TASK=location chooses the task, NAME=arc_small the study, ARGS="--seed 1" adds settings'
 
 setup: $(READY) ## create .venv with the pinned versions
 
@@ -27,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 dataset: $(READY) ## build a task's dataset: make dataset TASK=location
-	$(BIN)/python -m trainers.commands.dataset --task $(TASK) $(ARGS)
+	$(WORLD_MODELS) dataset --task $(TASK) $(ARGS)
 
 train: $(READY) ## build what is missing, then train: make train TASK=location
 	$(BIN)/accelerate launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
@@ -45,17 +48,11 @@ lint: $(READY) ## style and types
 
 check: lint test ## lint, types and fast tests
 
-probe: $(READY) ## fit the probe to a run: make probe ARGS="--run outputs/runs/distance_small-001"
-	$(BIN)/python -m trainers.commands.probe $(ARGS)
+probe: $(READY) ## fit the probe to a run: make probe ARGS=outputs/runs/distance_small-001
+	$(WORLD_MODELS) probe $(ARGS)
 
-study: $(READY) ## the forgetting study: base, fine-tunings, remedies, table, figure (about an hour)
-	$(BIN)/python -m tasks.geography.forgetting $(ARGS)
-
-ladder: $(READY) ## ARC: decoder-only, encoder-decoder and champion, table and figure (about an hour)
-	$(BIN)/python -m tasks.arc.ladder $(ARGS)
-
-rl: $(READY) ## in-context RL: both models trained, compared in rooms they have not seen (40 min on one core)
-	$(BIN)/python -m tasks.in_context_rl.compare $(ARGS)
+study: $(READY) ## train and report the runs of a study: make study NAME=arc_small (forgetting_small: about an hour)
+	$(WORLD_MODELS) study $(NAME) $(ARGS)
 
 bench: $(READY) ## speed beside stock Trainer, bare loops, generate and row-by-row building (about 15 min)
 	$(BIN)/python -m tasks.bench $(ARGS)
@@ -67,7 +64,7 @@ ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui $(ARGS)
 
 clean-runs: $(READY) ## delete runs for good that were marked deleted in MLflow; lists them and asks first
-	$(BIN)/python -m trainers.commands.clean_runs $(ARGS)
+	$(WORLD_MODELS) clean-runs $(ARGS)
 
 clean: ## delete caches and the environment; outputs and tracked runs stay
 	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info

@@ -18,7 +18,7 @@ from trainers.folders import output_dir as folders
 from trainers.folders.run_folder import RunFolder
 
 RUN = [sys.executable, str(ROOT / "trainers" / "run.py")]
-BUILD = [sys.executable, "-m", "trainers.commands.dataset"]
+BUILD = [sys.executable, "-m", "trainers", "dataset"]
 BIG = ["--task", "distance", "--n_cities", "2000", "--n_train", "600000"]
 """A dataset of about 30 MB."""
 

@@ -299,7 +299,7 @@ def test_a_dataset_that_several_processes_ask_for_at_once_is_built_once(tmp_path
     folders = []
     for name, processes in (("alone", 1), ("together", 4)):
         (tmp_path / name).mkdir()
-        commands = [[sys.executable, "-m", "trainers.commands.dataset", *argv]] * processes
+        commands = [[sys.executable, "-m", "trainers", "dataset", *argv]] * processes
         printed = start(commands, {**environment, "EXP_DIR_PREFIX": str(tmp_path / name)})
         assert sum("dataset built" in text for text in printed) == 1
         assert len({text.strip().splitlines()[-1] for text in printed}) == 1

@@ -72,6 +72,8 @@ class Task:
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     probe_prompt: str = ""
     """What a probe asks a model of the task, with `{id}` for the thing that is probed, `{option}` for an option."""
+    reports: Mapping[str, str] = field(default_factory=dict)
+    """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
     version: int = 1
     """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +95,14 @@ class Task:
         Raises:
             UserError: there is no such module, or nothing of this name in it.
         """
-        module, _, attribute = getattr(self, part).partition(":")
+        return self._import(part, getattr(self, part))
+
+    def load_report(self, name: str) -> Any:
+        """Import and return one of the reports, as `load` does."""
+        return self._import("reports", self.reports[name])
+
+    def _import(self, part: str, path: str) -> Any:
+        module, _, attribute = path.partition(":")
         absolute = module if "." in module else f"{self.package}.{module}"
         try:
             loaded = importlib.import_module(absolute)

@@ -14,6 +14,7 @@ TASK = Task(
     trainer="trainer:ArcTrainer",
     primary_metric="exact_match",
     greater_is_better=True,
+    reports={"ladder": "ladder:Ladder"},
     defaults={"per_device_eval_batch_size": 64},  # like lengths together: small grids do not wait for large ones
     plot=SummarySpec(
         label="generated exact match",

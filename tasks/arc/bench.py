@@ -18,9 +18,8 @@ import numpy as np
 
 from tasks.bench.report import write_report
 from trainers.common import environment
-from trainers.errors import exit_code_of
 from trainers.options import option
-from trainers.settings.help_text import read_or_help
+from trainers.settings.command import command
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 160,
@@ -40,11 +39,6 @@ class BenchOptions:
     rounds: int = option(3, "steps of each contender, alternating", least=1, most=100)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the bench; return the exit code."""
-    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
-
-
 def table(seconds: Mapping[str, Sequence[float]]) -> str:
     """One line per contender: CPU-seconds a step, and how many of the first contender's steps fit into one."""
     first = float(np.median(next(iter(seconds.values()))))
@@ -55,11 +49,9 @@ def table(seconds: Mapping[str, Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
-def _bench(argv: list[str]) -> None:
-    environment.set_up()
-    options = read_or_help(argv, __doc__, BenchOptions)
-    if options is None:
-        return
+@command(BenchOptions)
+def main(options: BenchOptions) -> None:
+    """Run the bench."""
     prefix = environment.resolved_prefix()
     import torch
 

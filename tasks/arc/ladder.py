@@ -1,25 +1,16 @@
-"""Which step of the ladder helps? All models of a study, every seed, one table and one figure.
+"""The ladder: which step from decoder-only to champion helps? All models of a study, every seed, table and figure."""
 
-    python -m tasks.arc.ladder --study arc_small
-    python -m tasks.arc.ladder --study arc_ladder
-
-A study is a YAML file below configs/studies/: seeds, and by name each model's flags for trainers/run.py. Each run is a
-tracked run of its own, in the study's folder; what is finished there already is used again.
-"""
-
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainers.common import environment, figures
+from trainers.common import figures
 from trainers.common.files import write_csv
-from trainers.errors import exit_code_of
-from trainers.options import option
-from trainers.studies.child_runs import folder_of, train_all
-from trainers.studies.study_file import read_seeded, study_path
+from trainers.studies.child_runs import train_all
+from trainers.studies.study_file import read_seeded
 
 MEASURES = {
     "final_test_exact_match": "held-out pairs",
@@ -34,16 +25,17 @@ BASELINES = ("copy", "common", "repeat")
 
 
 @dataclass
-class LadderOptions:
-    """Which study."""
+class Ladder:
+    """Exact match of every model of the study, mean over its seeds."""
 
-    study: str = option("arc_small", "a YAML file, or its name below configs/studies/")
-    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
-    return exit_code_of(lambda: _ladder(sys.argv[1:] if argv is None else argv))
+    def run(self, path: Path, folder: Path) -> None:
+        """Train what is not finished yet; write table and figure."""
+        runs = train_all(read_seeded(path), folder)
+        results = {name: [run.results for run in seeds] for name, seeds in runs.items()}
+        rows = summary(results)
+        write_csv(folder / "ladder.csv", rows)
+        figures.save_figure(_figure(results, rows), folder / "ladder.png")
+        print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -77,22 +69,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = "".join(f"{_percent(row[name], row[f'{name}_spread']):>16}" for name in MEASURES)
         lines.append(f"{row['model']:<20}{cells}")
     return "\n".join(lines)
-
-
-def _ladder(argv: list[str]) -> None:
-    environment.set_up()
-    from trainers.settings import help_text
-
-    given = help_text.read_or_help(argv, __doc__, LadderOptions)
-    if given is None:
-        return
-    study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
-    runs = train_all(study, folder)
-    found = {name: [run.results for run in seeds] for name, seeds in runs.items()}
-    rows = summary(found)
-    write_csv(folder / "ladder.csv", rows)
-    figures.save_figure(_figure(found, rows), folder / "ladder.png")
-    print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
 
 
 def _parts(measure: str) -> tuple[str, str, str]:
@@ -129,7 +105,3 @@ def _figure(found: Mapping[str, Sequence[Mapping[str, Any]]], rows: Sequence[Map
         axes.tick_params(axis="x", rotation=20)
         axes.legend(frameon=False)
     return figure
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,9 +22,9 @@ from tasks.bench.contests import CONTESTS, Contest
 from tasks.bench.race import Measured, race
 from tasks.bench.report import write_report
 from trainers.common import environment
-from trainers.errors import UserError, exit_code_of, suggest
+from trainers.errors import UserError, suggest
 from trainers.options import option
-from trainers.settings.help_text import read_or_help
+from trainers.settings.command import command
 
 Found = Mapping[str, Sequence[Measured]]
 
@@ -37,11 +37,6 @@ class BenchOptions:
     rounds: int = option(5, "turns of every contender", least=1, most=1000)
     threads: int | None = option(None, "threads of a contender (default: all cores)", least=1, most=1024)
     compiled: bool = option(True, "compiled contenders too (about a minute each before the first turn)")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the bench; return the exit code."""
-    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
 
 
 def ratios(found: Found) -> dict[str, list[float]]:
@@ -82,11 +77,9 @@ def _notes(turns: Sequence[Measured]) -> str:
     return "".join(f"  {name.replace('_', ' ')} {value:,.3g}" for name, value in turns[-1].notes.items())
 
 
-def _bench(argv: list[str]) -> None:
-    environment.set_up()
-    options = read_or_help(argv, __doc__, BenchOptions)
-    if options is None:
-        return
+@command(BenchOptions)
+def main(options: BenchOptions) -> None:
+    """Run the bench."""
     prefix = environment.resolved_prefix()
     threads = options.threads or len(os.sched_getaffinity(0))
     start_s, results = time.perf_counter(), {}

@@ -7,28 +7,36 @@ alike. The table gives the wall time, evaluations included, at which an evaluati
 threshold; a time in brackets is relative to the first contender's. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.bench.report import write_report
 from trainers.common import environment
-from trainers.errors import UserError, exit_code_of
+from trainers.errors import UserError
 from trainers.folders.checkpoints import read_state
 from trainers.folders.run_folder import RunFolder
+from trainers.options import option
+from trainers.settings.command import command
 
 THRESHOLDS_KM = (500.0, 100.0, 50.0)
 METRIC = "haversine_km_mean"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the bench; return the exit code."""
-    return exit_code_of(lambda: _bench(sys.argv[1:] if argv is None else argv))
+@dataclass
+class RaceOptions:
+    """Who races, for how long."""
+
+    contenders: list[str] = field(
+        default_factory=lambda: ["location", "location_original"],
+        metadata={"help": "configs to compare, the first one's times count as 1"},
+    )
+    minutes: float = option(12.0, "wall time after which every contender is stopped", least=1e-9)
 
 
 def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float | None:
@@ -51,14 +59,9 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _bench(argv: list[str]) -> None:
-    environment.set_up()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--contenders", nargs="+", default=["location", "location_original"], help="configs to compare")
-    parser.add_argument("--minutes", type=float, default=12.0, help="wall time after which every contender is stopped")
-    given = parser.parse_args(argv)
-    if not given.minutes > 0:
-        raise UserError(f"--minutes is {given.minutes}; it must be greater than 0")
+@command(RaceOptions)
+def main(given: RaceOptions) -> None:
+    """Let the contenders race."""
     prefix = environment.resolved_prefix()
     with tempfile.TemporaryDirectory(dir=prefix, prefix=".bench-") as scratch:
         results = _race(given.contenders, given.minutes * 60, Path(scratch))

@@ -1,36 +1,21 @@
-"""What does fine-tuning on invented places do to an old map, and what helps? One command gives table and figure.
+"""The forgetting study: base, fine-tuning runs, and the report on what became of the old map.
 
-    python -m tasks.geography.forgetting --study forgetting_small
-    python -m tasks.geography.forgetting --study forgetting --base outputs/runs/distance-001
-
-A study is a YAML file below configs/studies/: the config of the base model (trained first, unless --base names a run)
-and the fine-tuning runs, each with its flags for trainers/run.py. Each run is a tracked run of its own, in the study's
-folder; what is finished there already is used again. For every checkpoint the study measures the probe of real cities
-and the error on real pairs that no run trained on; the table compares before and after.
+The study's file names the config of the base model (trained first, unless --base names a run) and the fine-tuning runs,
+each with its flags for trainers/run.py. For every checkpoint the report measures the probe of real cities and the error
+on real pairs that no run trained on; the table compares before and after.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.common import environment
-from trainers.errors import UserError, exit_code_of
+from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import folder_of, trained
-from trainers.studies.study_file import check_runs, no_study, read_yaml, study_path
+from trainers.studies.child_runs import trained
+from trainers.studies.study_file import check_runs, no_study, read_yaml
 
 _FORM = "`base` and `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
-
-
-@dataclass
-class StudyOptions:
-    """Which study, from which base."""
-
-    study: str = option("forgetting_small", "a YAML file, or its name below configs/studies/")
-    base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
-    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
 
 
 @dataclass(frozen=True)
@@ -45,31 +30,26 @@ class Study:
     reference: str
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
-    return exit_code_of(lambda: _study(sys.argv[1:] if argv is None else argv))
+@dataclass
+class Forgetting:
+    """What fine-tuning on invented places does to an old map, and what helps."""
 
+    base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
 
-def _study(argv: list[str]) -> None:
-    environment.set_up()
-    from trainers.settings import help_text
+    def run(self, path: Path, folder: Path) -> None:
+        """Train what is not finished yet; write table and figure."""
+        study = read_study(path)
+        base = RunFolder(Path(self.base).expanduser().resolve()) if self.base else trained(folder / "base", study.base)
+        _check_tested(base)
+        runs = {}
+        for name, flags in study.runs.items():
+            replay = {"replay_dataset": str(base.dataset)} if "replay_ratio" in flags else {}
+            runs[name] = trained(folder / name, {**flags, "init_from": base.path, **replay})
+            _check_tested(runs[name])
 
-    given = help_text.read_or_help(argv, __doc__, StudyOptions)
-    if given is None:
-        return
-    study, folder = read_study(study_path(given.study)), folder_of(given.study, given.output_dir)
-    base = RunFolder(Path(given.base).expanduser().resolve()) if given.base else trained(folder / "base", study.base)
-    _check_tested(base)
-    replay = {"replay_dataset": str(base.dataset)}  # the rows that are replayed: the base's own
-    runs = {}
-    for name, flags in study.runs.items():
-        replayed = replay if "replay_ratio" in flags else {}
-        runs[name] = trained(folder / name, {**flags, "init_from": base.path, **replayed})
-        _check_tested(runs[name])
+        from tasks.geography.forgetting_report import report
 
-    from tasks.geography.forgetting_report import report
-
-    report(folder, base, runs, study.reference)
+        report(folder, base, runs, study.reference)
 
 
 def read_study(path: Path) -> Study:
@@ -101,7 +81,3 @@ def _check_tested(run: RunFolder) -> None:
 
     if TESTED not in run.results:
         raise UserError(f"{run.path} has no {TESTED} in its results.json; the study needs runs on pairs, with --n_test")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,6 +16,7 @@ PAIR_TASK = Task(
     probe_prompt="dist(c_{id},c_",
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
+    reports={"forgetting": "tasks.geography.forgetting:Forgetting"},
     plot=SummarySpec(
         label="mean absolute error (km)",
         value_label="absolute error of a pair (km)",

@@ -1,13 +1,8 @@
-"""Does a model with a compressed past learn in context as well as one that sees more? One table, one figure.
+"""The comparison: does a model with a compressed past learn in context as well as one that sees more?
 
-    python -m tasks.in_context_rl.compare --study darkroom_small
-
-A study is a YAML file below configs/studies/: seeds, and by name each model's flags for trainers/run.py. Each run is a
-tracked run of its own, in the study's folder; what is finished there already is used again. Then every model acts in
-the test tasks, and what its actions cost is counted and measured.
+Every model of a study acts in the test tasks, and what its actions cost is counted and measured.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainers.common import environment, figures
+from trainers.common import figures
 from trainers.common.files import write_csv
-from trainers.errors import UserError, exit_code_of
+from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import folder_of, train_all
-from trainers.studies.study_file import read_seeded, study_path
+from trainers.studies.child_runs import train_all
+from trainers.studies.study_file import read_seeded
 
 if TYPE_CHECKING:
     from tasks.in_context_rl.rows import HistoryRows
 
 _ROUNDS = 5  # of the timing
-
-
-@dataclass
-class CompareOptions:
-    """Which study, and how much acting."""
-
-    study: str = option("darkroom_small", "a YAML file, or its name below configs/studies/")
-    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
-    rollouts: int = option(32, "how often every model acts in each test task", least=1)
 
 
 @dataclass(frozen=True)
@@ -55,9 +41,21 @@ class Acted:
     seconds: list[float]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
-    return exit_code_of(lambda: _compare(sys.argv[1:] if argv is None else argv))
+@dataclass
+class Comparison:
+    """Return in context of every model of the study, and what its actions cost."""
+
+    rollouts: int = option(32, "how often every model acts in each test task", least=1)
+
+    def run(self, path: Path, folder: Path) -> None:
+        """Train what is not finished yet, let every model act; write table and figure."""
+        runs = train_all(read_seeded(path), folder)
+        rows = _test_rows([run for seeds in runs.values() for run in seeds])
+        acted = _acted(runs, rows, self.rollouts)
+        measured = summary(acted)
+        write_csv(folder / "compare.csv", measured)
+        figures.save_figure(_figure(acted, rows, path.stem), folder / "compare.png")
+        print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
 def summary(found: Mapping[str, Acted]) -> list[dict[str, Any]]:
@@ -94,23 +92,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             f" {row['time_ratio']:.2f}"
         )
     return "\n".join(lines)
-
-
-def _compare(argv: list[str]) -> None:
-    environment.set_up()
-    from trainers.settings import help_text
-
-    given = help_text.read_or_help(argv, __doc__, CompareOptions)
-    if given is None:
-        return
-    study, folder = read_seeded(study_path(given.study)), folder_of(given.study, given.output_dir)
-    runs = train_all(study, folder)
-    rows = _test_rows([run for seeds in runs.values() for run in seeds])
-    found = _acted(runs, rows, given.rollouts)
-    measured = summary(found)
-    write_csv(folder / "compare.csv", measured)
-    figures.save_figure(_figure(found, rows, Path(given.study).stem), folder / "compare.png")
-    print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
 def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
@@ -182,7 +163,3 @@ def _figure(found: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=f"{title}: tasks that were held out")
     axes.legend(frameon=False, fontsize=8)
     return figure
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,6 +19,7 @@ FAMILY = Task(
         limits=(0, 1.05),
         lines={1: "optimal"},
     ),
+    reports={"comparison": "tasks.in_context_rl.compare:Comparison"},
     small={
         "size": 3,
         "n_streams": 3,

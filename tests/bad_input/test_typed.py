@@ -186,5 +186,5 @@ def test_names_are_answered_without_heavy_imports(command_line, prefix):
     done = subprocess.run(argv, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"})
     assert done.returncode == (0 if "--help" in command_line else 2)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
-    assert "tasks" in imported
+    assert "trainers" in imported
     assert not imported & {"torch", "transformers", "datasets", "evaluate", "mlflow", "accelerate", "matplotlib"}

@@ -7,6 +7,7 @@ from trainers import registry
 from trainers.settings import resolve
 from trainers.settings.layers import flags_of
 from trainers.settings.resolve import resolve_settings
+from trainers.settings.training_fields import training_defaults
 
 
 def read(argv):
@@ -81,7 +82,7 @@ def test_the_training_flags_are_those_of_the_installed_transformers():
     from transformers import TrainingArguments
 
     real = {item.name for item in dataclasses.fields(TrainingArguments) if item.init}
-    assert set(resolve._training_names()) == real
+    assert training_defaults().keys() == real
 
 
 def test_the_tasks_own_config_is_used_when_none_is_given():

@@ -264,7 +264,7 @@ def test_a_real_sweep_is_interrupted_by_ctrl_c_and_goes_on(prefix, tmp_path, sto
     content = {"task": "location", "flags": {**flags, "max_steps": 60}, "grid": {"learning_rate": [1e-3, 5e-3]}}
     path = tmp_path / "real.yaml"
     path.write_text(json.dumps(content))
-    command = [sys.executable, "-m", "trainers.commands.sweep", "--study", str(path)]
+    command = [sys.executable, "-m", "trainers", "sweep", "--study", str(path)]
     folder = prefix / "sweeps" / "real"
     second = folder / "learning_rate=0.005"
 

@@ -104,7 +104,7 @@ def test_the_shipped_sweeps_can_be_read_and_say_what_they_take(name):
     found = read_sweep(path)
     assert found.task.name == "location" and (len(found.grid) == 6 or found.n_trials > 1)
     header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
-    assert all(word in header for word in (f"trainers.commands.sweep --study {name}", "Hardware:", "Time:", "Result:"))
+    assert all(word in header for word in (f"world-models sweep {name}", "Hardware:", "Time:", "Result:"))
 
 
 def test_names_of_folders_are_kept_apart():

@@ -1,7 +1,7 @@
 """Delete tracked runs for good: those marked deleted in MLflow (`mlflow ui`), or those that match a filter.
 
-    python -m trainers.commands.clean_runs
-    python -m trainers.commands.clean_runs --query "tags.task = 'location' and attributes.status = 'FAILED'" --folders
+    world-models clean-runs
+    world-models clean-runs --query "tags.task = 'location' and attributes.status = 'FAILED'" --folders
 
 What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders the
 run's output folder. What is still running, or has a registered model, is never deleted.
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment
-from trainers.errors import UserError, exit_code_of
+from trainers.errors import UserError
 from trainers.options import option
+from trainers.settings.command import command
 from trainers.tracking.deletion import DeletionPlan, _local, _models, _store, delete, plan_deletion, size_mb
 from trainers.tracking.mlflow_store import FOLDER_TAG
 
@@ -34,20 +35,12 @@ class CleanOptions:
     yes: bool = option(False, "do not ask (for scripts)")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
-    return exit_code_of(lambda: _clean(sys.argv[1:] if argv is None else argv))
-
-
-def _clean(argv: list[str]) -> None:
-    environment.set_up()
+@command(CleanOptions)
+def main(given: CleanOptions) -> None:
+    """List what would go, ask, and delete it."""
     from trainers.common import tables
-    from trainers.settings import help_text
     from trainers.tracking import queries
 
-    given = help_text.read_or_help(argv, __doc__, CleanOptions)
-    if given is None:
-        return
     prefix = environment.resolved_prefix()
     found = queries.find(given.query, deleted_only=not given.query, with_deleted=True)
     store = _store()
@@ -105,7 +98,3 @@ def _agreed(count: int) -> bool:
     if not sys.stdin.isatty():
         raise UserError("there is no terminal to ask on; look at the list above, then give --yes to delete it")
     return input(f"delete these {count} runs for good? Type yes: ").strip() == "yes"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,22 @@
-"""Train one task."""
+"""Train one task, in this process; `accelerate launch trainers/run.py` starts the same, in several if asked."""
 
-from trainers.common import environment
+from collections.abc import Sequence
+
+from trainers.settings.command import entry_point
+from trainers.settings.help_text import train_help
 
 
-def run(argv: list[str]) -> None:
+@entry_point(train_help)
+def main(argv: Sequence[str]) -> None:
     """Parse, validate, then train (or with `--dry_run` only describe) one run."""
-    environment.set_up()
     from trainers import registry
-    from trainers.settings import help_text, resolve
+    from trainers.common import environment
+    from trainers.settings import resolve
 
-    if {"-h", "--help"} & set(argv):
-        name = resolve.task_name_in(argv)
-        print(help_text.text(registry.load(name) if name else None, registry.names()))
-        return
     request = resolve.read_request(argv, registry.load)
     prefix = environment.resolved_prefix()
 
-    from trainers.runs import session
+    from trainers.runs import session  # heavy: imported when every name on the command line is known
 
     settings = resolve.resolve_settings(request)
     prepared = session.prepare(settings, prefix)

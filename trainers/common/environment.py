@@ -1,8 +1,6 @@
 """The process's surroundings: project root, `.env`, and no network unless asked for. Imported before anything heavy."""
 
-import importlib.metadata
 import os
-import subprocess
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -60,6 +58,8 @@ def resolved_prefix() -> Path:
 def git_state() -> dict[str, str]:
     """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
 
+    import subprocess
+
     def git(*args: str) -> str:
         return subprocess.run(
             ["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True
@@ -73,5 +73,7 @@ def git_state() -> dict[str, str]:
 
 def environment_text() -> str:
     """The installed packages, one `name==version` a line."""
+    import importlib.metadata
+
     found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
     return "\n".join(sorted(found, key=str.lower)) + "\n"

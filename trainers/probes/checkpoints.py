@@ -13,6 +13,29 @@ from trainers.common.files import write_json
 from trainers.folders.run_folder import RunFolder
 
 
+def probe_options(run: str) -> type:
+    """The options of the probe that fits a run: its task's.
+
+    Raises:
+        UserError: no run is given, it is none, or its task declares no probe.
+    """
+    task = named_run(run).task
+    if not task.probe:
+        raise UserError(f"the task {task.name} declares no probe in its TASK, so there is nothing to fit")
+    return task.load("probe").options
+
+
+def named_run(run: str) -> RunFolder:
+    """The run that `--run` means.
+
+    Raises:
+        UserError: none is given.
+    """
+    if not run:
+        raise UserError("no run given; use --run with a run's folder, e.g. --run outputs/runs/distance-001")
+    return RunFolder(Path(run).expanduser().resolve())
+
+
 def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":
     """Probe all checkpoints of a run, write and track what was found; return its folder, and step -> reading.
 

@@ -1,56 +1,91 @@
-"""The text of `--help`: every flag a task has, without importing anything heavy."""
+"""The text of `--help`: every flag with the value it has if it is not given, without importing anything heavy."""
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+from trainers import registry
 from trainers.contract import Task
-from trainers.settings.layers import flags_of
-from trainers.settings.resolve import flag_names, read_command
-from trainers.settings.run_options import RunOptions
+from trainers.settings.layers import as_tokens, flags_of
+from trainers.settings.resolve import Request, flag_names, read_request
+from trainers.settings.run_options import STACK_DEFAULTS, USUAL_TRAINING, RunOptions
+from trainers.settings.training_fields import training_defaults
 
-Options = TypeVar("Options")
+Values = Mapping[str, tuple[str, str]]
+"""Flag -> the value that a layer gives it, and the layer."""
 
-_USAGE = """\
+_TRAIN = """\
 Train one task, tracked by MLflow.
 
   accelerate launch trainers/run.py --task location
   accelerate launch trainers/run.py --task location --learning_rate 1e-3 --num_train_epochs 20
   accelerate launch trainers/run.py --config location_full --dry_run
 
-A value is looked up in this order, the last one wins: the stack's defaults, the task's, the config's (--config, else
-configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where each value came from.
+A value is looked up in this order, the last one wins: the default, this stack's default, the task's, the config's
+(--config, else configs/<task>.yaml), the command line. `--dry_run` shows the outcome and where each value came from.
+"""
+_BUILD = """\
+Build a task's dataset without training; it is used by every run that asks for the same.
+
+  make dataset TASK=location
+  world-models dataset --task location --n_train 4000 --n_val 500
 """
 
 
-def read_or_help(argv: Sequence[str], doc: str | None, options: type[Options]) -> Options | None:
-    """The options of a command of its own from its command line; None when that asked for help, which is printed."""
-    if {"-h", "--help"} & set(argv):
-        print(f"{doc}\n{table(options)}")
-        return None
-    return read_command(flags_of(argv), options)[0]
-
-
-def text(task: Task | None, task_names: list[str]) -> str:
-    """The help text; with a task, its dataset and model flags too."""
-    parts = [_USAGE, f"Tasks: {', '.join(task_names)}", "\nRun:", table(RunOptions)]
-    if task is None:
+def train_help(argv: Sequence[str]) -> str:
+    """The help of training; with `--task` or `--config`, that task's flags too, with the values that it sets."""
+    request = _request_of(argv)
+    values = request.sources() if request else {name: (str(v), "stack") for name, v in STACK_DEFAULTS.items()}
+    parts = [_TRAIN, _tasks(), "\nRun:", options_text(RunOptions, values)]
+    if request is None:
         parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
     else:
-        parts += [f"\nDataset of {task.name} ({task.summary}):", table(task.options)]
-        parts += ["\nModel:", table(task.model_options)]
-    names = flag_names(None)["training"]
-    parts.append(f"\nTraining: these fields of transformers.TrainingArguments ({len(names)}), described in its docs:")
-    parts.append(textwrap.fill(", ".join(names), 110, initial_indent="  ", subsequent_indent="  "))
-    return "\n".join(parts)
+        parts += [_dataset_text(request.task, values), "\nModel:", options_text(request.task.model_options, values)]
+    return "\n".join([*parts, *_training_texts(values, "--help_all" in argv)])
 
 
-def table(options: type[Any]) -> str:
-    """One line for each field of an options class: flag, help text, default."""
-    lines = []
-    for item in dataclasses.fields(options):
-        default = "" if item.default in (None, "", dataclasses.MISSING) else f" [{item.default}]"
-        help_text = item.metadata.get("help", "") + default
-        lines.append(textwrap.fill(help_text, 110, initial_indent=f"  --{item.name:<26}", subsequent_indent=" " * 30))
-    return "\n".join(lines)
+def dataset_help(argv: Sequence[str]) -> str:
+    """The help of building a dataset, with the task's flags if one is named."""
+    request = _request_of(argv)
+    shown = _dataset_text(request.task, request.sources()) if request else "`--task NAME --help` shows a task's flags."
+    return "\n".join([_BUILD, _tasks(), shown])
+
+
+def options_text(options: type[Any], values: Values = MappingProxyType({})) -> str:
+    """One line for each field of an options class: flag, value, help text, and which layer the value is from."""
+    fields = dataclasses.fields(options)
+    return "\n".join(_line(f.name, f.metadata.get("help", ""), f.default, values) for f in fields)
+
+
+def _line(name: str, text: str, default: Any, values: Values) -> str:
+    value, source = values.get(name, ("" if default in (None, dataclasses.MISSING) else str(default), "default"))
+    shown = f"{text} ({source})" if value else text
+    return textwrap.fill(shown, 118, initial_indent=f"  --{f'{name} {value}':<32}  ", subsequent_indent=" " * 38)
+
+
+def _dataset_text(task: Task, values: Values) -> str:
+    return f"\nDataset of {task.name} ({task.summary}):\n{options_text(task.options, values)}"
+
+
+def _training_texts(values: Values, with_all: bool) -> list[str]:
+    """The settings of transformers that are usual, and on demand all others."""
+    defaults = training_defaults()
+    texts = ["\nTraining:", *(_line(name, text, defaults[name], values) for name, text in USUAL_TRAINING.items())]
+    others = [name for name in flag_names(None)["training"] if name not in USUAL_TRAINING]
+    if not with_all:
+        return [*texts, f"\n`--help_all` shows the other {len(others)} settings of transformers.TrainingArguments."]
+    texts.append("\nThe other settings of transformers.TrainingArguments, described in its documentation:")
+    return [*texts, *(_line(name, "", defaults[name], values) for name in others)]
+
+
+def _tasks() -> str:
+    return f"Tasks: {', '.join(registry.names())}"
+
+
+def _request_of(argv: Sequence[str]) -> Request | None:
+    """What the task and the config on the command line ask for, if one is named."""
+    named = {name: values for name, values in flags_of(argv).items() if name in ("task", "config")}
+    tokens = [token for name, values in named.items() for token in as_tokens(name, values)]
+    return read_request(tokens, registry.load) if named else None

@@ -4,15 +4,12 @@ Every layer becomes `--name value` strings for one `HfArgumentParser`, so a file
 line. Names are checked first, without importing transformers, so that a typo is answered at once.
 """
 
-import ast
 import dataclasses
-import importlib.util
 import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trainers.common.environment import ROOT, asks_for_fsdp
@@ -29,7 +26,8 @@ from trainers.settings.layers import (
     merge_layers,
     read_yaml,
 )
-from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TRAINING_RANGES, RunOptions
+from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TRAINING_RANGES, TYPED, RunOptions
+from trainers.settings.training_fields import training_defaults
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -118,12 +116,6 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 
 
-def task_name_in(argv: Sequence[str]) -> str | None:
-    """The name after `--task`, for `--help`; None if there is none."""
-    named = flags_of([token for token in argv if token not in ("-h", "--help")]).get("task")
-    return named[0] if named else None
-
-
 def resolve_settings(request: Request) -> Settings:
     """Type and check every value.
 
@@ -173,6 +165,8 @@ def read_command(argv_flags: Layer, *types: Any) -> tuple[Any, ...]:
         UserError: an unknown flag (with suggestions), a wrong type, or a number out of its range.
     """
     _check_names(argv_flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
+    if not argv_flags:
+        return tuple(kind() for kind in types)  # nothing to parse: transformers' parser need not be imported
     parsed = _parse(types, argv_flags, lambda name: "")
     for options in parsed:
         check_ranges(options)
@@ -202,23 +196,13 @@ def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -
 
 
 def flag_names(task: Task | None) -> dict[str, list[str]]:
-    """Return group -> flag names; the training group is read from transformers' source, without importing it."""
+    """Group -> flag names, without importing transformers."""
     groups = {"run": [item.name for item in dataclasses.fields(RunOptions)]}
     if task is not None:
         groups["dataset"] = [item.name for item in dataclasses.fields(task.options)]
         groups["model"] = [item.name for item in dataclasses.fields(task.model_options)]
-    groups["training"] = [name for name in _training_names() if name not in REFUSED]
+    groups["training"] = [name for name in training_defaults() if name not in REFUSED]
     return groups
-
-
-def _training_names() -> list[str]:
-    spec = importlib.util.find_spec("transformers")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("the package transformers is not installed in this environment; run `make setup`")
-    source = (Path(spec.submodule_search_locations[0]) / "training_args.py").read_text(encoding="utf-8")
-    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
-    body = classes["TrainingArguments"].body
-    return [n.target.id for n in body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
 
 
 def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> None:
@@ -227,7 +211,8 @@ def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> N
         if name in REFUSED and source != "stack":
             raise UserError(f"--{name} cannot be used here: {REFUSED[name]}; remove it")
         if name not in names and name not in REFUSED:
-            hint = suggest(name, names) or " `--help` lists every setting."
+            meant = TYPED.get(name, "")
+            hint = f" Did you mean {meant}?" if meant in names else suggest(name, names) or " `--help` lists settings."
             raise UserError(f"unknown setting {name!r} ({source}).{hint}")
         if _UNWRITABLE.search("".join(values)):
             raise UserError(f"--{name} is {' '.join(values)!r} ({source}), with a character that no path can hold")

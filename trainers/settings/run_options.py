@@ -62,6 +62,47 @@ STACK_DEFAULTS: Mapping[str, Any] = {
 """Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
 
 
+USUAL_TRAINING: Mapping[str, str] = {
+    "learning_rate": "peak learning rate",
+    "per_device_train_batch_size": "examples in a batch of one process",
+    "num_train_epochs": "passes over the training split",
+    "max_steps": "optimizer steps, instead of --num_train_epochs; -1: as many as these take",
+    "optim": "optimizer, e.g. adamw_torch or sgd; with --muon, of all parameters that are no hidden matrices",
+    "weight_decay": "decoupled weight decay",
+    "lr_scheduler_type": "schedule of the rate, e.g. linear, cosine, constant, warmup_stable_decay",
+    "warmup_steps": "steps in which the rate rises from 0; below 1: as a share of all steps",
+    "seed": "random seed of the weights and of the order of the examples",
+    "bf16": "compute in bfloat16 (mixed precision)",
+}
+"""The settings of `transformers.TrainingArguments` that `--help` describes."""
+
+TYPED: Mapping[str, str] = {
+    "batch": "per_device_train_batch_size",
+    "batch_size": "per_device_train_batch_size",
+    "cpu": "use_cpu",
+    "cuda": "use_cpu",
+    "device": "use_cpu",
+    "epochs": "num_train_epochs",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "force": "overwrite",
+    "layers": "num_hidden_layers",
+    "lr": "learning_rate",
+    "lr_scheduler": "lr_scheduler_type",
+    "optimizer": "optim",
+    "out": "output_dir",
+    "output": "output_dir",
+    "patience": "early_stopping_patience",
+    "pretrained": "init_from",
+    "resume": "resume_from_checkpoint",
+    "scheduler": "lr_scheduler_type",
+    "steps": "max_steps",
+    "train_batch_size": "per_device_train_batch_size",
+    "warmup": "warmup_steps",
+    "wd": "weight_decay",
+    "workers": "dataloader_num_workers",
+}
+"""Words that people type -> the setting that they mean; it is suggested, not taken."""
+
 TRAINING_RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "per_device_train_batch_size": (1, 2**31),
     "per_device_eval_batch_size": (1, 2**31),

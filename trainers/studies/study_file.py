@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from trainers.common import environment
-from trainers.errors import UserError
+from trainers.contract import Task
+from trainers.errors import UserError, suggest
+
+_STUDIES = environment.ROOT / "configs" / "studies"
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,25 @@ def study_path(name: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    studies = environment.ROOT / "configs" / "studies"
-    for path in (Path(name), studies / f"{name}.yaml"):
-        if path.is_file():
+    for path in (Path(name), _STUDIES / f"{name}.yaml"):
+        if name and path.is_file():
             return path
-    known = ", ".join(sorted(path.stem for path in studies.glob("*.yaml")))
-    raise UserError(f"there is no study {name!r}; configs/studies/ has: {known}")
+    known = study_names()
+    missing = f"there is no study {name!r}" if name else "no study given"
+    raise UserError(f"{missing}; configs/studies/ has: {', '.join(known)}.{suggest(name, known)}")
+
+
+def study_names() -> list[str]:
+    """The files of configs/studies/, by name."""
+    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
+
+
+def task_of(flags: Mapping[str, Any]) -> Task:
+    """The task that a run of a study trains; the names of its flags are checked as the run will check them."""
+    from trainers import registry
+    from trainers.settings import resolve
+
+    return resolve.read_request(tokens_of(flags), registry.load).task
 
 
 def tokens_of(flags: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common import environment
 from trainers.common.files import write_csv, write_json
 from trainers.errors import UserError
+from trainers.folders.command_folder import own_folder
+from trainers.folders.locks import hold_lock
+from trainers.studies.study_file import study_path
 
 if TYPE_CHECKING:
     from trainers.studies.sweep_plan import Sweep
@@ -17,6 +21,24 @@ if TYPE_CHECKING:
 
 
 MARKER = "sweep.json"
+
+
+def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
+    """Run the sweep in a file of configs/studies/, or go on with it.
+
+    Raises:
+        UserError: it is no sweep, or the folder or the storage cannot be used.
+    """
+    from trainers.studies.sweep_plan import read_sweep
+
+    path = study_path(study)
+    plan = read_sweep(path)
+    if plan.grid and storage:
+        raise UserError(f"--storage is for a search, and {path} is a grid; leave it out")
+    folder = own_folder(Path(output_dir or environment.resolved_prefix() / "sweeps" / plan.name), MARKER)
+    with hold_lock(folder):
+        folder.mkdir(exist_ok=True)
+        run_sweep(plan, path, folder, storage or f"sqlite:///{folder / 'optuna.db'}")
 
 
 def run_sweep(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import folder_name
-from trainers.studies.study_file import read_mapping, tokens_of
+from trainers.studies.study_file import read_mapping, task_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -46,6 +46,8 @@ def read_sweep(path: Path) -> Sweep:
         UserError: it is of another form, or a flag is unknown, or given twice.
     """
     content = read_mapping(path, _FORM)
+    if "runs" in content:
+        raise UserError(f"{path} is a study of named runs; start it by `world-models study {path.stem}`")
     if unknown := [key for key in content if key not in _KEYS]:
         raise UserError(f"{path}: unknown key {unknown[0]!r}.{suggest(str(unknown[0]), _KEYS)} Write {_FORM}")
     if ("grid" in content) == ("search" in content) or ("config" in content) == ("task" in content):
@@ -62,7 +64,7 @@ def read_sweep(path: Path) -> Sweep:
     example = next(iter(grid.values())) if grid else {name: _example(d) for name, d in space.items()}
     return Sweep(
         folder_name(path.stem),
-        _task_of({**common, **example}),
+        task_of({**common, **example}),
         common,
         grid,
         space,
@@ -152,14 +154,6 @@ def _number(value: Any) -> int | float:
 
 def _example(asked: Any) -> Any:
     return asked.choices[0] if hasattr(asked, "choices") else asked.low
-
-
-def _task_of(flags: Mapping[str, Any]) -> "Task":
-    """The task that is trained; its names are checked as the run will check them."""
-    from trainers import registry
-    from trainers.settings import resolve
-
-    return resolve.read_request(tokens_of(flags), registry.load).task
 
 
 def _n_trials(path: Path, value: Any) -> int:

@@ -1,11 +1,18 @@
 """Compare tracked runs: final metrics, curves, differing parameters, figure."""
 
+import hashlib
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common import environment, figures, tables
+from trainers.common.files import write_csv, write_json
 from trainers.errors import UserError, suggest
+from trainers.folders.command_folder import own_folder
+from trainers.tracking import queries
 from trainers.tracking.mlflow_store import FOLDER_TAG
 
 if TYPE_CHECKING:
@@ -13,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from trainers.contract import SummarySpec, Task
+
+_MARKER = "compare.json"
 
 
 @dataclass(frozen=True)
@@ -39,16 +48,44 @@ class MetricCurve:
         return (max if greater_is_better else min)(numbers, key=lambda point: point[1])
 
 
+def compare(query: str, metric: str | None, greater_is_better: bool | None, limit: int, output_dir: str | None) -> None:
+    """Write and print the comparison of the newest runs that match a query.
+
+    Raises:
+        UserError: no run matches, they cannot be compared, or the folder is in use for something else.
+    """
+    folder = _folder(query, metric, limit, output_dir)
+    # A sweep has a record of its own above those of its runs; it is these that are compared.
+    runs = [run for run in queries.find(query) if "sweep" not in run.data.tags]
+    if not runs:
+        raise UserError(f"no run matches --query {query!r}; `mlflow ui` shows all" if query else "no runs")
+    if len(runs) > limit:
+        print(f"the newest {limit} runs of more; --limit takes more of them")
+    measure = measure_of(runs[:limit], metric, greater_is_better)
+    courses = [curve_of(run, measure) for run in runs[:limit]]
+    rows = rows_of(courses, measure)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _MARKER, {"query": query, "metric": measure.name, "limit": limit})
+    write_csv(folder / "compare.csv", rows)
+    figures.save_figure(figure_of([course for course in courses if course.values], measure), folder / "compare.png")
+    shown = [{name: value for name, value in row.items() if name != "run id"} for row in rows]
+    print(f"{measure.name}\n{tables.format_table(shown)}\nwritten: {folder / 'compare.csv'}, compare.png")
+
+
+def _folder(query: str, metric: str | None, limit: int, output_dir: str | None) -> Path:
+    words = "_".join(re.findall(r"[a-z0-9]+", query.lower()))[:40] or "all"
+    key = hashlib.sha256(repr((query, metric, limit)).encode()).hexdigest()[:8]
+    return own_folder(Path(output_dir or environment.resolved_prefix() / "compare" / f"{words}-{key}"), _MARKER)
+
+
 def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: bool | None) -> Measure:
     """What to compare runs by.
 
     Raises:
         UserError: no metric is given and none follows from the runs, none of them has it, or its direction is unknown.
     """
-    from trainers.tracking.queries import task_of
-
     names = {run.data.tags["task"] for run in runs if "task" in run.data.tags}
-    task = task_of(next(run for run in runs if "task" in run.data.tags)) if len(names) == 1 else None
+    task = queries.task_of(next(run for run in runs if "task" in run.data.tags)) if len(names) == 1 else None
     name = metric or _default_metric(runs, names, task)
     known = sorted({known for run in runs for known in run.data.metrics})
     if name not in known:

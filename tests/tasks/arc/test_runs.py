@@ -19,6 +19,7 @@ from tests.helpers import (
     results_of,
 )
 from trainers import registry
+from trainers.commands import study
 from trainers.folders import dataset_folder
 from trainers.run import main
 from trainers.studies.study_file import read_seeded
@@ -163,8 +164,8 @@ def test_the_ladder_trains_every_model_once(prefix, tmp_path, capsys):
     small = {name: TINY[TINY.index(f"--{name}") + 1] for name in ("hidden_size", "intermediate_size", "pairs_per_task")}
     flags = ", ".join(f"{name}: {value}" for name, value in {**small, "n_val": 1, "n_test": 2, "max_steps": 2}.items())
     runs = f"a: {{config: arc_encoder_decoder_small, {flags}}}, b: {{config: arc, {flags}}}"
-    (tmp_path / "ladder.yaml").write_text(f"seeds: [1, 2]\nruns: {{{runs}}}\n")
+    (tmp_path / "ladder.yaml").write_text(f"report: ladder\nseeds: [1, 2]\nruns: {{{runs}}}\n")
     for again in (False, True):
-        assert ladder.main(["--study", str(tmp_path / "ladder.yaml"), "--output_dir", str(prefix / "ladder")]) == 0
+        assert study.main(["--study", str(tmp_path / "ladder.yaml"), "--output_dir", str(prefix / "ladder")]) == 0
         assert capsys.readouterr().out.count("finished already") == 4 * again
     assert len((prefix / "ladder" / "ladder.csv").read_text().splitlines()) == 1 + 2 + 3

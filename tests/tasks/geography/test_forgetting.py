@@ -7,15 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.geography import forgetting
 from tasks.geography.forgetting import Study, read_study
 from tests.helpers import ROOT, assert_one_line, refusal
+from trainers.commands import study
 from trainers.studies import child_runs
 from trainers.studies.study_file import study_path
 
 # --- what is written down
 
 GOOD = """
+report: forgetting
 base: {config: distance, n_train: 500}
 reference: cross
 runs:
@@ -84,22 +85,19 @@ def test_every_study_in_configs_can_be_read_and_its_configs_exist():
     child_runs = sorted((ROOT / "configs" / "studies").glob("forgetting*.yaml"))
     assert child_runs
     for path in child_runs:
-        study = read_study(path)
-        for flags in (study.base, *study.runs.values()):
+        plan = read_study(path)
+        for flags in (plan.base, *plan.runs.values()):
             assert (ROOT / "configs" / f"{flags['config']}.yaml").is_file()
-
-
-def test_the_study_that_is_meant_without_any_flag_exists():
-    assert read_study(study_path(forgetting.StudyOptions().study))
 
 
 @pytest.mark.parametrize(
     "argv, names",
     [
         (["--study", "nowhere"], "nowhere"),
-        (["--stdy", "x"], "stdy study"),
-        (["--study"], "--study"),
-        (["study.yaml"], "study.yaml"),
+        (["nowhere"], "nowhere"),
+        (["--study", "study.yaml", "--bse", "x"], "bse base"),
+        (["--study"], "study"),
+        (["study.yaml", "other.yaml"], "study.yamlother.yaml"),
         (["--study", "study.yaml", "--output_dir", "elsewhere"], "--output_dir elsewhere EXP_DIR_PREFIX"),
         (["--study", "study.yaml", "--base", "nowhere"], "nowhere"),
     ],
@@ -108,7 +106,7 @@ def test_what_is_mistyped_is_answered_in_one_line(argv, names, prefix, tmp_path,
     monkeypatch.setattr(child_runs, "subprocess", None)  # nothing may be trained
     monkeypatch.chdir(tmp_path)
     written(tmp_path, GOOD)
-    assert forgetting.main(argv) == 2
+    assert study.main(argv) == 2
     assert_one_line(capsys.readouterr().err, *names.split())
 
 
@@ -117,7 +115,7 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
 ):
     launcher = Launcher(code=1)
     monkeypatch.setattr(child_runs, "subprocess", launcher)
-    assert forgetting.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
+    assert study.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
     assert launcher.commands == []
     assert_one_line(capsys.readouterr().err, "location")
 

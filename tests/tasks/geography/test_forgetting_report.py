@@ -15,6 +15,7 @@ from PIL import Image
 from tasks.geography import forgetting
 from tasks.geography.forgetting_report import FineTuneCurve, _curve_of, as_markdown, forgetting_figure, table
 from tests.helpers import assert_named, refusal, same, weights
+from trainers.__main__ import main
 from trainers.folders.run_folder import RunFolder
 from trainers.studies import child_runs
 
@@ -209,6 +210,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     cross = str(tmp_path / "cross.yaml")
     study = {
+        "report": "forgetting",
         "base": {"config": str(tmp_path / "base.yaml")},
         "reference": "cross",
         "runs": {
@@ -221,7 +223,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     path = tmp_path / "little.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
 
-    assert forgetting.main(["--study", str(path)]) == 0, capfd.readouterr().err
+    assert main(["study", str(path)]) == 0, capfd.readouterr().err
     folder = outputs / "studies" / "little"
     base, runs = folder / "base", {name: folder / name for name in study["runs"]}
 
@@ -289,13 +291,13 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     monkeypatch.setattr(child_runs, "subprocess", None)
     table_csv = (folder / "table.csv").read_bytes()
     capfd.readouterr()
-    assert forgetting.main(["--study", str(path)]) == 0
+    assert main(["study", str(path)]) == 0
     assert capfd.readouterr().out.count("finished already: ") == 5
     assert (folder / "table.csv").read_bytes() == table_csv
 
     # other flags are another study
     path.write_text(yaml.safe_dump(study, sort_keys=False).replace("l2_to_start: 50", "l2_to_start: 60"))
-    assert forgetting.main(["--study", str(path)]) == 2
+    assert main(["study", str(path)]) == 2
     assert_named(capfd.readouterr().err, "l2", "--output_dir")
 
 

@@ -21,6 +21,7 @@ from tests.helpers import (
     launched_as_documented,
     results_of,
 )
+from trainers.commands import study
 from trainers.run import main
 from trainers.studies.study_file import read_seeded
 
@@ -123,10 +124,10 @@ def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
     shared = {**small, **model, "max_steps": 2, "eval_steps": 2, "use_cpu": True}
     flags = ", ".join(f"{name}: {value}" for name, value in shared.items())
     runs = f"a: {{config: darkroom, {flags}}}, b: {{config: darkroom_compressed_ad, {flags}}}"
-    (tmp_path / "x.yaml").write_text(f"seeds: [1]\nruns: {{{runs}}}\n")
+    (tmp_path / "x.yaml").write_text(f"report: comparison\nseeds: [1]\nruns: {{{runs}}}\n")
     argv = ["--study", str(tmp_path / "x.yaml"), "--output_dir", str(prefix / "x"), "--rollouts", "2"]
     for again in (False, True):
-        assert compare.main(argv) == 0
+        assert study.main(argv) == 0
         assert capsys.readouterr().out.count("finished already") == 2 * again
     rows = list(csv.DictReader((prefix / "x" / "compare.csv").read_text().splitlines()))
     assert [row["model"] for row in rows] == ["a", "b"] and float(rows[1]["context_ratio"]) == pytest.approx(1.3)
@@ -137,8 +138,10 @@ def test_the_comparison_trains_every_model_once(prefix, tmp_path, capsys):
 def test_runs_on_different_datasets_are_not_compared(prefix, tmp_path, capsys):
     flags = ", ".join(f"{n.removeprefix('--')}: {v}" for n, v in zip(SMALL[::2], SMALL[1::2], strict=True))
     shared = f"config: darkroom, {flags}, window: 20, keep: 10, max_steps: 1, eval_steps: 1, use_cpu: true"
-    (tmp_path / "x.yaml").write_text(f"seeds: [1]\nruns: {{a: {{{shared}}}, b: {{{shared}, dataset_seed: 7}}}}\n")
-    assert compare.main(["--study", str(tmp_path / "x.yaml"), "--output_dir", str(prefix / "x")]) == 2
+    (tmp_path / "x.yaml").write_text(
+        f"report: comparison\nseeds: [1]\nruns: {{a: {{{shared}}}, b: {{{shared}, dataset_seed: 7}}}}\n"
+    )
+    assert study.main(["--study", str(tmp_path / "x.yaml"), "--output_dir", str(prefix / "x")]) == 2
     assert_one_line(capsys.readouterr().err.splitlines(keepends=True)[-1], "datasets")
 
 

@@ -1,0 +1,33 @@
+"""Train the runs of a study and report them, as its file asks for: forgetting, ladder, comparison.
+
+    world-models study arc_small
+    world-models study forgetting --base outputs/runs/distance-001
+
+A study is a YAML file below configs/studies/: its report, and by name the flags of every run for trainers/run.py. Each
+run is a tracked run of its own, in the study's folder; what is finished there already is used again. With a study,
+--help shows the flags of its report.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.options import option
+from trainers.settings.command import command
+from trainers.studies.study import report_options
+from trainers.studies.study_file import study_names
+
+
+@dataclass
+class StudyOptions:
+    """Which study, and where."""
+
+    study: str = option("", f"a YAML file, or its name below configs/studies/: {', '.join(study_names())}")
+    output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
+
+
+@command(StudyOptions, positional="study", extra=lambda flags: report_options("".join(flags.get("study", []))))
+def main(options: StudyOptions, report: Any) -> None:
+    """Run one study."""
+    from trainers.studies.study import run_study
+
+    run_study(options.study, options.output_dir, report)

@@ -1,0 +1,41 @@
+"""Run a study: train its runs, then write the report that its file asks for."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainers.errors import UserError, suggest
+from trainers.studies.child_runs import folder_of
+from trainers.studies.study_file import read_mapping, read_yaml, study_path, task_of
+
+_FORM = "`report` and `runs` (name: flags), each with a config"
+
+
+class Report(Protocol):
+    """What a study's runs are trained for: a dataclass whose fields are flags of `world-models study`."""
+
+    def run(self, path: Path, folder: Path) -> None:
+        """Train what the study's file asks for and is not finished yet; write the report into the folder."""
+        ...
+
+
+def report_options(study: str) -> type:
+    """The report that a study asks for, one of those of its runs' task.
+
+    Raises:
+        UserError: there is no such study, it is a sweep, or its task has no such report.
+    """
+    path = study_path(study)
+    content = read_mapping(path, _FORM)
+    if "grid" in content or "search" in content:
+        raise UserError(f"{path} is a sweep; start it by `world-models sweep {path.stem}`")
+    task = task_of(next(iter(read_yaml(path, _FORM)["runs"].values())))
+    name = str(content.get("report", ""))
+    if name not in task.reports:
+        known = ", ".join(task.reports) or "none"
+        raise UserError(f"{path}: report is {name!r}; {task.name} has {known}.{suggest(name, task.reports)}")
+    return task.load_report(name)
+
+
+def run_study(study: str, output_dir: str | None, report: Any) -> None:
+    """Train and report a study in its folder."""
+    report.run(study_path(study), folder_of(study, output_dir))
