@@ -92,14 +92,26 @@ def test_runs_that_match_go_with_their_folders(records, capsys):
 
 
 def test_an_experiment_marked_deleted_and_its_other_runs_stay(records):
-    """`mlflow gc` would delete them with any run that is named."""
+    """`mlflow gc` would delete them, and models marked deleted, with any run that is named."""
     (gone, _), (kept, _) = records.make("gone", rate="low"), records.make("kept")
+    model = records.client.create_logged_model(open_store(f"clean-{next(NUMBERS)}"))
+    records.client.delete_logged_model(model.model_id)
     records.client.delete_experiment(records.experiment)
+    before = {one.name for one in records.client.search_experiments(mlflow.entities.ViewType.ALL)}
     try:
         assert clean_runs.main(["--query", f"{records.query} and tags.rate = 'low'", "--yes"]) == 0
         assert not records.exists(gone) and records.exists(kept)
+        assert {one.name for one in records.client.search_experiments(mlflow.entities.ViewType.ALL)} == before
+        assert model.model_id in marked_models()
     finally:
         records.client.restore_experiment(records.experiment)
+
+
+def marked_models():
+    """MLflow's client does not list what is marked deleted."""
+    from mlflow.tracking import _get_store
+
+    return _get_store()._get_deleted_logged_models()
 
 
 def test_the_model_that_a_run_logged_goes_too(records):
@@ -263,8 +275,8 @@ def test_what_is_mistyped_is_answered_in_one_line(argv, names, prefix, capsys):
     assert_one_line(capsys.readouterr().err, *names.split())
 
 
-def test_a_store_that_cannot_delete_for_good_says_so(records, monkeypatch, capsys):
+def test_a_server_cannot_delete_for_good_and_says_so(records, monkeypatch, capsys):
     run_id, _ = records.make("remote")
-    monkeypatch.delattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore._hard_delete_run")  # as a server's
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
     assert clean_runs.main(["--query", records.query, "--yes"]) == 2
-    assert "delete" in capsys.readouterr().err and records.exists(run_id)
+    assert "MLFLOW_TRACKING_URI" in capsys.readouterr().err and records.exists(run_id)

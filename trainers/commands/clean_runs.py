@@ -5,8 +5,6 @@
 
 What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders the
 run's output folder. What is still running, or has a registered model, is never deleted.
-
-`mlflow gc` is not used, because with runs named it also deletes every experiment that is marked deleted.
 """
 
 import contextlib
@@ -19,7 +17,7 @@ from trainers.common import environment
 from trainers.errors import UserError
 from trainers.options import option
 from trainers.settings.command import command
-from trainers.tracking.deletion import DeletionPlan, _local, _models, _store, delete, plan_deletion, size_mb
+from trainers.tracking.deletion import DeletionPlan, check_store, delete, local_path, models_of, plan_deletion, size_mb
 from trainers.tracking.mlflow_store import FOLDER_TAG
 
 if TYPE_CHECKING:
@@ -38,47 +36,50 @@ class CleanOptions:
 @command(CleanOptions)
 def main(given: CleanOptions) -> None:
     """List what would go, ask, and delete it."""
+    from mlflow import MlflowClient
+
     from trainers.common import tables
     from trainers.tracking import queries
 
     prefix = environment.resolved_prefix()
     found = queries.find(given.query, deleted_only=not given.query, with_deleted=True)
-    store = _store()
-    doomed = [plan_deletion(store.get_run(run.info.run_id), prefix, given.folders) for run in found]
+    check_store()
+    client = MlflowClient()
+    doomed = [plan_deletion(client.get_run(run.info.run_id), prefix, given.folders) for run in found]
     if not found:
         print("nothing to delete: no run " + ("matches" if given.query else "is marked deleted"))
         return
-    print(tables.format_table([_row(one, store) for one in doomed]), flush=True)
+    print(tables.format_table([_row(one) for one in doomed]), flush=True)
     chosen = [one for one in doomed if one.goes]
     if not chosen or not (given.yes or _agreed(len(chosen))):
         print("nothing was deleted")
         return
     for one in chosen:
-        print(_deleted(one.run, store, prefix, given), flush=True)
+        print(_deleted(one.run, prefix, given), flush=True)
 
 
-def _deleted(run: "Run", store: Any, prefix: Path, given: CleanOptions) -> str:
+def _deleted(run: "Run", prefix: Path, given: CleanOptions) -> str:
     """Look at a run once more, since somebody may have gone on with it, and delete it; say what was done."""
-    from mlflow import MlflowException
+    from mlflow import MlflowClient, MlflowException
 
     from trainers.folders.locks import hold_lock
 
     name = f"{run.info.run_name} ({run.info.run_id})"
     try:
-        again = plan_deletion(store.get_run(run.info.run_id), prefix, given.folders)
+        again = plan_deletion(MlflowClient().get_run(run.info.run_id), prefix, given.folders)
         if not again.goes or (not given.query and again.run.info.lifecycle_stage == "active"):
             return f"left alone: {name}, which has been taken up again"
         with hold_lock(again.folder) if again.folder else contextlib.nullcontext():
-            delete(again.run, again.folder, store)
+            delete(again.run, again.folder)
     except (MlflowException, UserError) as error:
         return f"left alone: {name}: {' '.join(str(error).split())}"
     return f"deleted: {name}" + (f" with {again.folder}" if again.folder else "")
 
 
-def _row(one: DeletionPlan, store: Any) -> dict[str, Any]:
+def _row(one: DeletionPlan) -> dict[str, Any]:
     info = one.run.info
-    uris = [str(info.artifact_uri), *(model.artifact_location for model in _models(one.run, store))]
-    parts = [*map(_local, uris), *([one.folder] if one.folder else [])]
+    uris = [str(info.artifact_uri), *(model.artifact_location for model in models_of(one.run))]
+    parts = [*map(local_path, uris), *([one.folder] if one.folder else [])]
     return {
         "run": info.run_name,
         "status": info.status,

@@ -1,8 +1,12 @@
 """Delete MLflow runs for good, with their artifacts and output folders."""
 
 import contextlib
+import io
+import secrets
 import shutil
 import socket
+import urllib.parse
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,8 +76,10 @@ def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
     return folder, ""
 
 
-def delete(run: "Run", folder: Path | None, store: Any) -> None:
+def delete(run: "Run", folder: Path | None) -> None:
     """Delete folder, models, artifacts and record for good, the record last: what is interrupted can be done again."""
+    from mlflow import MlflowClient
+
     from trainers.tracking.mlflow_store import FOLDER_TAG
 
     if folder is not None:
@@ -81,12 +87,33 @@ def delete(run: "Run", folder: Path | None, store: Any) -> None:
         folder.rename(aside)
         shutil.rmtree(aside)
     if run.info.lifecycle_stage == "active":
-        store.delete_run(run.info.run_id)
-    for model in _models(run, store):
-        _delete_artifacts(model.artifact_location)
-        store._hard_delete_logged_model(model.model_id)
-    _delete_artifacts(str(run.info.artifact_uri))
-    store._hard_delete_run(run.info.run_id)
+        MlflowClient().delete_run(run.info.run_id)
+    _collect(run)
+
+
+def _collect(run: "Run") -> None:
+    """Delete what is marked deleted for good, by `mlflow gc`.
+
+    Unless told which, gc deletes every experiment and every model that is marked deleted: it is given new ones.
+    """
+    from mlflow import MlflowClient
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred")  # of MLflow's own code, on import
+        from mlflow.cli import gc
+    client = MlflowClient()
+    experiment_id = client.create_experiment(f"clean-runs-{secrets.token_hex(8)}")
+    models = [*models_of(run), client.create_logged_model(experiment_id)]
+    for model in models:
+        client.delete_logged_model(model.model_id)
+    client.delete_experiment(experiment_id)
+    model_ids = ",".join(model.model_id for model in models)
+    argv = [f"--run-ids={run.info.run_id}", f"--experiment-ids={experiment_id}", f"--logged-model-ids={model_ids}"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        gc.main(argv, standalone_mode=False)
+    for uri in (str(run.info.artifact_uri), *(model.artifact_location for model in models)):
+        with contextlib.suppress(OSError):  # gc leaves the folder around its `artifacts`; elsewhere there is none
+            local_path(uri).parent.rmdir()
 
 
 def _aside(folder: Path, run: "Run") -> Path:
@@ -94,43 +121,36 @@ def _aside(folder: Path, run: "Run") -> Path:
     return folder.parent / f".{folder.name}.deleted-{run.info.run_id}"
 
 
-def _store() -> Any:
-    """MLflow's store itself: its client cannot delete for good.
+def check_store() -> None:
+    """Refuse a server, which cannot delete for good.
 
     Raises:
-        UserError: it is a server, which offers no such thing.
+        UserError: the store is one.
     """
-    import mlflow
-    from mlflow.tracking._tracking_service.utils import _get_store
+    from mlflow import get_tracking_uri
 
-    store = _get_store()
-    if not hasattr(store, "_hard_delete_run"):
+    if get_tracking_uri().startswith("http"):
         raise UserError(
-            f"MLflow's server {mlflow.get_tracking_uri()} cannot delete for good; on its machine, set"
-            " MLFLOW_TRACKING_URI to the database that it was started with (--backend-store-uri)"
+            f"MLflow's server {get_tracking_uri()} cannot delete for good; on its machine, set MLFLOW_TRACKING_URI to"
+            " the database that it was started with (--backend-store-uri)"
         )
-    return store
 
 
-def _models(run: "Run", store: Any) -> list[Any]:
-    """The models that a run logged, as the store has them."""
-    outputs = run.outputs.model_outputs if run.outputs else []
-    return [store.get_logged_model(output.model_id, allow_deleted=True) for output in outputs]
+def models_of(run: "Run") -> list[Any]:
+    """The models that a run logged, but those that are deleted already."""
+    from mlflow import MlflowClient, MlflowException
+
+    models = []
+    for output in run.outputs.model_outputs if run.outputs else []:
+        with contextlib.suppress(MlflowException):
+            models.append(MlflowClient().get_logged_model(output.model_id))
+    return models
 
 
-def _delete_artifacts(uri: str) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    get_artifact_repository(uri).delete_artifacts()
-    with contextlib.suppress(OSError):  # MLflow leaves the folder around its `artifacts`; elsewhere there is none
-        _local(uri).parent.rmdir()
-
-
-def _local(uri: str) -> Path:
+def local_path(uri: str) -> Path:
     """Where artifacts lie; if not on this machine, a path that does not exist."""
-    from mlflow.utils.file_utils import local_file_uri_to_path
-
-    return Path(local_file_uri_to_path(uri))
+    parts = urllib.parse.urlsplit(uri)
+    return Path(urllib.parse.unquote(parts.path) if parts.scheme in ("", "file") else uri)
 
 
 def size_mb(folder: Path) -> float:
