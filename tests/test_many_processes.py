@@ -210,7 +210,7 @@ generation._lean = counting
 score = trainer.score
 trainer.score = lambda rows, answers: seen.update(answers=answers) or score(rows, answers)
 metrics = trainer.evaluate()
-values = trainer.assessments["memorisation"].values.tolist()
+values = trainer.last.values.tolist()
 rank = PartialState().process_index
 km = metrics["eval_memorisation_haversine_km_mean"]
 found = {"prompts": prompts, "answers": seen["answers"], "values": values, "km": km}

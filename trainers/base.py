@@ -1,11 +1,12 @@
 """The one Trainer under every task: its batches come finished, and evaluation includes what the task measures.
 
 A task's trainer says how rows become tensors (`rows`), what is saved beside the model (`make_processor`) and how the
-model's behaviour is scored (`assess`). Everything else is `transformers.Trainer`.
+model's behaviour is scored (`evaluate_split`). Everything else is `transformers.Trainer`.
 """
 
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch.utils.data import DataLoader, Dataset
@@ -20,6 +21,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from trainers.common.metric_names import MetricName
 from trainers.contract import IGNORE, Evaluation, StoredDataset, Task
 from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import warm_restarts
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
 
 class WorldTrainer(Trainer):
-    """`transformers.Trainer` over finished batches, with a task's assessment inside every evaluation."""
+    """`transformers.Trainer` over finished batches, with a task's scores inside every evaluation."""
 
+    last: Evaluation
+    """The newest evaluation."""
     smooths_labels: ClassVar[bool] = True
     """Whether `--label_smoothing_factor` works: it calls the model without labels."""
 
@@ -46,7 +50,6 @@ class WorldTrainer(Trainer):
     ) -> None:
         self.task, self.data, self.run, self.network_config = task, data, run or RunOptions(), model.config
         self.metric = task.load("metric")()
-        self.assessments: dict[str, Evaluation] = {}  # split -> the newest assessment
         self._start_s: float | None = None
         self.args = args  # before `Trainer` sets it: `rows` may depend on it
         super().__init__(
@@ -80,7 +83,7 @@ class WorldTrainer(Trainer):
         """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
         raise NotImplementedError
 
-    def assess(self, rows: Any) -> Evaluation:
+    def evaluate_split(self, rows: Any) -> Evaluation:
         """Score the model's behaviour on a split, on every process alike."""
         raise NotImplementedError
 
@@ -113,16 +116,17 @@ class WorldTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """The loss, then the task's assessment: inside this loop its metrics reach tracking and best-model choice."""
+        """The loss, then the task's scores: inside this loop its metrics reach tracking and best-model choice."""
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         rows: Any = dataloader.dataset
-        assessment = self.assess(rows)  # the model is still in evaluation mode
-        self.assessments[rows.split] = assessment
-        metrics = output.metrics or {}
-        metrics |= {f"{metric_key_prefix}_{name}": float(value) for name, value in assessment.metrics.items()}
+        split, stage = rows.split, metric_key_prefix.removesuffix(f"_{rows.split}")
+        scored = self.evaluate_split(rows)  # the model is still in evaluation mode
+        self.last = replace(scored, split=split, stage=stage, step=self.state.global_step)
+        metrics = self.last.flat()
         if self._start_s is not None:
-            metrics[f"{metric_key_prefix}_elapsed_s"] = time.perf_counter() - self._start_s
-        return output._replace(metrics=metrics)
+            metrics["elapsed_s"] = time.perf_counter() - self._start_s
+        named = {MetricName(stage, split, name).logged: value for name, value in metrics.items()}
+        return output._replace(metrics={**(output.metrics or {}), **named})
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Rows in random order, or of like length together (`rows` then needs `length_N`)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.metric_names import flatten
 from trainers.errors import UserError
 
 if TYPE_CHECKING:
@@ -158,20 +159,29 @@ class StoredDataset:
         return dict(found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one evaluation by generation (or by rollouts) found.
-
-    Attributes:
-        metrics: name -> value, without prefix; failures count in them. `baseline_x` and
-            `baseline_<word>_x` are what trivial answers score on x, `reference_<word>_x` what else x is compared with;
-            `loss_floor` the least loss that a model can have, if that is known.
-        samples: column -> list: the table of the first examples that is shown and tracked.
-        values: one value of the primary quantity per row, for the histogram.
-        figures: file name -> function that draws it; drawn once per evaluation on the main process.
-    """
+    """Result of one evaluation. A task's trainer scores; the split, the stage and the step are filled in for it."""
 
     metrics: Mapping[str, float]
+    """Name -> value, without prefix; failures count in them."""
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Metric -> name -> what a trivial answer scores on it; the one named "" is drawn as a line."""
+    references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Metric -> name -> what else it is compared with, such as the best possible value."""
+    entropy_bound: float | None = None
+    """The least loss that a model can have, if that is known."""
     samples: Mapping[str, list[Any]]
+    """Column -> values: the table of the first examples that is shown and tracked."""
     values: Any
+    """The primary quantity of every example, for the histogram."""
     figures: "Mapping[str, Callable[[], Figure]]"
+    """File name -> function that draws it; drawn once per evaluation on the main process."""
+    split: str = ""
+    stage: str = ""
+    """`eval` during training, `final` at its end."""
+    step: int = 0
+
+    def flat(self) -> dict[str, float]:
+        """All numbers in one level, as they are logged: `baseline_x`, `reference_<name>_x`, `entropy_bound`."""
+        return flatten(self.metrics, self.baselines, self.references, self.entropy_bound)

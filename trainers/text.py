@@ -1,5 +1,6 @@
 """The base of every prompt/answer task: loss on the answer only, evaluation by generating the answers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -83,11 +84,11 @@ class TextTrainer(WorldTrainer):
             if self.has_baselines and split != "train":
                 self.baselines(split)  # what is missing is said now, not after the training
 
-    def baselines(self, split: str) -> dict[str, float]:
-        """What the trivial answer scores on a split, by `baseline_<metric>`."""
-        found = self.data.fact("baselines", split, **{self.task.primary_metric: float})
-        found = self.data.fact("baselines", split, **dict.fromkeys(found, float))
-        return {f"baseline_{name}": value for name, value in found.items()}
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        """What the trivial answer scores on a split, by metric."""
+        scores = self.data.fact("baselines", split, **{self.task.primary_metric: float})
+        scores = self.data.fact("baselines", split, **dict.fromkeys(scores, float))
+        return {metric: {"": value} for metric, value in scores.items()}
 
     def rows(self, split: str) -> TextRows:
         """The split as token ids."""
@@ -110,9 +111,10 @@ class TextTrainer(WorldTrainer):
             f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True)
         )
 
-    def assess(self, rows: TextRows) -> Evaluation:
-        """Generate the answer to every prompt and let the task score them."""
-        return self.score(rows, answers_to(rows, self.network, self.args.eval_batch_size))
+    def evaluate_split(self, rows: TextRows) -> Evaluation:
+        """Generate the answer to every prompt, let the task score them, and add the dataset's baselines."""
+        scored = self.score(rows, answers_to(rows, self.network, self.args.eval_batch_size))
+        return replace(scored, baselines=self.baselines(rows.split)) if self.has_baselines else scored
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Compare generated answers with the split's own; failures to parse count in every metric."""

@@ -22,13 +22,13 @@ def most_common(grids: Sequence[np.ndarray]) -> np.ndarray:
 
 def scores(
     inputs: Sequence[np.ndarray], references: Sequence[np.ndarray], common: Sequence[np.ndarray]
-) -> dict[str, float]:
-    """`<baseline>_<metric>` -> value, each from 0 to 1.
+) -> dict[str, dict[str, float]]:
+    """Metric -> baseline -> value, each from 0 to 1.
 
     Arguments:
         inputs, references: the grids of N rows. common: for each row its task's most common output.
     """
-    found = {}
+    by_metric: dict[str, dict[str, float]] = {}
     guesses: Mapping[str, Sequence[np.ndarray]] = {"copy": inputs, "common": common}
     for name, guess in guesses.items():
         cells = [_laid_over(grid, true) for grid, true in zip(guess, references, strict=True)]
@@ -36,9 +36,13 @@ def scores(
             **generated_scores([[grid] for grid in guess], references),
             **cell_scores(cells, references, inputs),
         }
-        found |= {f"{name}_{metric}": value for metric, value in measured.items() if metric != "parse_rate"}
+        del measured["parse_rate"]  # a guess is always a grid
+        for metric, value in measured.items():
+            by_metric.setdefault(metric, {})[name] = value
     repeated = [np.concatenate([[0], grid.ravel()[:-1]]) for grid in references]
-    return found | {f"repeat_{metric}": value for metric, value in cell_scores(repeated, references, inputs).items()}
+    for metric, value in cell_scores(repeated, references, inputs).items():
+        by_metric[metric]["repeat"] = value
+    return by_metric
 
 
 def _laid_over(guess: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -9,16 +9,17 @@ import numpy as np
 
 from trainers.common import figures
 from trainers.common.files import write_csv
+from trainers.common.metric_names import FINAL, MetricName, baseline
 from trainers.studies.child_runs import train_all
 from trainers.studies.study_file import read_seeded
 
 MEASURES = {
-    "final_test_exact_match": "held-out pairs",
-    "final_test_pass_at_2": "pass@2",
-    "final_test_cell_accuracy": "cells",
-    "final_unseen_tasks_exact_match": "unseen tasks",
-    "final_unseen_tasks_pass_at_2": "pass@2",
-    "final_unseen_tasks_cell_accuracy": "cells",
+    MetricName(FINAL, "test", "exact_match"): "held-out pairs",
+    MetricName(FINAL, "test", "pass_at_2"): "pass@2",
+    MetricName(FINAL, "test", "cell_accuracy"): "cells",
+    MetricName(FINAL, "unseen_tasks", "exact_match"): "unseen tasks",
+    MetricName(FINAL, "unseen_tasks", "pass_at_2"): "pass@2",
+    MetricName(FINAL, "unseen_tasks", "cell_accuracy"): "cells",
 }
 """The columns of the table, from a run's results.json; all are shares."""
 BASELINES = ("copy", "common", "repeat")
@@ -46,18 +47,17 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
     rows: list[dict[str, Any]] = []
     for name, results in found.items():
         row: dict[str, Any] = {"model": name, "seeds": len(results)}
-        for measure in MEASURES:
+        for measure in (name.logged for name in MEASURES):
             values = [float(result[measure]) for result in results if measure in result]
             row[measure] = float(np.mean(values)) if values else None
             row[f"{measure}_spread"] = (max(values) - min(values)) / 2 if values else None
         rows.append(row)
     first = next(iter(found.values()))[0]
-    for baseline in BASELINES:
-        row = {"model": f"baseline {baseline}", "seeds": None}
-        for measure in MEASURES:
-            stage, split, metric = _parts(measure)
-            row[measure] = first.get(f"{stage}_{split}_baseline_{baseline}_{metric}")
-            row[f"{measure}_spread"] = None
+    for guess in BASELINES:
+        row = {"model": f"baseline {guess}", "seeds": None}
+        for name in MEASURES:
+            row[name.logged] = first.get(name._replace(metric=baseline(guess, name.metric)).logged)
+            row[f"{name.logged}_spread"] = None
         rows.append(row)
     return rows
 
@@ -66,16 +66,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as text, in per cent."""
     lines = [f"{'model':<20}" + "".join(f"{label:>16}" for label in MEASURES.values())]
     for row in rows:
-        cells = "".join(f"{_percent(row[name], row[f'{name}_spread']):>16}" for name in MEASURES)
+        cells = "".join(f"{_percent(row[n.logged], row[f'{n.logged}_spread']):>16}" for n in MEASURES)
         lines.append(f"{row['model']:<20}{cells}")
     return "\n".join(lines)
-
-
-def _parts(measure: str) -> tuple[str, str, str]:
-    """`final_unseen_tasks_exact_match` as stage, split and metric."""
-    split = "unseen_tasks" if "unseen_tasks" in measure else "test"
-    stage, metric = measure.split(f"_{split}_")
-    return stage, split, metric
 
 
 def _percent(value: float | None, spread: float | None) -> str:
@@ -89,18 +82,18 @@ def _figure(found: Mapping[str, Sequence[Mapping[str, Any]]], rows: Sequence[Map
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(7.0, 1.6 * len(found) + 3), 4), dpi=110, layout="constrained")
-    names = list(found)
-    for axes, measure in zip(
-        figure.subplots(1, 2), ("final_test_exact_match", "final_unseen_tasks_exact_match"), strict=True
-    ):
+    models = list(found)
+    shown = [name for name in MEASURES if name.metric == "exact_match"]
+    for axes, name in zip(figure.subplots(1, 2), shown, strict=True):
+        measure = name.logged
         by_model = {row["model"]: row[measure] or 0.0 for row in rows}
-        axes.bar(names, [by_model[name] for name in names], color="#2b6cb0", alpha=0.8)
-        for place, name in enumerate(names):
-            values = [result.get(measure, 0.0) for result in found[name]]
+        axes.bar(models, [by_model[model] for model in models], color="#2b6cb0", alpha=0.8)
+        for place, model in enumerate(models):
+            values = [result.get(measure, 0.0) for result in found[model]]
             axes.plot([place] * len(values), values, "o", color="#1a365d", ms=4)
         trivial = max(by_model["baseline copy"], by_model["baseline common"])
         axes.axhline(trivial, color="#c53030", ls=":", label=f"best trivial baseline ({trivial:.1%})")
-        axes.set(ylabel="generated exact match", title=MEASURES[measure])
+        axes.set(ylabel="generated exact match", title=MEASURES[name])
         axes.set_ylim(bottom=0)
         axes.tick_params(axis="x", rotation=20)
         axes.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""The Trainer of `arc`: generates every output grid, twice, and scores it with the trivial baselines beside."""
+"""The Trainer of `arc`: generates every output grid, twice, and scores it and the trivial baselines."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -49,7 +49,7 @@ class ArcTrainer(WorldTrainer):
             shown.append(f"  context  {' '.join(NAMES[token] for token in pair)}")
         return "\n".join([*shown, f"  loss on  {' '.join(NAMES[token] for token in labels if token >= 0)}"])
 
-    def assess(self, rows: EpisodeRows) -> Evaluation:
+    def evaluate_split(self, rows: EpisodeRows) -> Evaluation:
         """Generate two attempts for every row and compare them with the true grids."""
         attempts, cells = self._answers(rows)
         return self.score(rows, attempts, cells)
@@ -65,18 +65,13 @@ class ArcTrainer(WorldTrainer):
             teacher_forced=[row.tolist() for row in cells],
         )
         common = self._common(rows)
-        trivial = {f"baseline_{name}": value for name, value in baselines.scores(inputs, true, common).items()}
-        strongest = max(trivial["baseline_copy_exact_match"], trivial["baseline_common_exact_match"])
+        trivial = baselines.scores(inputs, true, common)
+        trivial["exact_match"][""] = max(trivial["exact_match"].values())
         per_task = _per_task(rows.tasks, [tried[0] for tried in readable], true, (inputs, common))
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         return Evaluation(
-            metrics={
-                **metrics,
-                **trivial,
-                "baseline_exact_match": strongest,
-                **{f"exact_match_{name}": found for name, (found, _) in per_task.items()},
-                **{f"baseline_exact_match_{name}": best for name, (_, best) in per_task.items()},
-            },
+            metrics={**metrics, **{f"exact_match_{name}": share for name, (share, _) in per_task.items()}},
+            baselines={**trivial, **{f"exact_match_{name}": {"": best} for name, (_, best) in per_task.items()}},
             samples=_samples(rows, [tried[0] for tried in attempts], true),
             values=np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)]),
             figures={

@@ -18,6 +18,7 @@ from typing import Any
 
 from tasks.bench.report import write_report
 from trainers.common import environment
+from trainers.common.metric_names import EVAL, MetricName, splits_with
 from trainers.errors import UserError
 from trainers.folders.checkpoints import read_state
 from trainers.folders.run_folder import RunFolder
@@ -43,7 +44,7 @@ def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float
     """Seconds until the first evaluation below `threshold`, or None.
 
     Arguments:
-        history: entries of a `trainer_state.json` with the metric and `elapsed_s` under any evaluation prefix.
+        history: entries of a `trainer_state.json`, of evaluations with loss, metric and `elapsed_s`.
     """
     return next((elapsed_s for _, km, elapsed_s in _evaluations(history) if km < threshold), None)
 
@@ -115,11 +116,9 @@ def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float,
     """Step, mean km and seconds since the start of every evaluation during training."""
     found = []
     for entry in history:
-        name = next(
-            (n for n in entry if n.startswith("eval_") and n.endswith(f"_{METRIC}") and "baseline" not in n), None
-        )
-        if name is not None:
-            found.append((entry["step"], float(entry[name]), float(entry[name.removesuffix(METRIC) + "elapsed_s"])))
+        for split in splits_with(METRIC, EVAL, entry):
+            km, elapsed_s = (float(entry[MetricName(EVAL, split, name).logged]) for name in (METRIC, "elapsed_s"))
+            found.append((entry["step"], km, elapsed_s))
     return found
 
 

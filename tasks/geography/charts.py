@@ -47,12 +47,15 @@ def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: s
     return figure
 
 
-def probe_curves(steps: Sequence[int], metrics: Sequence[Mapping[str, float]]) -> "Figure":
+def probe_curves(
+    steps: Sequence[int], metrics: Sequence[Mapping[str, float]], baseline_km: Sequence[float]
+) -> "Figure":
     """How well a probe decodes places, over training.
 
     Args:
         steps: Training steps, ascending, shape (n,).
-        metrics: At every step `r2_lon`, `r2_lat`, `error_km_mean`, `error_km_median` and `baseline_error_km_mean`.
+        metrics: At every step `r2_lon`, `r2_lat`, `error_km_mean` and `error_km_median`.
+        baseline_km: At every step the mean error of the trivial baseline.
 
     Returns:
         The figure: R² of both axes on the left, errors in km with the trivial baseline on the right.
@@ -67,8 +70,7 @@ def probe_curves(steps: Sequence[int], metrics: Sequence[Mapping[str, float]]) -
     left.set(xlabel="step", ylabel="R² on cities the probe has not seen", ylim=(-0.22, 1.02))
     for name, label, colour in (("error_km_mean", "mean", DOT), ("error_km_median", "median", ORANGE)):
         right.plot(steps, [m[name] for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
-    baseline = [m["baseline_error_km_mean"] for m in metrics]
-    right.plot(steps, baseline, ":", color=GREY, label="mean of the trivial baseline")
+    right.plot(steps, baseline_km, ":", color=GREY, label="mean of the trivial baseline")
     right.set(xlabel="step", ylabel="error of the decoded place (km)", ylim=(0, None))
     for axes in (left, right):
         axes.grid(alpha=0.25)

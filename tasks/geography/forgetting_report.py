@@ -15,6 +15,7 @@ from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import distances_km
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text
+from trainers.common.metric_names import EVAL, FINAL, MetricName
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
 from trainers.folders.checkpoints import read_state
@@ -24,8 +25,8 @@ from trainers.text import TextRows, answers_to
 from trainers.tracking.mlflow_store import open_store, tracked_run
 
 _DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
-TESTED = "final_test_abs_error_km_mean"  # in results.json
-_OWN = "eval_validation_abs_error_km_mean"
+TESTED = MetricName(FINAL, "test", "abs_error_km_mean").logged  # in results.json
+_OWN = MetricName(EVAL, "validation", "abs_error_km_mean").logged
 REAL_PAIRS = 1_000  # the first ones of the base's test split: no run trains on them, and they are the same for all
 _BATCH = 512
 

@@ -15,18 +15,13 @@ class PairTrainer(TextTrainer):
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Generated against true distances; the baseline stands beside them."""
+        """Generated against true distances."""
         true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
         error_km = absolute_errors_km(predicted_km, true_km)
         metrics = self.metric.compute(predictions=predicted_km, references=true_km)
-        baselines = self.baselines(rows.split)
         title = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         return Evaluation(
-            metrics={
-                **metrics,
-                **_by_kind(rows, error_km),
-                **baselines,
-            },
+            metrics={**metrics, **_by_kind(rows, error_km)},
             samples=self.samples(rows, answers, error_km=error_km),
             values=error_km,
             figures={"distances.png": lambda: predicted_against_true(true_km, predicted_km, title)},

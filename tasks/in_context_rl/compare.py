@@ -83,10 +83,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         f"{'MFLOP cached':>14}{'recomputed':>12}{'us/action':>11}   (ratios to the first)"
     ]
     for row in rows:
-        spread = f" ±{100 * row['optimum_share_spread']:.1f}" if row["seeds"] > 1 else ""
+        spread = f" ±{100 * row['optimality_spread']:.1f}" if row["seeds"] > 1 else ""
         lines.append(
-            f"{row['model']:<16}{row['return_last']:>9.2f}{row['optimum_share']:>8.1%}{spread:<4}"
-            f"{row['normalised_return']:>12.3f}{row['solved_share']:>8.0%}{row['context']:>9}"
+            f"{row['model']:<16}{row['return_last']:>9.2f}{row['optimality']:>8.1%}{spread:<4}"
+            f"{row['normalised_return']:>12.3f}{row['success_rate']:>8.0%}{row['context']:>9}"
             f"{row['flops_cached'] / 1e6:>14.2f}{row['flops_recomputed'] / 1e6:>12.2f}{row['us_per_action']:>11.1f}"
             f"   {row['context_ratio']:.2f}, {row['flops_cached_ratio']:.2f}, {row['flops_recomputed_ratio']:.2f},"
             f" {row['time_ratio']:.2f}"

@@ -21,9 +21,9 @@ Args:
 Returns:
     normalised_return: of the last episodes, 0 for random and 1 for optimal actions, each rollout alike.
     return_last: the same in rewards. return_first: of the first episode.
-    optimum_share: return_last over the mean optimum.
+    optimality: return_last over the mean optimum.
     area_under_curve: the normalised return of all episodes.
-    solved_share: rollouts that reach at least half of their optimum in the last episodes.
+    success_rate: rollouts that reach at least half of their optimum in the last episodes.
 """
 
 
@@ -53,9 +53,9 @@ class ReturnInContext(evaluate.Metric):
             "normalised_return": float(normalised_NE[:, -last:].mean()),
             "return_last": float(last_N.mean()),
             "return_first": float(return_NE[:, 0].mean()),
-            "optimum_share": float(last_N.mean() / optimal_N.mean()),
+            "optimality": float(last_N.mean() / optimal_N.mean()),
             "area_under_curve": float(normalised_NE.mean()),
-            "solved_share": float((last_N >= optimal_N / 2).mean()),
+            "success_rate": float((last_N >= optimal_N / 2).mean()),
         }
 
 

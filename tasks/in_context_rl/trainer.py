@@ -56,7 +56,7 @@ class HistoryTrainer(WorldTrainer):
             logs |= {f"rows_of_depth_{depth}": float(rows) for depth, rows in sorted(self.rows_of_depth.items())}
         super().log(logs, *args, **kwargs)
 
-    def assess(self, rows: HistoryRows) -> Evaluation:
+    def evaluate_split(self, rows: HistoryRows) -> Evaluation:
         """Predict the actions of the histories, and act in their tasks."""
         with self.accelerator.autocast():
             correct_NT = self._predicted(rows)
@@ -77,11 +77,10 @@ class HistoryTrainer(WorldTrainer):
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         bars = facts["label"][:TASKS_SHOWN].tolist()
         return Evaluation(
-            metrics={
-                **metrics,
-                **accuracy_by_depth(correct_NT, depth_T),
-                **_beside(rows, facts, source_NE),
-            },
+            metrics={**metrics, **accuracy_by_depth(correct_NT, depth_T)},
+            baselines=_baselines(rows, facts),
+            references=_references(rows, facts, source_NE),
+            entropy_bound=float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
             samples=_table(facts, return_KRE, source_NE, rows),
             values=correct_NT.mean(axis=1),
             figures={
@@ -118,23 +117,28 @@ class HistoryTrainer(WorldTrainer):
         return found.reshape(len(tasks), rollouts, episodes)
 
 
-def _beside(rows: HistoryRows, facts: Mapping[str, np.ndarray], source_NE: np.ndarray) -> dict[str, float]:
-    """What the numbers are to be compared with: random and optimal actions, the source, its entropy."""
-    end_NE = source_NE[:, -max(1, source_NE.shape[1] // 10) :]  # the last tenth of the source's learning
+def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Random actions and, of accuracy, always the commonest action."""
+    actions = np.bincount(rows.columns["action"].ravel())
+    return {
+        "normalised_return": {"": 0.0, "random": 0.0},  # by definition
+        "return_last": {"random": float(facts["random_return"].mean())},
+        "accuracy": {"": float(actions.max() / actions.sum())},
+    }
+
+
+def _references(
+    rows: HistoryRows, facts: Mapping[str, np.ndarray], source_NE: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Optimal actions, and the source in the last tenth of its learning."""
+    end_NE = source_NE[:, -max(1, source_NE.shape[1] // 10) :]
     row_by_task = {task: place for place, task in enumerate(facts["task"].tolist())}
     place_N = np.array([row_by_task[task] for task in rows.task_N.tolist()])
     random_N, optimal_N = facts["random_return"][place_N], facts["optimal_return"][place_N]
     normalised_N = (end_NE.mean(axis=1) - random_N) / (optimal_N - random_N)
-    actions = np.bincount(rows.columns["action"].ravel())
     return {
-        "loss_floor": float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
-        "baseline_normalised_return": 0.0,
-        "baseline_random_normalised_return": 0.0,  # by definition
-        "reference_source_normalised_return": float(normalised_N.mean()),
-        "baseline_random_return_last": float(facts["random_return"].mean()),
-        "reference_source_return_last": float(end_NE.mean()),
-        "reference_optimal_return_last": float(facts["optimal_return"].mean()),
-        "baseline_accuracy": float(actions.max() / actions.sum()),  # always the commonest action
+        "normalised_return": {"source": float(normalised_N.mean())},
+        "return_last": {"source": float(end_NE.mean()), "optimal": float(facts["optimal_return"].mean())},
     }
 
 

@@ -118,12 +118,13 @@ def test_what_evaluation_reports_is_finite_and_stands_beside_a_baseline(task, tr
     split = trainer.evaluated[0]
     rows = trainer.rows(split)
     trainer.network.eval()
-    assessment = trainer.assess(rows)
-    assert np.isfinite(list(assessment.metrics.values())).all()
-    assert {task.primary_metric, f"baseline_{task.primary_metric}"} <= set(assessment.metrics)
-    assert len(assessment.values) == len(rows)
-    assert len({len(column) for column in assessment.samples.values()}) == 1
-    for draw in assessment.figures.values():
+    evaluation = trainer.evaluate_split(rows)
+    assert np.isfinite(list(evaluation.flat().values())).all()
+    assert task.primary_metric in evaluation.metrics and "" in evaluation.baselines[task.primary_metric]
+    assert {*evaluation.baselines, *evaluation.references} <= set(evaluation.metrics)
+    assert len(evaluation.values) == len(rows)
+    assert len({len(column) for column in evaluation.samples.values()}) == 1
+    for draw in evaluation.figures.values():
         draw()
 
 

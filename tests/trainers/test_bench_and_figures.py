@@ -6,30 +6,17 @@ import pytest
 from tasks.bench.time_to_quality import first_below, table
 from trainers.callbacks.figures import summary_figure
 from trainers.common.figures import save_figure
-from trainers.contract import SummarySpec
+from trainers.contract import Evaluation, SummarySpec
 
 NAME = "eval_memorisation_haversine_km_mean"
+LOSS, ELAPSED = "eval_memorisation_loss", "eval_memorisation_elapsed_s"
+TRIVIAL = {"eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_entropy_bound": 0.5}
 HISTORY = [
-    {
-        "step": 0,
-        NAME: 20_000.0,
-        "eval_memorisation_baseline_haversine_km_mean": 10.0,
-        "eval_memorisation_elapsed_s": 1.0,
-    },
+    {"step": 0, LOSS: 3.0, NAME: 20_000.0, **TRIVIAL, ELAPSED: 1.0},
     {"step": 10, "loss": 1.0},
-    {
-        "step": 20,
-        NAME: 400.0,
-        "eval_memorisation_baseline_haversine_km_mean": 10.0,
-        "eval_memorisation_elapsed_s": 60.0,
-    },
-    {"step": 40, NAME: 90.0, "eval_memorisation_baseline_haversine_km_mean": 10.0, "eval_memorisation_elapsed_s": 99.0},
-    {
-        "step": 60,
-        NAME: 410.0,
-        "eval_memorisation_baseline_haversine_km_mean": 10.0,
-        "eval_memorisation_elapsed_s": 120.0,
-    },
+    {"step": 20, LOSS: 1.0, NAME: 400.0, **TRIVIAL, ELAPSED: 60.0},
+    {"step": 40, LOSS: 0.9, NAME: 90.0, **TRIVIAL, ELAPSED: 99.0},
+    {"step": 60, LOSS: 0.8, NAME: 410.0, **TRIVIAL, ELAPSED: 120.0},
 ]
 
 
@@ -54,11 +41,21 @@ def test_a_threshold_that_was_not_reached_is_said_to_be_so():
 @pytest.mark.parametrize("values", [[], [0.0], [20_000.0] * 3, np.geomspace(0.1, 1e5, 50)], ids=len)
 def test_a_summary_is_drawn_whatever_there_is(log, values, tmp_path):
     spec = SummarySpec("metric (km)", "value (km)", (1, 25_000) if log else (0, 1), {100: "100 km"}, log)
+    evaluation = Evaluation(
+        metrics={},
+        samples={},
+        values=values,
+        figures={},
+        entropy_bound=0.5,
+        split="memorisation",
+        baselines={"haversine_km_mean": {"": 10.0}},
+    )
     for history in ([], HISTORY[:1], HISTORY):
-        figure = summary_figure(history, "memorisation", "haversine_km_mean", spec, values, 10.0)
+        figure = summary_figure(history, evaluation, "haversine_km_mean", spec)
         save_figure(figure, tmp_path / "summary.png")
     assert (tmp_path / "summary.png").stat().st_size > 10_000
     assert [path.name for path in tmp_path.iterdir()] == ["summary.png"]
+    assert [line.get_label() for line in figure.axes[0].lines][2:] == ["least possible for memorisation"]
     points = figure.axes[1].lines[0].get_xydata()
     assert points[:, 0].tolist() == [0, 20, 40, 60] and points[2, 1] == (90 if log else 1)
 
@@ -67,7 +64,7 @@ def test_the_summary_keeps_the_curve_and_the_test_split_has_figures_of_its_own(p
     from trainers.run import main
 
     drawn = []
-    monkeypatch.setattr("trainers.callbacks.figures.summary_figure", lambda history, split, *rest: drawn.append(split))
+    monkeypatch.setattr("trainers.callbacks.figures.summary_figure", lambda _, new, *rest: drawn.append(new.split))
     argv = "--task distance --n_cities 30 --n_train 100 --n_val 10 --n_test 10 --hidden_size 16 --num_hidden_layers 1"
     argv += " --num_attention_heads 2 --max_steps 2 --eval_steps 1 --threads 1 --use_cpu --no_muon"
     assert main(argv.split()) == 0

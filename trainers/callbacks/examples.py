@@ -1,4 +1,4 @@
-"""Small callbacks, one purpose each: stop on a bad loss, pull to the start, progress, examples, pictures."""
+"""Print and track the metrics and first examples of every evaluation."""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.base import WorldTrainer
-from trainers.callbacks.evaluated_split import REFERENCE_PREFIXES, evaluated_split
+from trainers.common.metric_names import MetricName
 from trainers.common.tables import format_number
 from trainers.contract import Evaluation
 from trainers.tracking.tracker import Tracker
@@ -28,36 +28,34 @@ class ShowExamples(TrainerCallback):
         metrics: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the split whose metrics came last."""
-        prefix, split = evaluated_split(metrics or {}, self.trainer)
-        assessment = self.trainer.assessments[split]
-        tqdm.write(_evaluation_text(prefix.rstrip("_"), state.global_step, metrics or {}, assessment))
+        """Show the newest evaluation."""
+        evaluation = self.trainer.last
+        loss = (metrics or {})[MetricName(evaluation.stage, evaluation.split, "loss").logged]
+        tqdm.write(_evaluation_text(evaluation, loss))
         sys.stdout.flush()
-        self.tracker.table(assessment.samples, f"samples/{prefix}step_{state.global_step:07d}.json")
+        name = f"samples/{evaluation.stage}_{evaluation.split}_step_{evaluation.step:07d}.json"
+        self.tracker.table(evaluation.samples, name)
 
 
-def _beside(name: str, found: Mapping[str, float]) -> str:
-    """What a metric is to be compared with: `baseline_x`, or several with a word each, `baseline_copy_x`."""
-    texts = []
-    for prefix, title in zip(REFERENCE_PREFIXES, ("trivial baseline", "beside it"), strict=True):
-        ends = [key for key in found if key.startswith(prefix) and key.endswith(f"_{name}")]
-        words = {
-            key.removeprefix(prefix).removesuffix(name).rstrip("_"): format_number(float(found[key])) for key in ends
-        }
-        named = [f"{word} {value}" for word, value in words.items() if word and "_" not in word]
-        shown = named or [value for word, value in words.items() if not word]
-        texts += [f"{title} {', '.join(shown)}"] if shown else []
-    return f"   ({'; '.join(texts)})" if texts else ""
-
-
-def _evaluation_text(title: str, step: int, metrics: Mapping[str, float], assessment: Evaluation) -> str:
-    """Metrics, each with its trivial baseline beside it, and the first examples."""
-    found = assessment.metrics
-    lines = [f"\n{title} at step {step}: loss {format_number(metrics[f'{title}_loss'])}"]
-    for name, value in found.items():
-        if not name.startswith(REFERENCE_PREFIXES):
-            lines.append(f"  {name:<24}{format_number(float(value)):>8}{_beside(name, found)}")
-    for example in zip(*assessment.samples.values(), strict=True):
-        shown = "   ".join(f"{n} {format_number(v)}" for n, v in zip(assessment.samples, example, strict=True))
+def _evaluation_text(evaluation: Evaluation, loss: float) -> str:
+    """Metrics, each with what it is compared with, and the first examples."""
+    title = f"{evaluation.stage}_{evaluation.split} at step {evaluation.step}"
+    lines = [f"\n{title}: loss {format_number(loss)}"]
+    if evaluation.entropy_bound is not None:
+        lines[0] += f"   (entropy bound {format_number(evaluation.entropy_bound)})"
+    for name, value in evaluation.metrics.items():
+        lines.append(f"  {name:<24}{format_number(float(value)):>8}{_compared(name, evaluation)}")
+    for example in zip(*evaluation.samples.values(), strict=True):
+        shown = "   ".join(f"{n} {format_number(v)}" for n, v in zip(evaluation.samples, example, strict=True))
         lines.append(f"    {shown}")
     return "\n".join(lines)
+
+
+def _compared(metric: str, evaluation: Evaluation) -> str:
+    """The metric's baselines and references, in parentheses; a baseline without a name only if it is the only one."""
+    texts = []
+    for title, by_metric in (("trivial baseline", evaluation.baselines), ("reference", evaluation.references)):
+        values = {name: format_number(float(value)) for name, value in by_metric.get(metric, {}).items()}
+        named = [f"{name} {value}" for name, value in values.items() if name]
+        texts += [f"{title} {', '.join(named or values.values())}"] if values else []
+    return f"   ({'; '.join(texts)})" if texts else ""

@@ -11,37 +11,30 @@ from matplotlib.ticker import LogLocator
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.base import WorldTrainer
-from trainers.callbacks.evaluated_split import evaluated_split
 from trainers.common import figures
-from trainers.contract import SummarySpec
+from trainers.common.metric_names import EVAL, MetricName
+from trainers.contract import Evaluation, SummarySpec
 from trainers.tracking.tracker import Tracker
 
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
 def summary_figure(
-    history: Sequence[Mapping[str, Any]],
-    split: str,
-    metric: str,
-    spec: SummarySpec,
-    values: Any,
-    baseline: float | None,
+    history: Sequence[Mapping[str, Any]], evaluation: Evaluation, metric: str, spec: SummarySpec
 ) -> Figure:
     """Three panels: losses by step, the primary metric by step, histogram of the newest values.
 
     Arguments:
         history: `trainer.state.log_history`.
-        split: evaluation split whose metrics are drawn.
+        evaluation: the newest one of the split that is drawn.
         metric: the primary metric's name, without prefix.
         spec: axis label, reference lines and limits.
-        values: the primary quantity of every row at the newest evaluation.
-        baseline: the metric of the trivial baseline, drawn as a line.
     """
     figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
     loss_axes, metric_axes, histogram_axes = figure.subplots(1, 3)
-    _draw_losses(loss_axes, history, split)
-    _draw_metric(metric_axes, history, split, metric, spec, baseline)
-    _draw_histogram(histogram_axes, np.asarray(values, dtype=float), spec)
+    _draw_losses(loss_axes, history, evaluation)
+    _draw_metric(metric_axes, history, evaluation, metric, spec)
+    _draw_histogram(histogram_axes, np.asarray(evaluation.values, dtype=float), spec)
     return figure
 
 
@@ -50,11 +43,12 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -> None:
+def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+    split, bound = evaluation.split, evaluation.entropy_bound
     axes.plot(*_series(history, "loss"), color=_BLUE, alpha=0.5, lw=1, label="train")
-    axes.plot(*_series(history, f"eval_{split}_loss"), "o-", color=_RED, ms=4, lw=1, label=split)
-    if floor := _series(history, f"eval_{split}_loss_floor")[1]:
-        axes.axhline(floor[-1], color=_GREY, ls="--", lw=0.8, label=f"least possible for {split}")
+    axes.plot(*_series(history, MetricName(EVAL, split, "loss").logged), "o-", color=_RED, ms=4, lw=1, label=split)
+    if bound is not None:
+        axes.axhline(bound, color=_GREY, ls="--", lw=0.8, label=f"least possible for {split}")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -65,18 +59,18 @@ def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], split: str) -
 
 
 def _draw_metric(
-    axes: Axes, history: Sequence[Mapping[str, Any]], split: str, metric: str, spec: SummarySpec, baseline: float | None
+    axes: Axes, history: Sequence[Mapping[str, Any]], evaluation: Evaluation, metric: str, spec: SummarySpec
 ) -> None:
-    steps, values = _series(history, f"eval_{split}_{metric}")
+    steps, values = _series(history, MetricName(EVAL, evaluation.split, metric).logged)
     low, high = spec.limits
-    axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=split)
+    axes.plot(steps, np.clip(values, low, high), "o-", color=_RED, ms=4, lw=1.2, label=evaluation.split)
     for value, text in spec.lines.items():
         axes.axhline(value, color=_GREY, ls="--", lw=0.8)
         note = axes.annotate(
             text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
         )
         note.set(color=_GREY, in_layout=False, annotation_clip=True)
-    if baseline is not None:
+    if (baseline := evaluation.baselines.get(metric, {}).get("")) is not None:
         axes.axhline(baseline, color=_BLUE, ls=":", lw=1.2, label="trivial baseline")
     axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))
     if spec.log:
@@ -111,27 +105,18 @@ class DrawFigures(TrainerCallback):
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: Mapping[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Draw for the split whose metrics came last."""
-        _, split = evaluated_split(metrics or {}, self.trainer)
-        task, assessment = self.trainer.task, self.trainer.assessments[split]
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Draw the newest evaluation."""
+        trainer, evaluation = self.trainer, self.trainer.last
         folder = Path(args.output_dir or ".")
-        baseline = assessment.metrics.get(f"baseline_{task.primary_metric}")
         drawn = {
             "summary.png": lambda: summary_figure(
-                state.log_history, split, task.primary_metric, task.plot, assessment.values, baseline
+                state.log_history, evaluation, trainer.task.primary_metric, trainer.task.plot
             ),
-            **assessment.figures,
+            **evaluation.figures,
         }
-        if split != next(iter(self.trainer.evaluated), split):
-            drawn = {f"{split}_{name}": draw for name, draw in assessment.figures.items()}
+        if evaluation.split != next(iter(trainer.evaluated), evaluation.split):
+            drawn = {f"{evaluation.split}_{name}": draw for name, draw in evaluation.figures.items()}
         for name, draw in drawn.items():
             figures.save_figure(draw(), folder / name)
             self.tracker.file(folder / name, "figures")

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.common.metric_names import best_model_key
 from trainers.folders.run_folder import RunFolder
 
 
@@ -37,6 +38,6 @@ def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater
     Arguments:
         history: `trainer.state.log_history`. metric: the metric that chooses, with or without `eval_`.
     """
-    name = f"eval_{str(metric).removeprefix('eval_')}"
+    name = best_model_key(str(metric))
     found = [(-entry[name] if greater else entry[name], entry["step"]) for entry in history if name in entry]
     return {step for _, step in sorted(found)[:count]}

@@ -25,8 +25,8 @@ class ProbeWhileTraining(TrainerCallback):
             return
         self.step = state.global_step
         reading = self.probe.read(self.trainer.network)
-        tqdm.write(console_line(self.step, reading.metrics))
-        self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in reading.metrics.items()}, self.step)
+        tqdm.write(console_line(self.step, reading))
+        self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in reading.flat().items()}, self.step)
         path = Path(args.output_dir or ".") / "probe_map.png"
         figures.save_figure(reading.draw(_title(self.trainer.task.name, self.step)), path)
         self.tracker.file(path, "figures")

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.base import WorldTrainer
 from trainers.common.tables import format_number
 
 _LINE_EVERY_S = 10.0  # without a terminal: at most one progress line in this time
@@ -16,8 +17,8 @@ _LINE_EVERY_S = 10.0  # without a terminal: at most one progress line in this ti
 class Progress(TrainerCallback):
     """A bar with loss, metric and time left on a terminal; plain lines elsewhere. Main process only."""
 
-    def __init__(self, metric: str, label: str) -> None:
-        self.metric, self.label = metric, label  # `eval_memorisation_haversine_km_mean`, and how it is shown
+    def __init__(self, trainer: WorldTrainer) -> None:
+        self.trainer = trainer
         self.bar: tqdm | None = None
         self.newest: dict[str, float] = {}
 
@@ -42,15 +43,20 @@ class Progress(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the newest loss and metric."""
-        for name, value in (logs or {}).items():
-            if name == "loss" or name == self.metric:
-                self.newest["loss" if name == "loss" else self.label] = value
+        """Show the newest loss and primary metric."""
+        if "loss" in (logs or {}):
+            self.newest["loss"] = (logs or {})["loss"]
         if self.bar is not None:
             self.bar.set_postfix({name: format_number(value) for name, value in self.newest.items()})
         elif "loss" in (logs or {}) and time.monotonic() - self.line_s > _LINE_EVERY_S:
             self.line_s = time.monotonic()
             print(self._line(state), flush=True)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Remember the primary metric of the split that is evaluated in training."""
+        evaluation, metric = self.trainer.last, self.trainer.task.primary_metric
+        if [evaluation.split] == self.trainer.evaluated[:1]:
+            self.newest[metric] = evaluation.metrics[metric]
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -5,19 +5,15 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.common.metric_names import tracked_name
 from trainers.tracking.tracker import Tracker
 
 
 class TrackMetrics(TrainerCallback):
-    """Sends every logged number: `loss` as train/loss, `eval_val_x` as val/x, `final_val_x` as val_final/x."""
+    """Sends every logged number to MLflow, under the name that it has there."""
 
     def __init__(self, tracker: Tracker, splits: list[str]) -> None:
-        self.tracker = tracker
-        self.rules = [
-            (f"{stage}_{split}_", f"{split}{end}/")  # so named, the page shows the curves first
-            for split in splits
-            for stage, end in (("eval", ""), ("final", "_final"))
-        ]
+        self.tracker, self.splits = tracker, splits
 
     def on_log(
         self,
@@ -29,14 +25,8 @@ class TrackMetrics(TrainerCallback):
     ) -> None:
         """Queue the numbers under the step they belong to."""
         numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, (int, float))}
-        self.tracker.metrics({self._name(name): value for name, value in numbers.items()}, state.global_step)
+        self.tracker.metrics({tracked_name(name, self.splits): v for name, v in numbers.items()}, state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Make an evaluation visible at once."""
         self.tracker.flush()
-
-    def _name(self, name: str) -> str:
-        for start, replacement in self.rules:
-            if name.startswith(start):
-                return replacement + name.removeprefix(start)
-        return f"train/{name.removeprefix('train_')}"

@@ -66,7 +66,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
             linear_cka(states_NLTD.reshape(len(states_NLTD), -1), reference_NF),
         )
         readings[step] = dataclasses.replace(reading, metrics={**reading.metrics, "cka": similarity})
-        print(record.console_line(step, readings[step].metrics), flush=True)
+        print(record.console_line(step, readings[step]), flush=True)
     suffix = f"to_{other.parent.name}_{other.name}" if compare else ""
     folder = run.probe_folder("-".join(filter(None, (probe.label, suffix))))
     record.write_results(folder, task.name, probe, readings)

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from trainers.common.metric_names import flatten
 from trainers.contract import StoredDataset, Task
 
 if TYPE_CHECKING:
@@ -17,15 +18,18 @@ from trainers.probes.hidden_states import extract_hidden_states
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe found in one checkpoint.
-
-    Attributes:
-        metrics: name -> value; trivial baselines start with `baseline_`.
-        draw: title -> figure of this reading (a frame of the animation too).
-    """
+    """Result of fitting a probe to one checkpoint."""
 
     metrics: Mapping[str, float]
+    """Name -> value."""
     draw: "Callable[[str], Figure]"
+    """Title -> figure (a frame of the animation too)."""
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Metric -> name -> what a trivial answer scores on it; "" names the only one."""
+
+    def flat(self) -> dict[str, float]:
+        """All numbers in one level, as they are written: a baseline of x is `baseline_x`."""
+        return flatten(self.metrics, self.baselines, {})
 
 
 class Probe(ABC):

@@ -11,16 +11,15 @@ from trainers.tracking.mlflow_store import open_store
 from trainers.tracking.tracker import Tracker
 
 
-def console_line(step: int, metrics: Mapping[str, float]) -> str:
-    """One line for the console, baselines beside their metrics; single groups and training cities are left out."""
-    shown = {n: v for n, v in metrics.items() if not n.startswith(("train_", "baseline_"))}
+def console_line(step: int, result: ProbeResult) -> str:
+    """One line for the console, with each metric's baseline; single groups and training cities are left out."""
+    shown = {n: v for n, v in result.metrics.items() if not n.startswith("train_")}
     shown = {n: v for n, v in shown.items() if not any(n.startswith(f"{other}_") for other in shown)}
     texts = []
     for name, value in shown.items():
-        beside = (
-            f" (trivial baseline {format_number(metrics[f'baseline_{name}'])})" if f"baseline_{name}" in metrics else ""
-        )
-        texts.append(f"{name} {format_number(value)}{beside}")
+        baseline = result.baselines.get(name, {}).get("")
+        compared = "" if baseline is None else f" (trivial baseline {format_number(baseline)})"
+        texts.append(f"{name} {format_number(value)}{compared}")
     return f"probe at step {step:,}: " + "  ".join(texts)
 
 
@@ -32,7 +31,7 @@ def write_results(folder: Path, task_name: str, probe: Probe, readings: Mapping[
     figures.save_figure(drawn[last], folder / "probe_map.png")
     figures.save_figure(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
     figures.save_animation(list(drawn.values()), folder / "probe_map.gif")
-    write_csv(folder / "probe.csv", [{"step": step, **reading.metrics} for step, reading in readings.items()])
+    write_csv(folder / "probe.csv", [{"step": step, **reading.flat()} for step, reading in readings.items()])
 
 
 def track_results(
@@ -59,11 +58,11 @@ def track_results(
     except MlflowException:
         print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
         return
-    names = {f"probe_{label}/{renamed.get(name, name)}": name for name in next(iter(readings.values())).metrics}
+    names = {f"probe_{label}/{renamed.get(name, name)}": name for name in next(iter(readings.values())).flat()}
     for tracked_name, name in names.items():
         known = {point.step for point in tracker.client.get_metric_history(run_id, tracked_name)}
         for step in sorted(set(readings) - known):
-            tracker.metrics({tracked_name: readings[step].metrics[name]}, step)
+            tracker.metrics({tracked_name: readings[step].flat()[name]}, step)
     tracker.flush()
     for path in sorted(folder.iterdir()):
         tracker.file(path, f"probe/{folder.name}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import TrainerState, TrainingArguments
 
+from trainers.common.metric_names import EVAL, MetricName
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
 from trainers.folders.run_folder import RunFolder
@@ -44,7 +45,7 @@ def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
     if not evaluated:
         training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
     elif settings.given("metric_for_best_model") is None:
-        training.metric_for_best_model = f"eval_{evaluated[0]}_{task.primary_metric}"
+        training.metric_for_best_model = MetricName(EVAL, evaluated[0], task.primary_metric).logged
         training.greater_is_better = task.greater_is_better
 
 

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, TrainingArguments, get_scheduler
 from transformers.integrations import get_reporting_integration_callbacks
 
 from trainers.base import WorldTrainer
-from trainers.callbacks.evaluated_split import REFERENCE_PREFIXES
 from trainers.common.environment import asks_for_fsdp
+from trainers.common.metric_names import EVAL, MetricName, best_model_key
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders.checkpoints import damage_of, read_state
@@ -31,20 +31,21 @@ def check_launcher(trainer: WorldTrainer) -> None:
 
 
 def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:
-    """The metric that the user chose must be reported, and better must be known; one row is assessed to see."""
+    """The metric that the user chose must be reported, and better must be known; one example is evaluated to see."""
     training, task, data = settings.training, settings.task, trainer.data
     split = evaluated[0]
     trainer.network.eval()
     trainer.data = replace(data, splits={split: data.splits[split].select([0])})
-    metrics = [name for name in trainer.assess(trainer.rows(split)).metrics if not name.startswith(REFERENCE_PREFIXES)]
+    metrics = trainer.evaluate_split(trainer.rows(split)).metrics
     trainer.data = data
     chosen = str(training.metric_for_best_model)
-    known = [f"eval_{split}_{name}" for split in evaluated for name in ("loss", *metrics)]
-    if f"eval_{chosen.removeprefix('eval_')}" not in known:
+    known = {MetricName(EVAL, split, name).logged: name for split in evaluated for name in ("loss", *metrics)}
+    metric = known.get(best_model_key(chosen))
+    if metric is None:
         raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    if chosen.endswith(f"_{task.primary_metric}"):
+    if metric == task.primary_metric:
         training.greater_is_better = task.greater_is_better
-    elif not chosen.endswith("loss") and settings.given("greater_is_better") is None:
+    elif not metric.endswith("loss") and settings.given("greater_is_better") is None:
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
 
 

@@ -213,7 +213,7 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
         trainer.add_callback(DrawFigures(trainer, tracker))
         if prepared.probe is not None:
             trainer.add_callback(ProbeWhileTraining(trainer, tracker, prepared.probe))
-        trainer.add_callback(Progress(str(trainer.args.metric_for_best_model), trainer.task.primary_metric))
+        trainer.add_callback(Progress(trainer))
 
 
 def _forward_pass(trainer: WorldTrainer) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.metric_names import FINAL, MetricName, splits_with
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.studies.child_runs import train
@@ -112,13 +113,10 @@ def split_of(folder: Path, sweep: Sweep) -> str:
     Raises:
         UserError: there is none.
     """
-    results = RunFolder(folder).results
-    names = [name for name in results if name.startswith("final_") and name.endswith("_loss")]
-    splits = [name.removeprefix("final_").removesuffix("_loss") for name in names]
-    found = [s for s in splits if s != "test" and f"final_{s}_{sweep.task.primary_metric}" in results]
-    if not found:
-        raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
-    return found[0]
+    for split in splits_with(sweep.task.primary_metric, FINAL, RunFolder(folder).results):
+        if split != "test":
+            return split
+    raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
 
 
 def ranked(children: Sequence[Child], greater_is_better: bool) -> list[Child]:
@@ -132,8 +130,9 @@ def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: st
     code = train(folder, {**sweep.common, **flags}, {PARENT_VARIABLE: parent_id})
     if code != 0:
         return None, f"failed (exit code {code})"
-    value = float(RunFolder(folder).results[f"final_{split_of(folder, sweep)}_{sweep.task.primary_metric}"])
-    return (value, "finished") if math.isfinite(value) else (None, f"failed ({sweep.task.primary_metric} is {value})")
+    name = MetricName(FINAL, split_of(folder, sweep), sweep.task.primary_metric)
+    value = float(RunFolder(folder).results[name.logged])
+    return (value, "finished") if math.isfinite(value) else (None, f"failed ({name.metric} is {value})")
 
 
 def _trials(sweep: Sweep, study: "Study", worker: str) -> "Iterator[Any]":

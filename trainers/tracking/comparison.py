@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment, figures, tables
 from trainers.common.files import write_csv, write_json
+from trainers.common.metric_names import EVAL, baseline, baselines_of, parse_tracked
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import own_folder
 from trainers.tracking import queries
@@ -90,7 +91,7 @@ def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: boo
     known = sorted({known for run in runs for known in run.data.metrics})
     if name not in known:
         raise UserError(f"none of the {len(runs)} runs has the metric {name!r}.{suggest(name, known)}")
-    primary = task if task is not None and name.rpartition("/")[2] == task.primary_metric else None
+    primary = task if task is not None and parse_tracked(name).metric == task.primary_metric else None
     if greater_is_better is None:
         if primary is None and not name.endswith("loss"):
             raise UserError(f"--metric {name} needs --greater_is_better true (or false) beside it")
@@ -112,10 +113,10 @@ def curve_of(run: "Run", measure: Measure) -> MetricCurve:
 def rows_of(courses: Sequence[MetricCurve], measure: Measure) -> list[dict[str, Any]]:
     """The table, best run first, runs without the metric last."""
     differing = differences([course.run for course in courses if course.values])
-    found = {course.run.info.run_id: _baselines(course.run, measure.name) for course in courses}
-    columns = sorted({name for baselines in found.values() for name in baselines})
+    baselines = [baselines_of(measure.name, course.run.data.metrics) for course in courses]
+    columns = {name: baseline(name, "") for name in sorted({name for values in baselines for name in values})}
     rows = []
-    for course in courses:
+    for course, values in zip(courses, baselines, strict=True):
         info, tags = course.run.info, course.run.data.tags
         step, value = course.best(measure.greater_is_better)
         last_step = max(course.values, default=None)
@@ -128,7 +129,7 @@ def rows_of(courses: Sequence[MetricCurve], measure: Measure) -> list[dict[str, 
                 "at step": step,
                 "last": None if last_step is None else course.values[last_step],
                 "last step": last_step,
-                **{name: found[info.run_id].get(name) for name in columns},
+                **{column: values.get(name) for name, column in columns.items()},
                 "folder": tags.get(FOLDER_TAG),
                 "run id": info.run_id,
             }
@@ -173,9 +174,9 @@ def figure_of(courses: Sequence[MetricCurve], measure: Measure) -> "Figure":
             values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
         text = textwrap.fill(label, 50).replace("$", r"\$")  # no formula is meant
         axes.plot(list(course.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=text)
-    baselines = {_baselines(course.run, measure.name).get("baseline") for course in courses}
-    if len(baselines) == 1 and (baseline := baselines.pop()) is not None:
-        axes.axhline(baseline, color="#718096", ls=":", lw=1.2, label="trivial baseline")
+    baselines = {baselines_of(measure.name, course.run.data.metrics).get("") for course in courses}
+    if len(baselines) == 1 and (value := baselines.pop()) is not None:
+        axes.axhline(value, color="#718096", ls=":", lw=1.2, label="trivial baseline")
     axes.set(xlabel="step", ylabel=spec.label if spec else measure.name, title=measure.name)
     if spec is not None and spec.log:
         axes.set_yscale("log")
@@ -188,24 +189,18 @@ def _default_metric(runs: "Sequence[Run]", names: set[str], task: "Task | None")
     if task is None:
         which = f"of several tasks ({', '.join(sorted(names))})" if len(names) > 1 else "of no task that is known here"
         raise UserError(f"the runs are {which}; say what to compare with --metric, e.g. --metric validation/loss")
-    ends = f"/{task.primary_metric}"
-    found = [{n for n in run.data.metrics if n.endswith(ends) and "_final/" not in n} for run in runs]
-    measured = [names for names in found if names]
+    names_of_runs = [{name for name in run.data.metrics if _is_curve_of(name, task)} for run in runs]
+    measured = [names for names in names_of_runs if names]
     shared = set.intersection(*measured) if measured else set()
     if not shared:
         seen = sorted(set().union(*measured))
         hint = f"; there are {', '.join(seen)}" if seen else ""
         raise UserError(f"the runs share no evaluation of {task.primary_metric}; give a --metric{hint}")
     # The splits that are there in training are called so; `validation` chooses the checkpoint wherever it exists.
-    return min(shared, key=lambda name: (name != f"validation{ends}", name != f"memorisation{ends}", name))
+    order = ("validation", "memorisation")
+    return min(shared, key=lambda name: (*(parse_tracked(name).split != split for split in order), name))
 
 
-def _baselines(run: "Run", metric: str) -> dict[str, float]:
-    """What trivial answers score on the metric: `baseline`, or with a word, `baseline_copy`."""
-    split, _, name = metric.rpartition("/")
-    start = f"{split}/baseline_"
-    ends = {key.removeprefix(start): value for key, value in run.data.metrics.items() if key.startswith(start)}
-    words = {
-        key.removesuffix(name).rstrip("_"): v for key, v in ends.items() if key == name or key.endswith(f"_{name}")
-    }
-    return {"_".join(filter(None, ("baseline", word))): value for word, value in words.items()}
+def _is_curve_of(name: str, task: "Task") -> bool:
+    parsed = parse_tracked(name)
+    return parsed.stage == EVAL and parsed.metric == task.primary_metric

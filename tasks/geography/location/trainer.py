@@ -15,14 +15,13 @@ class LocationTrainer(TextTrainer):
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Distances between generated and expected places; the baseline stands beside them."""
+        """Distances between generated and expected places."""
         predicted_deg = _places_deg(answers)
         expected_deg = _places_deg(rows.table["answer"])
         dist_km = errors_km(predicted_deg, expected_deg)
         metrics = self.metric.compute(predictions=predicted_deg, references=expected_deg)
-        baselines = self.baselines(rows.split)
         return Evaluation(
-            metrics={**metrics, **baselines},
+            metrics=metrics,
             samples=self.samples(rows, answers, km=dist_km),
             values=dist_km,
             figures={

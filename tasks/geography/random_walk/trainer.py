@@ -27,7 +27,7 @@ class RandomWalkTrainer(TextTrainer):
         self.cities = load_cities(self.data.path / "cities.csv", min_population=0)
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Legality of every step; the baseline stands beside it."""
+        """Legality of every step."""
         cities, prompts = self.cities, rows.table["prompt"]
         radius_km = int(_parsed_start(prompts[0])[0])
         walks = [parse_walk(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
@@ -36,11 +36,10 @@ class RandomWalkTrainer(TextTrainer):
         legal = step_legality(walks, **table, radius_km=radius_km)
         metrics = self.metric.compute(predictions=walks, references=true_walks, **table, radius_km=radius_km)
         share = np.array([_share(walk, found) for walk, found in zip(walks, legal, strict=True)])
-        baselines = self.baselines(rows.split)
         title = f"random_walk, {rows.split}, step {self.state.global_step:,}"
         places_deg = [_places(cities, walk) for walk in walks[:DRAWN]]
         return Evaluation(
-            metrics={**metrics, **baselines},
+            metrics=metrics,
             samples=self.samples(rows, answers, legal=share),
             values=share,
             figures={"walks.png": lambda: walk_map(places_deg, legal[:DRAWN], title)},

@@ -31,7 +31,7 @@ from .probe_helpers import (
 def test_the_clean_probe_finds_a_linear_map_to_the_metre(probe_of):
     cities = real_cities(500)
     probe = probe_of(cities)
-    found = probe.fit(as_states(linear_world(places_deg(cities)))).metrics
+    found = probe.fit(as_states(linear_world(places_deg(cities)))).flat()
     for axis in ("r2_lon", "r2_lat", "train_r2_lon", "train_r2_lat"):
         assert found[axis] > 0.999
     assert found["error_km_mean"] < 1 and found["error_km_median"] < 1
@@ -43,16 +43,16 @@ def test_the_scale_of_the_states_does_not_matter_to_the_clean_probe(probe_of):
     rng = np.random.default_rng(1)
     features_ND = linear_world(places_deg(cities)) + rng.normal(0, 0.3, (300, 16))
     probe = probe_of(cities)
-    expected = probe.fit(features_ND[:, None, None]).metrics
+    expected = probe.fit(features_ND[:, None, None]).flat()
     for factor in (1e-6, 1e6):
-        assert probe.fit(factor * features_ND[:, None, None]).metrics == pytest.approx(expected, rel=1e-6)
+        assert probe.fit(factor * features_ND[:, None, None]).flat() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_clean_probe_of_two_blocks_reads_both(probe_of):
     cities = real_cities(500)
     features_ND = linear_world(places_deg(cities))
     for block in (0, 1):
-        found = probe_of(cities, blocks="2,5").fit(as_states(features_ND, blocks=2, block=block)).metrics
+        found = probe_of(cities, blocks="2,5").fit(as_states(features_ND, blocks=2, block=block)).flat()
         assert found["error_km_mean"] < 20  # 16 of 32 numbers are noise
 
 
@@ -60,7 +60,7 @@ def test_noise_on_unit_vectors_gives_rayleighs_error(probe_of):
     """Gaussian noise of spread s across the line of sight: distances have mean s sqrt(pi/2), median s sqrt(2 ln 2)."""
     cities, spread = real_cities(6000), 0.03
     features_ND = vectors_of(places_deg(cities)) + np.random.default_rng(2).normal(0, spread, (6000, 3))
-    found = probe_of(cities).fit(as_states(features_ND)).metrics
+    found = probe_of(cities).fit(as_states(features_ND)).flat()
     assert found["error_km_mean"] == pytest.approx(RADIUS_KM * spread * np.sqrt(np.pi / 2), rel=0.05)
     assert found["error_km_median"] == pytest.approx(RADIUS_KM * spread * np.sqrt(2 * np.log(2)), rel=0.05)
     lat_variance = np.pi**2 / 4 - 2  # of places that are uniform on the sphere
@@ -75,7 +75,7 @@ def test_the_seed_protocol_explains_what_noise_on_degrees_leaves(probe_of):
     states = np.zeros((6000, 2, 3, 1))  # each axis at another block and token
     states[:, 0, 0, 0] = lon_deg + rng.normal(0, 60, 6000)
     states[:, 1, 2, 0] = lat_deg + rng.normal(0, 40, 6000)
-    found = probe_of(cities, protocol="original").fit(states).metrics
+    found = probe_of(cities, protocol="original").fit(states).flat()
     assert found["r2_lon"] == pytest.approx(lon_deg.var() / (lon_deg.var() + 60**2), abs=0.015)
     assert found["r2_lat"] == pytest.approx(lat_deg.var() / (lat_deg.var() + 40**2), abs=0.03)
 
@@ -88,7 +88,7 @@ def test_the_seed_protocol_is_scikit_learns_ridge_with_alpha_10_on_raw_degrees(n
     states = rng.normal(size=(250, 2, 3, 3))
     states[:, 1, 2] = mixed_N3
     probe = probe_of(cities, protocol="original")
-    found = probe.fit(states).metrics
+    found = probe.fit(states).flat()
     features_NF = states.reshape(250, -1)
     lon, lat = (
         Ridge(alpha=10.0).fit(features_NF[probe.train], axis[probe.train]).predict(features_NF[probe.test])
@@ -112,7 +112,7 @@ def test_the_seed_protocol_is_ridge_in_closed_form(probe_of):
     x, y = features_NF[probe.train], cities.lon_deg[probe.train]
     weights = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + 10 * np.eye(6), (x - x.mean(0)).T @ (y - y.mean()))
     lon = (features_NF[probe.test] - x.mean(0)) @ weights + y.mean()
-    found = probe.fit(features_NF.reshape(80, 1, 3, 2)).metrics
+    found = probe.fit(features_NF.reshape(80, 1, 3, 2)).flat()
     assert found["r2_lon"] == pytest.approx(r2_score(cities.lon_deg[probe.test], lon), abs=1e-9)
 
 
@@ -121,7 +121,7 @@ def test_noise_tells_nothing(protocol, probe_of):
     cities = real_cities(3000)
     cities.lon_deg[:] /= 2  # one half of the globe, so that the best guess lies in its middle
     states = np.random.default_rng(7).normal(size=(3000, 1, 3, 8))
-    found = probe_of(cities, protocol=protocol).fit(states).metrics
+    found = probe_of(cities, protocol=protocol).fit(states).flat()
     assert -0.05 < found["r2_lon"] < 0.01 and -0.05 < found["r2_lat"] < 0.01
     assert found["error_km_mean"] == pytest.approx(found["baseline_error_km_mean"], rel=0.05)
 
@@ -130,7 +130,7 @@ def test_noise_tells_nothing(protocol, probe_of):
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e4])
 def test_constant_states_give_the_baseline(protocol, value, probe_of):
     cities = real_cities(100)
-    found = probe_of(cities, protocol=protocol).fit(np.full((100, 1, 3, 4), value, dtype=np.float32)).metrics
+    found = probe_of(cities, protocol=protocol).fit(np.full((100, 1, 3, 4), value, dtype=np.float32)).flat()
     assert np.isfinite(list(found.values())).all()
     assert found["error_km_mean"] == pytest.approx(found["baseline_error_km_mean"], rel=1e-3)
     assert found["r2_lat"] < 0.01
@@ -141,7 +141,7 @@ def test_the_baselines_are_the_mean_direction_and_the_mean_degrees_of_the_traini
     deg_N2 = places_deg(cities)
     for protocol in ("clean", "original"):
         probe = probe_of(cities, protocol=protocol)
-        found = probe.fit(np.random.default_rng(0).normal(size=(100, 1, 3, 4))).metrics
+        found = probe.fit(np.random.default_rng(0).normal(size=(100, 1, 3, 4))).flat()
         if protocol == "original":
             guess_deg = deg_N2[probe.train].mean(axis=0)
         else:
@@ -170,7 +170,7 @@ def test_the_clean_probe_does_not_punish_a_step_across_the_date_line(probe_of):
     cities = near_the_date_line(600)
     probe = probe_of(cities)
     shown_deg, crossed = across_the_date_line(cities, probe.test)
-    found = probe.fit(as_states(linear_world(shown_deg))).metrics
+    found = probe.fit(as_states(linear_world(shown_deg))).flat()
     assert len(crossed) > 5 and 0.9999 < found["r2_lon"] < 1
     assert found["error_km_mean"] == pytest.approx(dist_km(shown_deg, places_deg(cities))[probe.test].mean(), rel=0.01)
 
@@ -179,7 +179,7 @@ def test_the_seed_protocol_takes_the_date_line_for_a_wall(probe_of):
     cities = near_the_date_line(600)
     probe = probe_of(cities, protocol="original")
     shown_deg, crossed = across_the_date_line(cities, probe.test)
-    found = probe.fit(np.repeat(shown_deg[:, None, None], 3, axis=2)).metrics
+    found = probe.fit(np.repeat(shown_deg[:, None, None], 3, axis=2)).flat()
     spread = cities.lon_deg[probe.test] - cities.lon_deg[probe.test].mean()
     off_deg = 2 * cities.lon_deg[crossed]
     expected = 1 - (off_deg**2).sum() / (spread**2).sum()
@@ -194,7 +194,7 @@ def test_noise_explains_nothing_in_a_world_on_both_sides_of_the_date_line_either
     cities.lat_deg[:] /= 9
     cities.lon_deg[:] = (180 + cities.lon_deg / 90 + 180) % 360 - 180
     states = np.random.default_rng(7).normal(size=(600, 1, 3, 8))
-    found = probe_of(cities).fit(states).metrics
+    found = probe_of(cities).fit(states).flat()
     assert found["error_km_mean"] == pytest.approx(found["baseline_error_km_mean"], rel=0.1)
     assert found["r2_lat"] < 0.1 and found["r2_lon"] < 0.1
 
@@ -219,7 +219,7 @@ def test_the_map_shows_where_the_test_cities_are_decoded_in_the_colours_of_their
     assert len(COLOURS) == len(set(COLOURS)) == len(CONTINENTS)
     texts = [text.get_text() for text in figure.texts]
     assert "Step 7" in texts
-    metrics = reading.metrics
+    metrics = reading.flat()
     (caption,) = [text for text in texts if "has not seen" in text]
     assert caption.startswith("80 ")
     for number in (f"{metrics['r2_lon']:.3f}", f"{metrics['r2_lat']:.3f}", f"{metrics['error_km_mean']:,.0f} km"):
@@ -250,7 +250,7 @@ def test_the_curves_show_every_reading_and_the_baseline(probe_of):
         (right, "median", "error_km_median"),
         (right, "mean of the trivial baseline", "baseline_error_km_mean"),
     ):
-        np.testing.assert_array_equal(shown[label], [[0, 50], [reading.metrics[name] for reading in readings]])
+        np.testing.assert_array_equal(shown[label], [[0, 50], [reading.flat()[name] for reading in readings]])
     for label, name in (("longitude", "r2_lon"), ("latitude", "r2_lat")):
         np.testing.assert_array_equal(left[label][1], [max(-0.2, reading.metrics[name]) for reading in readings])
     with warnings.catch_warnings():

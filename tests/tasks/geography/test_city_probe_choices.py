@@ -64,7 +64,7 @@ def test_invented_cities_are_all_tested_and_none_trained_on(probe_of):
     np.testing.assert_array_equal(probe.test, probe_of(real_cities(200)).test)
     shown_deg = places_deg(cities)
     shown_deg[200:, 0] += np.linspace(1, 20, 50)  # each invented city is decoded somewhat too far north
-    found = probe.fit(as_states(linear_world(shown_deg))).metrics
+    found = probe.fit(as_states(linear_world(shown_deg))).flat()
     assert found["error_km_mean"] < 1
     expected_km = dist_km(shown_deg, places_deg(cities))[200:].mean()
     assert found["error_km_mean_Atlantis"] == pytest.approx(expected_km, rel=1e-3) and expected_km > 500
@@ -81,14 +81,14 @@ def test_three_in_five_invented_cities_are_trained_on_if_asked_for_and_the_other
     tested = sorted(set(range(200, 250)) - trained)
     shown_deg = places_deg(cities)
     shown_deg[tested, 0] += np.linspace(1, 20, 20)
-    found = probe.fit(as_states(linear_world(shown_deg))).metrics
+    found = probe.fit(as_states(linear_world(shown_deg))).flat()
     expected_km = dist_km(shown_deg, places_deg(cities))[tested].mean()
     assert found["error_km_mean_Atlantis"] == pytest.approx(expected_km, rel=1e-3) and found["error_km_mean"] < 1
 
 
 def test_a_world_without_invented_cities_has_no_number_for_them(probe_of):
     cities = real_cities(100)
-    found = probe_of(cities).fit(as_states(linear_world(places_deg(cities)))).metrics
+    found = probe_of(cities).fit(as_states(linear_world(places_deg(cities)))).flat()
     assert not [name for name in found if "Atlantis" in name]
 
 
@@ -96,7 +96,7 @@ def test_errors_by_continent_average_to_the_whole(probe_of):
     cities = with_atlantis(300, 20)
     probe = probe_of(cities)
     features_ND = linear_world(places_deg(cities)) + np.random.default_rng(8).normal(0, 0.5, (320, 16))
-    found = probe.fit(as_states(features_ND)).metrics
+    found = probe.fit(as_states(features_ND)).flat()
     counts = Counter(COUNTRY_OF[cities.country[i]] for i in probe.test)
     start = "error_km_mean_"
     by_continent = {n.removeprefix(start).replace("_", " "): v for n, v in found.items() if n.startswith(start)}

@@ -30,11 +30,11 @@ def test_optimal_returns_are_1_and_random_ones_0():
     optimal = 2 * random + optimal  # so that random actions solve nothing
     best = score(np.repeat(optimal[:, None], 12, axis=1), random, optimal)
     worst = score(np.repeat(random[:, None], 12, axis=1), random, optimal)
-    for name in ("normalised_return", "optimum_share", "solved_share", "area_under_curve"):
+    for name in ("normalised_return", "optimality", "success_rate", "area_under_curve"):
         assert best[name] == pytest.approx(1)
-    assert worst["normalised_return"] == worst["area_under_curve"] == pytest.approx(0) and worst["solved_share"] == 0
+    assert worst["normalised_return"] == worst["area_under_curve"] == pytest.approx(0) and worst["success_rate"] == 0
     assert best["return_last"] == best["return_first"] == pytest.approx(optimal.mean())
-    assert worst["optimum_share"] == pytest.approx(random.mean() / optimal.mean())
+    assert worst["optimality"] == pytest.approx(random.mean() / optimal.mean())
 
 
 @pytest.mark.parametrize("last", [1, 3, LAST, 13, 99])
@@ -52,9 +52,9 @@ def test_returns_are_scored_as_by_hand(last):
         "normalised_return": math.fsum(shares) / 7,
         "return_last": math.fsum(ends) / 7,
         "return_first": math.fsum(row[0] for row in returns) / 7,
-        "optimum_share": math.fsum(ends) / math.fsum(optimal),
+        "optimality": math.fsum(ends) / math.fsum(optimal),
         "area_under_curve": math.fsum(areas) / 7,
-        "solved_share": solved / 7,
+        "success_rate": solved / 7,
     }
     assert found == pytest.approx(expected) and 0 < solved < 7
     if last == LAST:
@@ -62,7 +62,7 @@ def test_returns_are_scored_as_by_hand(last):
 
 
 def test_a_rollout_at_exactly_half_of_its_optimum_is_solved():
-    assert score([[2.0], [1.9], [2.1]], [0, 0, 0], [4, 4, 4])["solved_share"] == pytest.approx(2 / 3)
+    assert score([[2.0], [1.9], [2.1]], [0, 0, 0], [4, 4, 4])["success_rate"] == pytest.approx(2 / 3)
 
 
 def test_the_order_of_rollouts_is_of_no_account():

@@ -53,7 +53,7 @@ def test_a_run_leaves_model_figures_and_what_it_is_to_be_compared_with(task, pre
     names = {path.name for path in folder.iterdir()}
     assert {f"{split}{name}.png" for split in ("", "test_") for name in ("curves", "per_task")} <= names
     results = results_of(folder)
-    for name in ("normalised_return", "reference_source_normalised_return", "accuracy", "loss_floor"):
+    for name in ("normalised_return", "reference_source_normalised_return", "accuracy", "entropy_bound"):
         assert f"final_test_{name}" in results
     history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     counts = [entry["rows_of_depth_0"] for entry in history if "loss" in entry]
@@ -92,13 +92,13 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, names, prefix, capsys
 
 def test_a_comparison_gives_means_spreads_and_ratios_to_the_first():
     returns = torch.zeros(2, 1, 1, 3).numpy()
-    metrics = [{"optimum_share": 0.8, "return_last": 1.0, "normalised_return": 0.5, "solved_share": 1.0}] * 2
+    metrics = [{"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0}] * 2
     one = Acted(returns, metrics, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6])
-    better = [{**metrics[0], "optimum_share": share} for share in (0.9, 0.7)]
+    better = [{**metrics[0], "optimality": share} for share in (0.9, 0.7)]
     two = Acted(returns, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6])
     first, second = compare.summary({"one": one, "two": two})
     assert first["context_ratio"] == first["flops_cached_ratio"] == first["time_ratio"] == 1
-    assert second["optimum_share"] == pytest.approx(0.8) and second["optimum_share_spread"] == pytest.approx(0.1)
+    assert second["optimality"] == pytest.approx(0.8) and second["optimality_spread"] == pytest.approx(0.1)
     assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
     assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
     assert "80.0% ±10.0" in compare.table([first, second])
@@ -189,5 +189,5 @@ def test_each_model_trains_by_its_config(config, prefix):
         f"--task {task} --config configs/{config}.yaml --n_streams 2 --max_steps 4 --eval_episodes 2 --eval_rollouts 1"
         f" --per_device_train_batch_size 8 --use_cpu --output_dir {prefix / config}"
     )
-    assert "final_test at step" in printed and "beside it source" in printed
+    assert "final_test at step" in printed and "reference source" in printed
     assert (prefix / config / "curves.png").stat().st_size > 10_000
