@@ -189,6 +189,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 from pathlib import Path
 from trainers import registry
+from trainers.base import build_rows
 from trainers.folders import dataset_folder
 from trainers.models import generation
 
@@ -201,7 +202,7 @@ random = torch.Generator().manual_seed(0)
 with torch.no_grad():
     for weight in model.parameters():
         weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
-trainer = task.load("trainer")(task, data, model, args)
+trainer = task.load("trainer")(task, data, build_rows(task, data, model), model, args)
 prompts, lean, seen = [], generation._lean, {}
 def counting(*a):
     decode = lean(*a)

@@ -41,7 +41,7 @@ PARAMS = (
 
 def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder) -> None:
     """Track everything about the run that is known before it starts; write `settings.json`."""
-    data, model = trainer.data, trainer.network
+    data, model = trainer.data, trainer.unwrapped_model
     parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
     training = settings.training.to_dict()
     # A model that training starts from brings its own sizes.
@@ -99,7 +99,7 @@ def write_results(
         "transformers": transformers.__version__,
         **folder.git,
     }
-    card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
+    card = cards.model_card(settings.task, trainer.unwrapped_model, trainer.data, results, facts)
     tracker.file(folder.write_card(card))
     _log_model(tracker, trainer, folder.path)
     results = {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}
