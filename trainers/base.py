@@ -94,7 +94,7 @@ class WorldTrainer(Trainer):
         raise NotImplementedError
 
     @property
-    def network(self) -> PreTrainedModel:
+    def unwrapped_model(self) -> PreTrainedModel:
         """The model itself, whatever a launcher or a compiler wrapped around it."""
         return cast(PreTrainedModel, self.accelerator.unwrap_model(cast(Any, self.model), keep_torch_compile=False))
 

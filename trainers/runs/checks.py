@@ -32,17 +32,16 @@ def check_launcher(trainer: WorldTrainer) -> None:
 
 def check_best_metric(settings: Settings, trainer: WorldTrainer) -> None:
     """The metric that the user chose must be reported, and better must be known; one row is assessed to see."""
-    training, task, data = settings.training, settings.task, trainer.data
+    task, data = settings.task, trainer.data
     split, model = data.evaluated[0], trainer.unwrapped_model.eval()
     one = build_rows(task, replace(data, splits={split: data.splits[split].select([0])}), model)
     metrics = [name for name in trainer.assess(one[split]).metrics if not name.startswith(REFERENCE_PREFIXES)]
-    chosen = str(training.metric_for_best_model)
+    chosen = str(settings.training.metric_for_best_model)
     known = [f"eval_{split}_{name}" for split in data.evaluated for name in ("loss", *metrics)]
     if f"eval_{chosen.removeprefix('eval_')}" not in known:
         raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    if chosen.endswith(f"_{task.primary_metric}"):
-        training.greater_is_better = task.greater_is_better
-    elif not chosen.endswith("loss") and settings.given("greater_is_better") is None:
+    has_direction = chosen.endswith((f"_{task.primary_metric}", "loss"))
+    if not has_direction and settings.given("greater_is_better") is None:
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
 
 

@@ -10,6 +10,7 @@ import transformers
 from trainers.common.environment import environment_text
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
+from trainers.settings.identity import identity_of
 from trainers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -72,12 +73,10 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
         }
     )
     tracker.dataset(data)
-    sources = settings.request.sources()
     config = {
         "dataset_folder": str(data.path),
-        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
-        "run": asdict(settings.run),
-        "dataset": asdict(settings.dataset),
+        "given": {n: {"value": v, "from": s} for n, (v, s) in settings.request.sources.items()},
+        "resolved": identity_of(settings.request),
         "model": sizes,
         "training": training,
     }

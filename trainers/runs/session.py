@@ -34,7 +34,7 @@ from trainers.folders.run_folder import RunFolder
 from trainers.models.causal_lm import describe_pass
 from trainers.models.warm_start import freeze, load_model, size_mismatches
 from trainers.runs import checks, records
-from trainers.runs.cadence import choose_best_metric, lacks_only_evaluation, set_cadence
+from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained, load_weights
 from trainers.settings.resolve import Settings
 from trainers.tracking.mlflow_store import open_store, tracked_run
@@ -71,17 +71,15 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     model = task.load("build_model")(settings.model, data)
     if run.init_from:
         model = load_model(run.init_from, model)
-        typed = {name for name, (_, source) in settings.request.sources().items() if source == "command line"}
+        typed = {name for name, (_, source) in settings.request.sources.items() if source == "command line"}
         if wrong := size_mismatches(model, settings.model, typed):
             raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
     checks.choose_forward(model, run.stock_forward)
     if run.freeze:
         freeze(model, run.freeze)
-    set_cadence(settings, len(data.splits["train"]))
-    choose_best_metric(settings, data.evaluated)
-    training.output_dir = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
+    settings = settle(settings, data, prefix, plan.checkpoint is not None)
+    training = settings.training
     if plan.checkpoint is not None:
-        training.eval_on_start = False  # the checkpoint's step was evaluated when it was written
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
     checks.check_batches(training, data)
@@ -148,7 +146,7 @@ def describe(prepared: Prepared) -> str:
         "",
         "settings (others have transformers' defaults):",
     ]
-    lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources().items()]
+    lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources.items()]
     lines += ["", "first training row:", prepared.trainer.describe_row("train", 0)]
     return "\n".join(lines)
 
@@ -157,7 +155,7 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     """The folder given by --dataset, or the one for the builder's options."""
     if not settings.run.dataset:
         return dataset_folder.build_or_load(settings.task, settings.dataset, prefix)
-    sources = settings.request.sources()
+    sources = settings.request.sources
     idle = [name for name in asdict(settings.dataset) if sources.get(name, ("", ""))[1] == "command line"]
     if idle:
         raise UserError(
