@@ -28,18 +28,6 @@ def train_all(study: SeededStudy, folder: Path) -> dict[str, list[RunFolder]]:
     }
 
 
-def folder_of(study: str, output_dir: str | None) -> Path:
-    """Where a study's runs and tables go: below the prefix.
-
-    Raises:
-        UserError: `output_dir` lies elsewhere.
-    """
-    from trainers.folders import output_dir as folders
-
-    prefix = environment.resolved_prefix()
-    return folders.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
-
-
 def trained(folder: Path, flags: dict[str, Any]) -> RunFolder:
     """Train a run in `folder` unless this very run is finished there; return it.
 
