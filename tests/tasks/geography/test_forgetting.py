@@ -115,7 +115,7 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
     monkeypatch.setattr(child_runs, "subprocess", launcher)
     assert study.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
     assert launcher.commands == []
-    assert_one_line(capsys.readouterr().err, "location")
+    assert_one_line(capsys.readouterr().err, "--n_test")
 
 
 # --- which runs are trained
