@@ -55,6 +55,17 @@ def gap(one, other):
     return (one - other).abs().max().item() if one.numel() else 0.0
 
 
+def write_run(folder, argv):
+    """What a run leaves that has just started with a command line: its marker and its settings."""
+    from trainers import registry
+    from trainers.settings.identity import identity_of
+    from trainers.settings.resolve import read_request
+
+    request = read_request(argv, registry.load)
+    (folder / "run.json").write_text(json.dumps({"task": request.task.name, "command": shlex.join(argv)}))
+    (folder / "settings.json").write_text(json.dumps({"resolved": identity_of(request)}))
+
+
 def results_of(folder):
     """What a finished run has written down of its last evaluations."""
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))

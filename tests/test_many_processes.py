@@ -114,7 +114,10 @@ TASKS = {registry.load(name).package.split(".")[1]: registry.load(name) for name
 def test_the_families_train_and_evaluate_like_one_process(family, environment):
     model = COMMON[COMMON.index("--hidden_size") :]
     argv = ["--task", TASKS[family].name, *flags(TASKS[family].small), *model]
-    argv += ["--metric_for_best_model", "validation_loss"]  # one example is evaluated to see that there is such a metric
+    argv += [
+        "--metric_for_best_model",
+        "validation_loss",
+    ]  # one example is evaluated to see that there is such a metric
     found = []
     for name, n_processes in (("cpu", 1), ("ddp", 2)):
         launcher = [*ACCELERATE, "--config_file", str(CONFIGS / f"{name}.yaml"), "--main_process_port", "0", RUN]
@@ -189,6 +192,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 from pathlib import Path
 from trainers import registry
+from trainers.base import build_rows
 from trainers.folders import dataset_folder
 from trainers.models import generation
 
@@ -201,7 +205,7 @@ random = torch.Generator().manual_seed(0)
 with torch.no_grad():
     for weight in model.parameters():
         weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
-trainer = task.load("trainer")(task, data, model, args)
+trainer = task.load("trainer")(task, data, build_rows(task, data, model), model, args)
 prompts, lean, seen = [], generation._lean, {}
 def counting(*a):
     decode = lean(*a)

@@ -1,11 +1,12 @@
 """The one Trainer under every task: its batches come finished, and evaluation includes what the task measures.
 
-A task's trainer says how rows become tensors (`rows`), what is saved beside the model (`make_processor`) and how the
-model's behaviour is scored (`evaluate_split`). Everything else is `transformers.Trainer`.
+A task says how rows become tensors (`Task.rows`); its trainer, what is saved with the model (`make_processor`) and how
+the model's behaviour is scored (`evaluate_split`). Everything else is `transformers.Trainer`.
 """
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -32,6 +33,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+def build_rows(
+    task: Task, data: StoredDataset, model: PreTrainedModel, fixed_width: bool = False
+) -> dict[str, Dataset]:
+    """Every split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
+
+    It carries the split's name as `split`. If it has `set_epoch`, it is told when one begins.
+
+    Args:
+        fixed_width: all batches are as wide as the split's longest row, as a compiler needs.
+
+    Raises:
+        UserError: a split does not fit the model or the task.
+    """
+    rows_of = task.load("rows")
+    return {split: rows_of(data, split, model.config, fixed_width) for split in data.splits}
+
+
 class WorldTrainer(Trainer):
     """`transformers.Trainer` over finished batches, with a task's scores inside every evaluation."""
 
@@ -44,25 +62,23 @@ class WorldTrainer(Trainer):
         self,
         task: Task,
         data: StoredDataset,
+        rows: Mapping[str, Dataset],
         model: PreTrainedModel,
         args: TrainingArguments,
         run: RunOptions | None = None,
     ) -> None:
-        self.task, self.data, self.run, self.network_config = task, data, run or RunOptions(), model.config
+        self.task, self.data, self.rows, self.run = task, data, rows, run or RunOptions()
         self.metric = task.load("metric")()
         self._start_s: float | None = None
-        self.args = args  # before `Trainer` sets it: `rows` may depend on it
         super().__init__(
             model=model,
             args=args,
             data_collator=_identity,
-            train_dataset=self.rows("train"),
-            eval_dataset={name: self.rows(name) for name in self.evaluated} or None,
+            train_dataset=rows["train"],
+            eval_dataset={name: rows[name] for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
             optimizer_cls_and_kwargs=(MuonFactory, {"trainer": self}) if self.run.muon else None,  # pyright: ignore
         )
-        if "test" in self.data.splits:
-            self.rows("test")  # what is wrong with it is said now, not when it is needed, at the end
         self.remove_callback(PrinterCallback)
         if hasattr(self.train_dataset, "set_epoch"):
             self.add_callback(_TellEpoch(self.train_dataset))
@@ -70,14 +86,7 @@ class WorldTrainer(Trainer):
     @property
     def evaluated(self) -> list[str]:
         """The splits that are evaluated in training."""
-        return [name for name in self.data.splits if name not in ("train", "test")]
-
-    def rows(self, split: str) -> Dataset:
-        """The split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
-
-        It must carry the split's name as `split`. If it has `set_epoch`, it is told when one begins.
-        """
-        raise NotImplementedError
+        return self.data.evaluated
 
     def make_processor(self, model: PreTrainedModel) -> "PreTrainedTokenizerBase | None":
         """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
@@ -88,13 +97,13 @@ class WorldTrainer(Trainer):
         raise NotImplementedError
 
     @property
-    def network(self) -> PreTrainedModel:
+    def unwrapped_model(self) -> PreTrainedModel:
         """The model itself, whatever a launcher or a compiler wrapped around it."""
         return cast(PreTrainedModel, self.accelerator.unwrap_model(cast(Any, self.model), keep_torch_compile=False))
 
     def describe_row(self, split: str, row: int) -> str:
         """What `--dry_run` shows of one row; by default its tensors."""
-        batch = self.rows(split).__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
+        batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -129,7 +138,7 @@ class WorldTrainer(Trainer):
         return output._replace(metrics={**(output.metrics or {}), **named})
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Rows in random order, or of like length together (`rows` then needs `length_N`)."""
+        """Rows in random order, or of like length together (they then need `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
         if self.run.group_by_length:
             accumulated = self.args.gradient_accumulation_steps * self.args.world_size
@@ -159,7 +168,7 @@ class WorldTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
         if not hasattr(self, "_per_token"):
-            network = self.network  # looking for it goes through all modules
+            network = self.unwrapped_model  # looking for it goes through all modules
             self._per_token, self._tokens_in = 6 * network.num_parameters(), network.main_input_name
         return self._per_token * inputs[self._tokens_in].numel()
 

@@ -69,6 +69,9 @@ class Task:
     greater_is_better: bool
     plot: SummarySpec
     """How `summary.png` and a comparison of runs show the primary metric."""
+    rows: str = "trainers.text:rows_of"
+    """`module:function`, (StoredDataset, split, the model's config, whether all batches must be equally wide, as a
+    compiler needs) -> the split as a torch `Dataset` that gives finished batches (see `trainers.base.build_rows`)."""
     probe: str = ""
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     probe_prompt: str = ""
@@ -140,6 +143,11 @@ class StoredDataset:
     path: Path
     splits: "Mapping[str, Dataset]"
     metadata: Mapping[str, Any]
+
+    @property
+    def evaluated(self) -> list[str]:
+        """The splits that are evaluated in training: all but `train`, and `test`, which is seen once, at the end."""
+        return [name for name in self.splits if name not in ("train", "test")]
 
     def fact(self, *keys: str, **kinds: type) -> dict[str, Any]:
         """The mapping below these keys of `metadata.json`, which must hold values of these kinds by name.

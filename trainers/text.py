@@ -19,7 +19,7 @@ from trainers.models.generation import generate_answers
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _GROUP_COST = 32  # tokens whose computing takes about as long as the many small operations of one more group
 SHOWN = 4  # examples in the console and in the tracked table
@@ -72,6 +72,11 @@ class TextRows(Dataset):
         return {"input_ids": ids_BT, "labels": labels_BT, "known": known}
 
 
+def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
+    """A split of prompts and answers as token ids (`Task.rows` of every text task)."""
+    return TextRows(split, data.splits[split], fixed_width)
+
+
 class TextTrainer(WorldTrainer):
     """Trains on prompt/answer rows. A task adds `score`."""
 
@@ -90,11 +95,6 @@ class TextTrainer(WorldTrainer):
         scores = self.data.fact("baselines", split, **dict.fromkeys(scores, float))
         return {metric: {"": value} for metric, value in scores.items()}
 
-    def rows(self, split: str) -> TextRows:
-        """The split as token ids."""
-        table: Any = self.data.splits[split]
-        return TextRows(split, table, fixed_width=self.args.torch_compile)
-
     def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
         """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""
         for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
@@ -104,7 +104,7 @@ class TextTrainer(WorldTrainer):
 
     def describe_row(self, split: str, row: int) -> str:
         """One line per token: the token, and whether the loss sees it."""
-        batch = self.rows(split).__getitems__([row])
+        batch = self.rows[split].__getitems__([row])
         tokens = build_tokenizer().convert_ids_to_tokens(batch["input_ids"][0].tolist())
         labels = batch["labels"][0].tolist()
         return "\n".join(
@@ -113,7 +113,7 @@ class TextTrainer(WorldTrainer):
 
     def evaluate_split(self, rows: TextRows) -> Evaluation:
         """Generate the answer to every prompt, let the task score them, and add the dataset's baselines."""
-        scored = self.score(rows, answers_to(rows, self.network, self.args.eval_batch_size))
+        scored = self.score(rows, answers_to(rows, self.unwrapped_model, self.args.eval_batch_size))
         return replace(scored, baselines=self.baselines(rows.split)) if self.has_baselines else scored
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:

@@ -10,6 +10,7 @@ TASK = Task(
     model_options=ArcModelOptions,
     build_dataset="data:build",
     build_model="building:build_model",
+    rows="rows:rows_of",
     metric="metric:GridMatch",
     trainer="trainer:ArcTrainer",
     primary_metric="exact_match",

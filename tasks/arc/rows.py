@@ -24,7 +24,7 @@ from tasks.arc.grids import (
     tokens,
 )
 from tasks.arc.model import ArcConfig
-from trainers.contract import IGNORE
+from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import row_uniform
 
@@ -200,3 +200,10 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
     return Grids(
         torch.from_numpy(cells), torch.from_numpy(height_N.astype(np.int64)), torch.from_numpy(width_N.astype(np.int64))
     )
+
+
+def rows_of(data: StoredDataset, split: str, config: ArcConfig, fixed_width: bool) -> EpisodeRows:
+    """A split of a stored dataset as episodes."""
+    varied = dict.fromkeys(("resample_context", "augment_dihedral", "augment_colours"), bool)
+    options = data.fact("options", max_side=int, dataset_seed=int, **varied)
+    return EpisodeRows(split, data.splits[split], config, options)

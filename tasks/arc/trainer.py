@@ -15,7 +15,7 @@ from tasks.arc.decoding import encode, generate, second_attempt
 from tasks.arc.figures import Episode, episodes_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS, NAMES, read_grid
 from tasks.arc.metric import same
-from tasks.arc.model import ArcConfig, ArcModel
+from tasks.arc.model import ArcModel
 from tasks.arc.rows import EpisodeRows
 from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
@@ -30,19 +30,12 @@ class ArcTrainer(WorldTrainer):
 
     smooths_labels = False  # the model computes its loss itself
 
-    def rows(self, split: str) -> EpisodeRows:
-        """The split as episodes."""
-        config = cast(ArcConfig, self.network_config)
-        varied = dict.fromkeys(("resample_context", "augment_dihedral", "augment_colours"), bool)
-        options = self.data.fact("options", max_side=int, dataset_seed=int, **varied)
-        return EpisodeRows(split, self.data.splits[split], config, options)
-
     def make_processor(self, model: PreTrainedModel) -> None:
         """Grids need no tokenizer."""
 
     def describe_row(self, split: str, row: int) -> str:
         """The tokens of the sequence that is trained on, and whether the loss sees them."""
-        batch = self.rows(split).__getitems__([row])
+        batch = self.rows[split].__getitems__([row])
         ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
         shown = [f"  input    {' '.join(NAMES[token] for token in ids)}"]
         for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist():
@@ -113,7 +106,7 @@ class ArcTrainer(WorldTrainer):
 
     @torch.no_grad()
     def _answer(self, rows: EpisodeRows, chosen: list[int]) -> tuple[list[Any], list[Any], list[np.ndarray]]:
-        model = cast(ArcModel, self.network)
+        model = cast(ArcModel, self.unwrapped_model)
         forced = {name: part.to(model.device) for name, part in rows.__getitems__(chosen).items()}
         predicted = model(**forced).logits[..., :N_COLOURS].argmax(dim=-1).cpu().numpy()
         is_cell = ((forced["labels"] >= 0) & (forced["labels"] < N_COLOURS)).cpu().numpy()

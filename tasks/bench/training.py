@@ -13,6 +13,7 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, Train
 
 from tokenization.characters import build_tokenizer
 from trainers import registry
+from trainers.base import build_rows
 from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE, StoredDataset
 from trainers.folders import dataset_folder
@@ -96,7 +97,9 @@ def ours(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
     }
 
     arguments = course.arguments(torch_compile=torch_compile, dataloader_pin_memory=False, **settings)
-    return _turns(course, course.task.load("trainer")(course.task, course.data, course.model, arguments, RunOptions()))
+    rows = build_rows(course.task, course.data, course.model, torch_compile)
+    trainer = course.task.load("trainer")(course.task, course.data, rows, course.model, arguments, RunOptions())
+    return _turns(course, trainer)
 
 
 def bare_loop(options: Mapping[str, Any], torch_compile: bool = False) -> Work:

@@ -9,6 +9,7 @@ FAMILY = Task(
     model_options=HistoryModelOptions,
     build_dataset="tasks.in_context_rl.histories:build",
     build_model="tasks.in_context_rl.building:build_model",
+    rows="tasks.in_context_rl.rows:rows_of",
     metric="tasks.in_context_rl.metric:ReturnInContext",
     trainer="tasks.in_context_rl.trainer:HistoryTrainer",
     primary_metric="normalised_return",

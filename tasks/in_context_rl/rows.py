@@ -170,8 +170,8 @@ def _check_tasks(split: str, table: datasets.Dataset, room: Room) -> None:
         raise UserError(f"the goals or moves of split {split} are not those of a task; build the dataset again")
 
 
-def rows_of(data: StoredDataset, split: str, config: HistoryConfig) -> HistoryRows:
-    """A split of a stored dataset."""
+def rows_of(data: StoredDataset, split: str, config: HistoryConfig, fixed_width: bool = False) -> HistoryRows:
+    """A split of a stored dataset as histories."""
     options = data.fact("options", dataset_seed=int, eval_episodes=int, eval_rollouts=int)
     return HistoryRows(split, data.splits[split], room_of(data), config, options)
 

@@ -12,7 +12,7 @@ from tasks.in_context_rl.figures import curves_figure, per_task_figure
 from tasks.in_context_rl.metric import LAST, accuracy_by_depth
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
 from tasks.in_context_rl.rollout import rollout
-from tasks.in_context_rl.rows import HistoryRows, rows_of
+from tasks.in_context_rl.rows import HistoryRows
 from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
 
@@ -27,18 +27,15 @@ class HistoryTrainer(WorldTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.schedule = cast(HistoryConfig, self.unwrapped_model.config).schedule
         self.rows_of_depth: Counter[int] = Counter()
-
-    def rows(self, split: str) -> HistoryRows:
-        """The split as histories."""
-        return rows_of(self.data, split, cast(HistoryConfig, self.network_config))
 
     def make_processor(self, model: PreTrainedModel) -> None:
         """Steps need no tokenizer."""
 
     def describe_row(self, split: str, row: int) -> str:
         """The first episode of a history and what is to be predicted."""
-        rows = self.rows(split)
+        rows = cast(HistoryRows, self.rows[split])
         shown = slice(0, rows.room.horizon)
         lines = [f"  task     {rows.table[row]['label']}"]
         lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in ("cell", "reward", "next_cell")]
@@ -47,7 +44,7 @@ class HistoryTrainer(WorldTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch, counted under its depth."""
         rows, length = inputs["labels"].shape
-        self.rows_of_depth[self.network_config.schedule.depth(length - 1)] += rows
+        self.rows_of_depth[self.schedule.depth(length - 1)] += rows
         return super().training_step(model, inputs, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -71,8 +68,7 @@ class HistoryTrainer(WorldTrainer):
             random=facts["random_return"].repeat(rollouts).tolist(),
             optimal=facts["optimal_return"].repeat(rollouts).tolist(),
         )
-        schedule = cast(HistoryConfig, self.network_config).schedule
-        depth_T = np.array([schedule.depth(step) for step in range(rows.n_steps)])
+        depth_T = np.array([self.schedule.depth(step) for step in range(rows.n_steps)])
         reached_K, source_NE = return_KRE[:, :, -LAST:].mean(axis=(1, 2)), rows.returns()
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         bars = facts["label"][:TASKS_SHOWN].tolist()
@@ -102,7 +98,7 @@ class HistoryTrainer(WorldTrainer):
     @torch.no_grad()
     def _predicted(self, rows: HistoryRows) -> np.ndarray:
         """Whether the likeliest action is the one taken, (N, T) bool."""
-        model, found = cast(HistoryModel, self.network), []
+        model, found = cast(HistoryModel, self.unwrapped_model), []
         for chosen in torch.arange(len(rows)).split(self.args.eval_batch_size):
             batch = {name: part.to(model.device) for name, part in rows.__getitems__(chosen.tolist()).items()}
             found.append((model(**batch).logits.argmax(dim=-1) == batch["labels"]).cpu().numpy())
@@ -113,7 +109,9 @@ class HistoryTrainer(WorldTrainer):
         tasks, _ = rows.tasks()
         rollouts, generator = int(rows.options["eval_rollouts"]), torch.Generator().manual_seed(ROLLOUT_SEED)
         episodes = int(rows.options["eval_episodes"])
-        found = rollout(cast(HistoryModel, self.network), rows.room, tasks.repeated(rollouts), episodes, generator)
+        found = rollout(
+            cast(HistoryModel, self.unwrapped_model), rows.room, tasks.repeated(rollouts), episodes, generator
+        )
         return found.reshape(len(tasks), rollouts, episodes)
 
 

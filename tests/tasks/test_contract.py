@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, TrainingArguments
 
 from tokenization.characters import ColumnEncoder
 from trainers import registry
+from trainers.base import build_rows
 from trainers.contract import Task
 from trainers.folders import dataset_folder
 from trainers.options import check_ranges, is_path
@@ -53,7 +54,7 @@ def make_trainer(task, data, tmp_path):
         report_to="none",
         dataloader_pin_memory=False,
     )
-    return task.load("trainer")(task, data, model, arguments)
+    return task.load("trainer")(task, data, build_rows(task, data, model), model, arguments)
 
 
 def test_a_part_that_a_folder_has_is_called_as_in_every_other(task):
@@ -104,7 +105,7 @@ def test_the_dataset_card_states_splits_seed_and_licence(data):
 
 
 def test_one_step_lowers_the_loss(trainer):
-    rows = trainer.rows("train")
+    rows = trainer.rows["train"]
     batch = rows.__getitems__(list(range(len(rows))))
     optimizer = torch.optim.Adam(trainer.model.parameters(), lr=1e-2)
     before = trainer.model(**batch).loss
@@ -116,8 +117,8 @@ def test_one_step_lowers_the_loss(trainer):
 
 def test_what_evaluation_reports_is_finite_and_stands_beside_a_baseline(task, trainer):
     split = trainer.evaluated[0]
-    rows = trainer.rows(split)
-    trainer.network.eval()
+    rows = trainer.rows[split]
+    trainer.unwrapped_model.eval()
     evaluation = trainer.evaluate_split(rows)
     assert np.isfinite(list(evaluation.flat().values())).all()
     assert task.primary_metric in evaluation.metrics and "" in evaluation.baselines[task.primary_metric]
@@ -130,7 +131,7 @@ def test_what_evaluation_reports_is_finite_and_stands_beside_a_baseline(task, tr
 
 def test_saved_and_loaded_by_transformers_the_logits_are_the_same(trainer, tmp_path):
     trainer.save_model(str(tmp_path / "model"))
-    batch = trainer.rows("train").__getitems__([0, 1])
+    batch = trainer.rows["train"].__getitems__([0, 1])
     causal = isinstance(trainer, TextTrainer)  # loaded without any of this project's code
     loaded = (AutoModelForCausalLM if causal else AutoModel).from_pretrained(tmp_path / "model")
     if causal:
@@ -151,7 +152,7 @@ def text_trainer(request, tmp_path_factory, tmp_path):
 
 
 def test_the_loss_sees_the_answer_and_only_the_answer(text_trainer):
-    rows = text_trainer.rows("train")
+    rows = text_trainer.rows["train"]
     batch = rows.__getitems__(list(range(len(rows))))
     tokenizer = text_trainer.processing_class
     for ids, labels, row in zip(batch["input_ids"], batch["labels"], text_trainer.data.splits["train"], strict=True):
@@ -164,7 +165,7 @@ def test_the_loss_sees_the_answer_and_only_the_answer(text_trainer):
 
 
 def test_answers_are_those_of_transformers_generate(text_trainer):
-    rows, model = text_trainer.rows(text_trainer.evaluated[0]), text_trainer.network.eval()
+    rows, model = text_trainer.rows[text_trainer.evaluated[0]], text_trainer.unwrapped_model.eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
@@ -179,7 +180,7 @@ def test_answers_are_those_of_transformers_generate(text_trainer):
 
 
 def test_perfect_answers_are_perfect_and_nonsense_is_worst(text_trainer):
-    task, rows = text_trainer.task, text_trainer.rows(text_trainer.evaluated[0])
+    task, rows = text_trainer.task, text_trainer.rows[text_trainer.evaluated[0]]
     sign = 1 if task.greater_is_better else -1
     perfect = text_trainer.score(rows, list(rows.table["answer"])).metrics
     nonsense = text_trainer.score(rows, ["(((" for _ in range(len(rows))]).metrics

@@ -1,11 +1,11 @@
 """Two sweeps as they are written down, and a launcher that only leaves what a run leaves."""
 
 import json
-import shlex
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+from tests.helpers import write_run
 from trainers.tracking.mlflow_store import PARENT_VARIABLE
 
 GRID = """
@@ -45,9 +45,7 @@ class Launcher:
         flags = dict(token[2:].split("=", 1) for token in command if token.startswith("--") and "=" in token)
         folder = Path(flags["output_dir"])
         folder.mkdir(parents=True, exist_ok=True)
-        if "--resume_from_checkpoint" not in command:
-            command = [token for token in command if token != "--overwrite"]
-            (folder / "run.json").write_text(json.dumps({"task": "location", "command": shlex.join(command[1:])}))
+        write_run(folder, command[2:])
         if number in self.stops:
             return SimpleNamespace(wait=self.stopped(self.stops[number]), terminate=lambda: None)
         value = self.values.get(number, 100 * float(flags["learning_rate"]))

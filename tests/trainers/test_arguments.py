@@ -1,5 +1,7 @@
 """Settings: precedence, types, suggestions, and the texts that go with them."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.helpers import refusal
@@ -30,7 +32,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(conf
     assert settings.training.learning_rate == 1e-4  # YAML alone would make this a string
     assert settings.training.seed == 8 and settings.training.logging_steps == 3
     assert settings.training.eval_on_start and settings.training.adam_beta1 == 0.9
-    sources = settings.request.sources()
+    sources = settings.request.sources
     assert sources["seed"] == ("8", "command line") and sources["logging_steps"][1].endswith("my.yaml")
     assert sources["eval_on_start"] == ("True", "stack")
 
@@ -39,7 +41,7 @@ def test_of_two_settings_for_the_same_thing_the_later_layer_wins(config):
     file = config("task: location\nevals_per_epoch: 2\nnum_train_epochs: 9\n")
     settings = resolve_settings(read([*file, "--eval_steps", "5", "--max_steps", "20", "--use_cpu"]))
     assert settings.run.evals_per_epoch is None and settings.training.eval_steps == 5
-    assert settings.training.save_steps == 5 and "evals_per_epoch" not in settings.request.sources()
+    assert settings.training.save_steps == 5 and "evals_per_epoch" not in settings.request.sources
 
 
 def test_both_in_one_place_contradict_each_other(config):
@@ -103,13 +105,16 @@ def test_the_tasks_own_config_is_used_when_none_is_given():
         (["--evals_per_epoch", "1", "--gradient_accumulation_steps", "5"], 5, 5),
     ],
 )
-def test_evaluations_and_checkpoints_come_as_often_as_asked(config, flags, eval_steps, save_steps):
-    from trainers.runs.cadence import set_cadence
+def test_evaluations_and_checkpoints_come_as_often_as_asked(config, tmp_path, flags, eval_steps, save_steps):
+    from trainers.runs.cadence import settle
 
     file = config("task: location\nper_device_train_batch_size: 4\n")
-    settings = resolve_settings(read([*file, "--use_cpu", *flags]))
-    set_cadence(settings, n_rows=100)
-    assert (settings.training.eval_steps, settings.training.save_steps) == (eval_steps, save_steps)
+    asked = resolve_settings(read([*file, "--use_cpu", *flags]))
+    before = asked.training.to_dict()
+    data = SimpleNamespace(splits={"train": range(100)}, evaluated=["memorisation"])
+    settled = settle(asked, data, tmp_path, is_resumed=False).training
+    assert (settled.eval_steps, settled.save_steps) == (eval_steps, save_steps)
+    assert asked.training.to_dict() == before  # what was asked for stays as it is
 
 
 def test_the_last_of_a_flag_and_its_opposite_counts():

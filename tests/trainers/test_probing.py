@@ -217,7 +217,7 @@ def test_a_run_leaves_frozen_weights_bitwise_as_they_are_and_changes_all_others(
     before, after = tiny_run(tiny, prefix / "run", "--freeze", parts, *more)
     kept = {name for name in before if any(f".{part}." in f".{name}." for part in parts.split(","))}
     assert kept and changed(before, after) == before.keys() - kept
-    assert json.loads((prefix / "run" / "settings.json").read_text())["run"]["freeze"] == parts
+    assert json.loads((prefix / "run" / "settings.json").read_text())["resolved"]["freeze"] == parts
 
 
 # --- the pull to the start

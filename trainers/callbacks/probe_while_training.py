@@ -24,7 +24,7 @@ class ProbeWhileTraining(TrainerCallback):
         if state.global_step == self.step:
             return
         self.step = state.global_step
-        reading = self.probe.read(self.trainer.network)
+        reading = self.probe.read(self.trainer.unwrapped_model)
         tqdm.write(console_line(self.step, reading))
         self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in reading.flat().items()}, self.step)
         path = Path(args.output_dir or ".") / "probe_map.png"

@@ -1,26 +1,42 @@
-"""Folders of commands that train or compare several runs: whose they are, who writes them, how they may be called."""
+"""Output folders of commands that train or compare several runs: ownership marker, lock, name."""
 
+import contextlib
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from trainers.common import environment
+from trainers.common.files import write_json
 from trainers.errors import UserError
+from trainers.folders.locks import hold_lock
 from trainers.folders.output_dir import inside
 
 _NAME_CHARACTERS = 100
 
 
-def own_folder(folder: Path, marker: str) -> Path:
-    """A folder below the prefix in which a command may write: new, empty, or with the `marker` of its earlier start.
+@contextlib.contextmanager
+def hold_folder(folder: Path, marker: str, content: Mapping[str, Any]) -> Iterator[Path]:
+    """Lock and mark a folder below the prefix for a command: new, empty, or with the `marker` of its earlier start.
+
+    Args:
+        content: of the marker, a JSON file; one that is there already stays as it is.
 
     Raises:
-        UserError: it lies elsewhere, or holds something else.
+        UserError: the folder lies elsewhere, holds something else, or another process is writing it.
     """
     folder = inside(environment.resolved_prefix(), folder)
-    if folder.exists() and not (folder / marker).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"--output_dir {folder} is in use for something else (it has no {marker}); give another one")
-    return folder
+    with hold_lock(folder):
+        is_own = (folder / marker).is_file()
+        if folder.exists() and not is_own and (folder.is_file() or any(folder.iterdir())):
+            raise UserError(
+                f"--output_dir {folder} is in use for something else (it has no {marker}); give another one"
+            )
+        folder.mkdir(exist_ok=True)
+        if not is_own:
+            write_json(folder / marker, content)
+        yield folder
 
 
 def folder_name(text: str) -> str:

@@ -74,6 +74,11 @@ class RunFolder:
         return {name: value for name, value in self.marker.items() if name.startswith("git.")}
 
     @property
+    def has_started(self) -> bool:
+        """Whether the run got as far as writing its settings, before its first step."""
+        return (self.path / _SETTINGS).is_file()
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Every setting of the run.
 

@@ -1,11 +1,15 @@
 """Settle the settings that depend on data: steps between evaluations, the metric that chooses the best checkpoint."""
 
+import copy
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerState, TrainingArguments
 
 from trainers.common.metric_names import EVAL, MetricName
+from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
 from trainers.folders.run_folder import RunFolder
@@ -13,21 +17,39 @@ from trainers.runs.upstream import was_stopped
 from trainers.settings.resolve import Settings
 
 
-def set_cadence(settings: Settings, n_rows: int) -> None:
-    """Turn evaluations and checkpoints per epoch into whole steps (at least 1; checkpoints fall on evaluations)."""
-    run, training = settings.run, settings.training
+def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bool) -> Settings:
+    """Return the settings with everything decided that depends on the data; nothing changes them afterwards.
+
+    Raises:
+        UserError: settings that do not go together, or not with this dataset.
+    """
+    changes = {**_steps(settings, len(data.splits["train"])), **_best_checkpoint(settings, data.evaluated)}
+    changes["output_dir"] = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
+    if is_resumed:
+        changes["eval_on_start"] = False  # the checkpoint's step was evaluated when it was written
+    training = copy.copy(settings.training)  # `dataclasses.replace` would set up devices and processes once more
+    for name, value in changes.items():
+        setattr(training, name, value)
+    return replace(settings, training=training)
+
+
+def _steps(settings: Settings, n_rows: int) -> dict[str, Any]:
+    """Evaluations and checkpoints per epoch as whole steps (at least 1; checkpoints fall on evaluations)."""
+    run, training, changes = settings.run, settings.training, {}
     steps_per_epoch = _steps_per_epoch(training, n_rows)
     if run.evals_per_epoch:
-        training.eval_steps = max(1, round(steps_per_epoch / run.evals_per_epoch))
-    eval_steps = int(training.eval_steps or 1)
+        changes["eval_steps"] = max(1, round(steps_per_epoch / run.evals_per_epoch))
+    given = changes.get("eval_steps", training.eval_steps)
+    eval_steps = int(given or 1)
     save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
     if training.eval_strategy == "steps" and save_steps >= 1:
         if eval_steps == 0:
             raise UserError(
-                f"--eval_steps {training.eval_steps} is a share of the run, which does not go with --saves_per_epoch or"
+                f"--eval_steps {given} is a share of the run, which does not go with --saves_per_epoch or"
                 " --save_steps of 1 or more; give --evals_per_epoch or whole --eval_steps"
             )
-        training.save_steps = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
+        changes["save_steps"] = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
+    return changes
 
 
 def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
@@ -36,17 +58,19 @@ def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
     return max(1, math.ceil(batches / training.gradient_accumulation_steps))
 
 
-def choose_best_metric(settings: Settings, evaluated: list[str]) -> None:
-    """Best checkpoint: the task's primary metric on the first evaluated split, unless the user chose another."""
-    training, task = settings.training, settings.task
+def _best_checkpoint(settings: Settings, evaluated: list[str]) -> dict[str, Any]:
+    """What chooses it: the task's primary metric on the first evaluated split, unless the user named another."""
+    training, task, named = settings.training, settings.task, settings.given("metric_for_best_model")
     if settings.run.early_stopping_patience and (not evaluated or training.eval_strategy == "no"):
         reason = "--eval_strategy is no" if evaluated else "this dataset has none; ask the builder for validation rows"
         raise UserError(f"--early_stopping_patience needs an evaluated split, and {reason}")
     if not evaluated:
-        training.load_best_model_at_end, training.eval_strategy, training.eval_on_start = False, "no", False
-    elif settings.given("metric_for_best_model") is None:
-        training.metric_for_best_model = MetricName(EVAL, evaluated[0], task.primary_metric).logged
-        training.greater_is_better = task.greater_is_better
+        return {"load_best_model_at_end": False, "eval_strategy": "no", "eval_on_start": False}
+    if named is None:
+        named = MetricName(EVAL, evaluated[0], task.primary_metric).logged
+    elif not named.endswith(f"_{task.primary_metric}"):
+        return {}
+    return {"metric_for_best_model": named, "greater_is_better": task.greater_is_better}
 
 
 def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, TrainingArguments, get_scheduler
 from transformers.integrations import get_reporting_integration_callbacks
 
-from trainers.base import WorldTrainer
+from trainers.base import WorldTrainer, build_rows
 from trainers.common.environment import asks_for_fsdp
 from trainers.common.metric_names import EVAL, MetricName, best_model_key
 from trainers.contract import StoredDataset, Task
@@ -23,29 +23,26 @@ from trainers.settings.resolve import Settings
 
 def check_launcher(trainer: WorldTrainer) -> None:
     """FSDP must be told which blocks it cuts up, and all processes must go through them together."""
-    if asks_for_fsdp() and not upstream.can_be_sharded(trainer.network):
+    if asks_for_fsdp() and not upstream.can_be_sharded(trainer.unwrapped_model):
         raise UserError(
             f"the launcher asks for FSDP, which the model of task {trainer.task.name} does not support; launch it with"
             " configs/accelerate/ddp.yaml"
         )
 
 
-def check_best_metric(settings: Settings, trainer: WorldTrainer, evaluated: list[str]) -> None:
+def check_best_metric(settings: Settings, trainer: WorldTrainer) -> None:
     """The metric that the user chose must be reported, and better must be known; one example is evaluated to see."""
-    training, task, data = settings.training, settings.task, trainer.data
-    split = evaluated[0]
-    trainer.network.eval()
-    trainer.data = replace(data, splits={split: data.splits[split].select([0])})
-    metrics = trainer.evaluate_split(trainer.rows(split)).metrics
-    trainer.data = data
-    chosen = str(training.metric_for_best_model)
-    known = {MetricName(EVAL, split, name).logged: name for split in evaluated for name in ("loss", *metrics)}
+    task, data = settings.task, trainer.data
+    split, model = data.evaluated[0], trainer.unwrapped_model.eval()
+    one = build_rows(task, replace(data, splits={split: data.splits[split].select([0])}), model)
+    metrics = trainer.evaluate_split(one[split]).metrics
+    chosen = str(settings.training.metric_for_best_model)
+    known = {MetricName(EVAL, name, metric).logged: metric for name in data.evaluated for metric in ("loss", *metrics)}
     metric = known.get(best_model_key(chosen))
     if metric is None:
         raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    if metric == task.primary_metric:
-        training.greater_is_better = task.greater_is_better
-    elif not metric.endswith("loss") and settings.given("greater_is_better") is None:
+    has_direction = metric == task.primary_metric or metric.endswith("loss")
+    if not has_direction and settings.given("greater_is_better") is None:
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
 
 
@@ -107,17 +104,17 @@ def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
 
 def check_optimizer(trainer: WorldTrainer) -> None:
     """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
-    args, names = trainer.args, trainer.args.to_dict()
+    args, names, model = trainer.args, trainer.args.to_dict(), trainer.unwrapped_model
     if args.label_smoothing_factor and not trainer.smooths_labels:
         raise UserError(f"--label_smoothing_factor: {type(trainer).__name__} cannot do it; leave it out")
-    if args.activation_checkpointing and not trainer.network.supports_gradient_checkpointing:
-        raise UserError(f"--activation_checkpointing: {type(trainer.network).__name__} cannot do it; leave it out")
+    if args.activation_checkpointing and not model.supports_gradient_checkpointing:
+        raise UserError(f"--activation_checkpointing: {type(model).__name__} cannot do it; leave it out")
     if trainer.run.group_by_length and not hasattr(trainer.train_dataset, "length_N"):
         raise UserError("--group_by_length: the rows of this task do not say how long they are; leave it out")
     kwargs: Any = args.lr_scheduler_kwargs
     tried = f"--optim {names['optim']}"
     try:
-        trainer.get_optimizer_cls_and_kwargs(args, trainer.network)
+        trainer.get_optimizer_cls_and_kwargs(args, model)
         tried = (
             f"--lr_scheduler_type {names['lr_scheduler_type']} with --lr_scheduler_kwargs {json.dumps(kwargs or {})}"
         )

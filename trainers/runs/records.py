@@ -10,6 +10,7 @@ import transformers
 from trainers.common.environment import environment_text
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
+from trainers.settings.identity import identity_of
 from trainers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PARAMS = (
 
 def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder) -> None:
     """Track everything about the run that is known before it starts; write `settings.json`."""
-    data, model = trainer.data, trainer.network
+    data, model = trainer.data, trainer.unwrapped_model
     parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
     training = settings.training.to_dict()
     # A model that training starts from brings its own sizes.
@@ -72,12 +73,10 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
         }
     )
     tracker.dataset(data)
-    sources = settings.request.sources()
     config = {
         "dataset_folder": str(data.path),
-        "given": {n: {"value": v, "from": s} for n, (v, s) in sources.items()},
-        "run": asdict(settings.run),
-        "dataset": asdict(settings.dataset),
+        "given": {n: {"value": v, "from": s} for n, (v, s) in settings.request.sources.items()},
+        "resolved": identity_of(settings.request),
         "model": sizes,
         "training": training,
     }
@@ -99,7 +98,7 @@ def write_results(
         "transformers": transformers.__version__,
         **folder.git,
     }
-    card = cards.model_card(settings.task, trainer.network, trainer.data, results, facts)
+    card = cards.model_card(settings.task, trainer.unwrapped_model, trainer.data, results, facts)
     tracker.file(folder.write_card(card))
     _log_model(tracker, trainer, folder.path)
     results = {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}

@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import EarlyStoppingCallback, TrainerState, set_seed
 
-from trainers.base import WorldTrainer
+from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.examples import ShowExamples
 from trainers.callbacks.figures import DrawFigures
 from trainers.callbacks.keep_best import KeepBest
@@ -34,7 +34,7 @@ from trainers.folders.run_folder import RunFolder
 from trainers.models.causal_lm import describe_pass
 from trainers.models.warm_start import freeze, load_model, size_mismatches
 from trainers.runs import checks, records
-from trainers.runs.cadence import choose_best_metric, lacks_only_evaluation, set_cadence
+from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained, load_weights
 from trainers.settings.resolve import Settings
 from trainers.tracking.mlflow_store import open_store, tracked_run
@@ -71,26 +71,24 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     model = task.load("build_model")(settings.model, data)
     if run.init_from:
         model = load_model(run.init_from, model)
-        typed = {name for name, (_, source) in settings.request.sources().items() if source == "command line"}
+        typed = {name for name, (_, source) in settings.request.sources.items() if source == "command line"}
         if wrong := size_mismatches(model, settings.model, typed):
             raise UserError(f"--init_from {run.init_from} disagrees with --{', --'.join(wrong)}; leave these out")
     checks.choose_forward(model, run.stock_forward)
     if run.freeze:
         freeze(model, run.freeze)
-    evaluated = [split for split in data.splits if split not in ("train", "test")]
-    set_cadence(settings, len(data.splits["train"]))
-    choose_best_metric(settings, evaluated)
-    training.output_dir = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
+    settings = settle(settings, data, prefix, plan.checkpoint is not None)
+    training = settings.training
     if plan.checkpoint is not None:
-        training.eval_on_start = False  # the checkpoint's step was evaluated when it was written
         checks.check_resumable(plan.checkpoint, settings, model, len(data.splits["train"]))
     checks.check_reporters(training)
     checks.check_batches(training, data)
-    trainer = task.load("trainer")(task, data, model, training, run)
+    rows = build_rows(task, data, model, training.torch_compile)
+    trainer = task.load("trainer")(task, data, rows, model, training, run)
     checks.check_launcher(trainer)
     checks.check_optimizer(trainer)
-    if evaluated and settings.given("metric_for_best_model") is not None:
-        checks.check_best_metric(settings, trainer, evaluated)
+    if data.evaluated and settings.given("metric_for_best_model") is not None:
+        checks.check_best_metric(settings, trainer)
     probe = checks.make_probe(task, data, model) if run.probe else None
     return Prepared(settings, plan, data, trainer, probe)
 
@@ -113,7 +111,7 @@ def train(prepared: Prepared) -> Path:
             _add_callbacks(prepared, tracker)
             _train_on(trainer, prepared.plan.checkpoint)
             results = _final_evaluation(trainer)
-            trainer.network.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
+            trainer.unwrapped_model.config.use_cache = True  # the Trainer switches it off; who loads the model wants it
             trainer.save_model(str(folder))
             trainer.save_state()
             if is_main:
@@ -138,7 +136,7 @@ def train(prepared: Prepared) -> Path:
 
 def describe(prepared: Prepared) -> str:
     """What `--dry_run` shows: data, model size, settings with their origin, one row with its loss mask."""
-    settings, data, model = prepared.settings, prepared.data, prepared.trainer.network
+    settings, data, model = prepared.settings, prepared.data, prepared.trainer.unwrapped_model
     lines = [
         f"task        {settings.task.name}: {settings.task.summary}",
         f"output      {prepared.plan.folder} ({prepared.plan.mode})",
@@ -148,7 +146,7 @@ def describe(prepared: Prepared) -> str:
         "",
         "settings (others have transformers' defaults):",
     ]
-    lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources().items()]
+    lines += [f"  {name:<30} {value:<24} {source}" for name, (value, source) in settings.request.sources.items()]
     lines += ["", "first training row:", prepared.trainer.describe_row("train", 0)]
     return "\n".join(lines)
 
@@ -157,7 +155,7 @@ def _dataset(settings: Settings, prefix: Path) -> StoredDataset:
     """The folder given by --dataset, or the one for the builder's options."""
     if not settings.run.dataset:
         return dataset_folder.build_or_load(settings.task, settings.dataset, prefix)
-    sources = settings.request.sources()
+    sources = settings.request.sources
     idle = [name for name in asdict(settings.dataset) if sources.get(name, ("", ""))[1] == "command line"]
     if idle:
         raise UserError(
@@ -202,7 +200,7 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
     trainer.add_callback(StopOnBadLoss())
     trainer.add_callback(SaveOnTermination())
     if run.l2_to_start:
-        trainer.add_callback(PullToStart(trainer.network, run.l2_to_start))
+        trainer.add_callback(PullToStart(trainer.unwrapped_model, run.l2_to_start))
     if run.early_stopping_patience:
         trainer.add_callback(EarlyStoppingCallback(run.early_stopping_patience))
     if PartialState().is_main_process:
@@ -217,7 +215,7 @@ def _add_callbacks(prepared: Prepared, tracker: Tracker) -> None:
 
 
 def _forward_pass(trainer: WorldTrainer) -> str:
-    return describe_pass(trainer.network, trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing))
+    return describe_pass(trainer.unwrapped_model, trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing))
 
 
 def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
@@ -228,11 +226,11 @@ def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
         return
     trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    load_weights(trainer.network, Path(best or checkpoint))
+    load_weights(trainer.unwrapped_model, Path(best or checkpoint))
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
     """Evaluate the model that is kept (the best one) on every split but train; `test` is seen only here."""
     trainer.remove_callback(EarlyStoppingCallback)
-    splits = {name: trainer.rows(name) for name in trainer.data.splits if name != "train"}
+    splits = {name: rows for name, rows in trainer.rows.items() if name != "train"}
     return trainer.evaluate(splits, metric_key_prefix="final") if splits else {}  # pyright: ignore

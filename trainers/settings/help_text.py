@@ -37,7 +37,7 @@ Build a task's dataset without training; it is used by every run that asks for t
 def train_help(argv: Sequence[str]) -> str:
     """The help of training; with `--task` or `--config`, that task's flags too, with the values that it sets."""
     request = _request_of(argv)
-    values = request.sources() if request else {name: (str(v), "stack") for name, v in STACK_DEFAULTS.items()}
+    values = request.sources if request else {name: (str(v), "stack") for name, v in STACK_DEFAULTS.items()}
     parts = [_TRAIN, _tasks(), "\nRun:", options_text(RunOptions, values)]
     if request is None:
         parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
@@ -49,7 +49,7 @@ def train_help(argv: Sequence[str]) -> str:
 def dataset_help(argv: Sequence[str]) -> str:
     """The help of building a dataset, with the task's flags if one is named."""
     request = _request_of(argv)
-    shown = _dataset_text(request.task, request.sources()) if request else "`--task NAME --help` shows a task's flags."
+    shown = _dataset_text(request.task, request.sources) if request else "`--task NAME --help` shows a task's flags."
     return "\n".join([_BUILD, _tasks(), shown])
 
 

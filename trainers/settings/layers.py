@@ -126,8 +126,6 @@ def merge_layers(layers: Mapping[str, Layer]) -> Layer:
         if "lr_scheduler_type" in layer or "restart_epochs" in layer:
             flags.pop("lr_scheduler_kwargs", None)  # they were another schedule's
         flags |= layer
-    if "evals_per_epoch" in flags:
-        flags["eval_steps"] = ["1"]  # until the rows are counted (session.set_cadence)
     if "save_steps" not in flags and "eval_steps" in flags:
         flags["save_steps"] = flags["eval_steps"]  # a checkpoint at every evaluation, unless said otherwise
     return flags

@@ -5,6 +5,7 @@ line. Names are checked first, without importing transformers, so that a typo is
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -30,7 +31,7 @@ from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TRAINING_RANG
 from trainers.settings.training_fields import training_defaults
 
 if TYPE_CHECKING:
-    from transformers import TrainingArguments
+    from transformers import HfArgumentParser, TrainingArguments
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no record
@@ -47,6 +48,7 @@ class Request:
     layers: Mapping[str, Layer]
     """Source ("stack", "task", "configs/x.yaml", "command line") -> flags, in rising precedence."""
 
+    @functools.cached_property
     def sources(self) -> dict[str, tuple[str, str]]:
         """Flag name -> (value, the layer that won)."""
         kept = merge_layers(self.layers)
@@ -75,7 +77,7 @@ class Settings:
 
     def given(self, name: str) -> str | None:
         """The value of a flag as it was given in any layer, or None."""
-        found = self.request.sources().get(name)
+        found = self.request.sources.get(name)
         return found[0] if found else None
 
 
@@ -126,6 +128,8 @@ def resolve_settings(request: Request) -> Settings:
 
     task = request.task
     flags = merge_layers(request.layers)
+    if "evals_per_epoch" in flags:  # `runs.cadence.settle` counts the steps; until then transformers wants some number
+        flags = {"save_steps": ["1"], **flags, "eval_steps": ["1"]}
     _check_json(flags)
     tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])
     try:
@@ -175,6 +179,15 @@ def read_command(argv_flags: Layer, *types: Any) -> tuple[Any, ...]:
 
 def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -> tuple[Any, ...]:
     """Instances of the dataclasses `types` from the flags; a wrong type names the layer it came from by `origin`."""
+    parser = parser_of(types, origin)
+    *parsed, rest = parser.parse_args_into_dataclasses(argv_of(flags), True, look_for_args_file=False)
+    if rest:
+        raise UserError(f"{' '.join(rest)!r} is left over; a setting takes one value, and --no_name takes none")
+    return tuple(parsed)
+
+
+def parser_of(types: tuple[Any, ...], origin: Callable[[str], str]) -> "HfArgumentParser":
+    """A parser with a flag for every field of the dataclasses `types`."""
     from transformers import HfArgumentParser
 
     class Parser(HfArgumentParser):
@@ -187,12 +200,12 @@ def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -
             """As argparse does; `HfArgumentParser` hands on all of a field's metadata."""
             return super().add_argument(*names, **{n: v for n, v in kwargs.items() if n not in OWN_METADATA})
 
-    argv = [token for name, values in flags.items() for token in as_tokens(name, values)]
-    parser = Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]
-    *parsed, rest = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
-    if rest:
-        raise UserError(f"{' '.join(rest)!r} is left over; a setting takes one value, and --no_name takes none")
-    return tuple(parsed)
+    return Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]
+
+
+def argv_of(flags: Layer) -> list[str]:
+    """Flags as a command line for argparse."""
+    return [token for name, values in flags.items() for token in as_tokens(name, values)]
 
 
 def flag_names(task: Task | None) -> dict[str, list[str]]:
@@ -257,5 +270,5 @@ def _check_training(training: "TrainingArguments") -> None:
 
 def _origin(name: str, request: Request) -> str:
     """` (from configs/x.yaml)` for a flag."""
-    found = [source for flag, (_, source) in request.sources().items() if flag == name]
+    found = [source for flag, (_, source) in request.sources.items() if flag == name]
     return f" (from {found[-1]})" if found else ""

@@ -28,18 +28,6 @@ def train_all(study: SeededStudy, folder: Path) -> dict[str, list[RunFolder]]:
     }
 
 
-def folder_of(study: str, output_dir: str | None) -> Path:
-    """Where a study's runs and tables go: below the prefix.
-
-    Raises:
-        UserError: `output_dir` lies elsewhere.
-    """
-    from trainers.folders import output_dir as folders
-
-    prefix = environment.resolved_prefix()
-    return folders.inside(prefix, Path(output_dir or prefix / "studies" / Path(study).stem))
-
-
 def trained(folder: Path, flags: dict[str, Any]) -> RunFolder:
     """Train a run in `folder` unless this very run is finished there; return it.
 
@@ -67,15 +55,26 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
     if run.is_held():
         raise UserError(f"another process is writing the run {folder}; wait until it has ended, then start again")
     if run.has_marker:
-        found = run.marker.get("command", "no known command")
-        if found.removesuffix(" --overwrite") != shlex.join(command[1:]):
-            raise UserError(f"{folder} was made by another command ({found}); give another --output_dir, or delete it")
+        if differing := _differing_settings(run, argv):
+            raise UserError(
+                f"{folder} was made with other settings ({', '.join(differing)}), by {run.marker.get('command')};"
+                " give another --output_dir, or delete it"
+            )
         if run.is_finished:
             print(f"finished already: {folder}", flush=True)
             return 0
         command += ["--resume_from_checkpoint", "last"] if run.last_checkpoint else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
     return _exit_code(command, variables or {})
+
+
+def _differing_settings(run: RunFolder, argv: list[str]) -> list[str]:
+    """In which settings the run of a folder differs from one that is asked for; in none if it did not start."""
+    from trainers import registry
+    from trainers.settings.identity import differing_settings
+    from trainers.settings.resolve import read_request
+
+    return differing_settings(read_request(argv, registry.load), run.settings) if run.has_started else []
 
 
 def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:

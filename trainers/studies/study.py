@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainers.common import environment
 from trainers.errors import UserError, suggest
-from trainers.studies.child_runs import folder_of
+from trainers.folders.command_folder import hold_folder
 from trainers.studies.study_file import read_mapping, read_yaml, study_path, task_of
 
 _FORM = "`report` and `runs` (name: flags), each with a config"
@@ -38,4 +39,6 @@ def report_options(study: str) -> type:
 
 def run_study(study: str, output_dir: str | None, report: Any) -> None:
     """Train and report a study in its folder."""
-    report.run(study_path(study), folder_of(study, output_dir))
+    default = environment.resolved_prefix() / "studies" / Path(study).stem
+    with hold_folder(Path(output_dir or default), "study.json", {"study": study}) as folder:
+        report.run(study_path(study), folder)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainers.common import environment
 from trainers.common.files import write_csv, write_json
 from trainers.errors import UserError
-from trainers.folders.command_folder import own_folder
-from trainers.folders.locks import hold_lock
+from trainers.folders.command_folder import hold_folder
 from trainers.studies.study_file import study_path
 
 if TYPE_CHECKING:
@@ -35,9 +34,10 @@ def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
     plan = read_sweep(path)
     if plan.grid and storage:
         raise UserError(f"--storage is for a search, and {path} is a grid; leave it out")
-    folder = own_folder(Path(output_dir or environment.resolved_prefix() / "sweeps" / plan.name), MARKER)
-    with hold_lock(folder):
-        folder.mkdir(exist_ok=True)
+    default = environment.resolved_prefix() / "sweeps" / plan.name
+    # Whose trials are its own, and its MLflow run once there is one.
+    state = {"worker": secrets.token_hex(8), "mlflow_run_id": None}
+    with hold_folder(Path(output_dir or default), MARKER, state) as folder:
         run_sweep(plan, path, folder, storage or f"sqlite:///{folder / 'optuna.db'}")
 
 
@@ -48,7 +48,6 @@ def run_sweep(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
 
     experiment_id = open_store(sweep.task.name)
     state = _state(folder)
-    write_json(folder / MARKER, state)  # before anything else is there
     study = open_study(sweep, storage) if sweep.space else None
     with tracked_run(experiment_id, folder, state["mlflow_run_id"]) as tracker:
         write_json(folder / MARKER, {**state, "mlflow_run_id": tracker.run_id})
@@ -63,17 +62,15 @@ def run_sweep(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """What the folder remembers: whose trials are its own, and the record, unless it has been deleted since."""
+    """What the folder remembers, without an MLflow run that has been deleted since."""
     from mlflow import MlflowClient, MlflowException
 
     path = folder / MARKER
-    if not path.is_file():
-        return {"worker": secrets.token_hex(8), "mlflow_run_id": None}
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         found = {"worker": str(state["worker"]), "mlflow_run_id": state["mlflow_run_id"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it, and the sweep goes on with a new record") from error
+        raise UserError(f"{path} is damaged ({error}); restore it, or give another --output_dir") from error
     try:
         active = MlflowClient().get_run(found["mlflow_run_id"]).info.lifecycle_stage == "active"
     except MlflowException:

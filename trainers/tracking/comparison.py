@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment, figures, tables
-from trainers.common.files import write_csv, write_json
+from trainers.common.files import write_csv
 from trainers.common.metric_names import EVAL, baseline, baselines_of, parse_tracked
 from trainers.errors import UserError, suggest
-from trainers.folders.command_folder import own_folder
+from trainers.folders.command_folder import hold_folder
 from trainers.tracking import queries
 from trainers.tracking.mlflow_store import FOLDER_TAG
 
@@ -55,7 +55,6 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     Raises:
         UserError: no run matches, they cannot be compared, or the folder is in use for something else.
     """
-    folder = _folder(query, metric, limit, output_dir)
     # A sweep has a record of its own above those of its runs; it is these that are compared.
     runs = [run for run in queries.find(query) if "sweep" not in run.data.tags]
     if not runs:
@@ -65,10 +64,10 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     measure = measure_of(runs[:limit], metric, greater_is_better)
     courses = [curve_of(run, measure) for run in runs[:limit]]
     rows = rows_of(courses, measure)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / _MARKER, {"query": query, "metric": measure.name, "limit": limit})
-    write_csv(folder / "compare.csv", rows)
-    figures.save_figure(figure_of([course for course in courses if course.values], measure), folder / "compare.png")
+    content = {"query": query, "metric": measure.name, "limit": limit}
+    with hold_folder(_folder(query, metric, limit, output_dir), _MARKER, content) as folder:
+        write_csv(folder / "compare.csv", rows)
+        figures.save_figure(figure_of([course for course in courses if course.values], measure), folder / "compare.png")
     shown = [{name: value for name, value in row.items() if name != "run id"} for row in rows]
     print(f"{measure.name}\n{tables.format_table(shown)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
@@ -76,7 +75,7 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
 def _folder(query: str, metric: str | None, limit: int, output_dir: str | None) -> Path:
     words = "_".join(re.findall(r"[a-z0-9]+", query.lower()))[:40] or "all"
     key = hashlib.sha256(repr((query, metric, limit)).encode()).hexdigest()[:8]
-    return own_folder(Path(output_dir or environment.resolved_prefix() / "compare" / f"{words}-{key}"), _MARKER)
+    return Path(output_dir or environment.resolved_prefix() / "compare" / f"{words}-{key}")
 
 
 def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: bool | None) -> Measure:

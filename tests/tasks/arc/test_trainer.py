@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from tasks.arc.trainer import TASKS_NAMED, _per_task
 from trainers import registry
+from trainers.base import build_rows
 from trainers.folders import dataset_folder
 
 from .score_helpers import GENERATED
@@ -44,12 +45,12 @@ def trainer(data, tmp_path_factory):
         per_device_eval_batch_size=64,
     )
     model = task.load("build_model")(task.model_options(**SIZES, init_scale=0.2), data)
-    return task.load("trainer")(task, data, model.eval(), arguments)
+    return task.load("trainer")(task, data, build_rows(task, data, model), model.eval(), arguments)
 
 
 @pytest.fixture(scope="module", params=["validation", "unseen_tasks"])
 def rows(request, trainer):
-    return trainer.rows(request.param)
+    return trainer.rows[request.param]
 
 
 def perfect(trainer, rows):
@@ -115,7 +116,7 @@ def test_the_samples_and_pictures_show_different_tasks_first(trainer, rows):
 
 
 def test_answers_do_not_depend_on_the_batch_they_are_generated_in(trainer, monkeypatch):
-    rows = trainer.rows("validation")
+    rows = trainer.rows["validation"]
     with torch.no_grad():
         monkeypatch.setattr(rows, "longest_answer", 12)
         attempts, cells = trainer._answers(rows)
@@ -136,7 +137,7 @@ def test_answers_are_in_the_order_of_the_rows_whatever_their_length(trainer, row
 
 
 def test_an_untrained_models_answers_are_evaluated(trainer, monkeypatch):
-    rows = trainer.rows("validation")
+    rows = trainer.rows["validation"]
     monkeypatch.setattr(rows, "longest_answer", 12)
     found = trainer.evaluate_split(rows)
     assert np.isfinite(list(found.metrics.values())).all() and found.metrics["exact_match"] < 0.5

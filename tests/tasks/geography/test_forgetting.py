@@ -1,14 +1,12 @@
 """The forgetting study: what is written down, which runs are trained or used again."""
 
-import json
-import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tasks.geography.forgetting import Study, read_study
-from tests.helpers import ROOT, assert_one_line, refusal
+from tests.helpers import ROOT, assert_one_line, refusal, write_run
 from trainers.commands import study
 from trainers.studies import child_runs
 from trainers.studies.study_file import study_path
@@ -117,7 +115,7 @@ def test_a_base_of_another_task_is_refused_before_anything_is_trained(
     monkeypatch.setattr(child_runs, "subprocess", launcher)
     assert study.main(["--study", str(written(tmp_path, GOOD)), "--base", str(finished_run)]) == 2
     assert launcher.commands == []
-    assert_one_line(capsys.readouterr().err, "location")
+    assert_one_line(capsys.readouterr().err, "--n_test")
 
 
 # --- which runs are trained
@@ -133,11 +131,7 @@ class Launcher:
         self.commands.append(command)
         (folder,) = [Path(token.partition("=")[2]) for token in command if token.startswith("--output_dir=")]
         folder.mkdir(parents=True, exist_ok=True)
-        if (
-            "--resume_from_checkpoint" not in command
-        ):  # as trainers/runs/session.py does: a resumed run keeps its marker
-            marker = {"task": "distance", "command": shlex.join(command[1:])}
-            (folder / "run.json").write_text(json.dumps(marker))
+        write_run(folder, command[2:])
         if self.checkpoint:
             (folder / "checkpoint-3").mkdir(exist_ok=True)
             (folder / "checkpoint-3" / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9}')
@@ -185,5 +179,5 @@ def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_over_and_
 
 def test_a_folder_of_a_run_with_other_flags_is_left_alone(train):
     train(Launcher())
-    with refusal("--output_dir"):
+    with refusal("learning_rate", "--output_dir"):
         train(Launcher(), {"config": "distance", "learning_rate": 2e-05})

@@ -298,7 +298,7 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
     # other flags are another study
     path.write_text(yaml.safe_dump(study, sort_keys=False).replace("l2_to_start: 50", "l2_to_start: 60"))
     assert main(["study", str(path)]) == 2
-    assert_named(capfd.readouterr().err, "l2", "--output_dir")
+    assert_named(capfd.readouterr().err, "l2_to_start", "--output_dir")
 
 
 def test_a_run_without_invented_cities_has_a_dash_where_they_would_stand():

@@ -13,6 +13,7 @@ from tasks.in_context_rl.metric import LAST
 from tasks.in_context_rl.rooms import N_ACTIONS
 from tests.helpers import refusal
 from trainers import registry
+from trainers.base import build_rows
 from trainers.folders import dataset_folder
 
 from .model_helpers import TINY, logits_of, optimal_player
@@ -43,7 +44,7 @@ def make_trainer(data, folder, options, **arguments):
     given = TrainingArguments(str(folder), **plain, disable_tqdm=True, **arguments)
     small = {key: value for key, value in TINY.items() if key != "size"}
     model = task.load("build_model")(task.model_options(**{**small, **options}), data)
-    return task.load("trainer")(task, data, model, given)
+    return task.load("trainer")(task, data, build_rows(task, data, model), model, given)
 
 
 WINDOWED = {"architecture": "compressed_ad", "window": 6, "keep": 2, "depth_weights": "0:1,1:2,3:1"}
@@ -52,13 +53,13 @@ WINDOWED = {"architecture": "compressed_ad", "window": 6, "keep": 2, "depth_weig
 @pytest.fixture(scope="module")
 def trainer(data, tmp_path_factory):
     found = make_trainer(data, tmp_path_factory.mktemp("untrained"), WINDOWED, per_device_eval_batch_size=64)
-    found.network.eval()
+    found.unwrapped_model.eval()
     return found
 
 
 @pytest.fixture(scope="module", params=["validation", "test"])
 def rows(request, trainer):
-    return trainer.rows(request.param)
+    return trainer.rows[request.param]
 
 
 def scored(trainer, rows, right, returned):
@@ -98,7 +99,7 @@ def test_perfect_predictions_and_returns_are_best_and_nonsense_worst(trainer, ro
 def test_who_acts_optimally_is_evaluated_as_optimal(trainer, rows, monkeypatch):
     every, facts = rows.tasks()
     monkeypatch.setattr(rollout, "Actor", optimal_player(rows.room, every.repeated(EVALUATION["eval_rollouts"])))
-    monkeypatch.setattr(trainer.network.config, "act_temperature", 0)
+    monkeypatch.setattr(trainer.unwrapped_model.config, "act_temperature", 0)
     found = trainer.evaluate_split(rows)
     assert found.metrics["normalised_return"] == pytest.approx(1) == found.metrics["area_under_curve"]
     assert found.samples["first"] == found.samples["optimal"] == facts["optimal_return"].tolist()
@@ -152,13 +153,13 @@ def test_every_figure_is_drawn_and_the_table_has_one_row_per_task(trainer, rows)
 
 
 def test_predictions_do_not_depend_on_the_batch_they_are_made_in(trainer, monkeypatch):
-    rows = trainer.rows("validation")
+    rows = trainer.rows["validation"]
     monkeypatch.setattr(trainer.args, "per_device_eval_batch_size", len(rows))
     expected = trainer._predicted(rows)
     monkeypatch.setattr(trainer.args, "per_device_eval_batch_size", 1)
     assert len(rows) > 1 and (trainer._predicted(rows) == expected).all()
     batch = rows.__getitems__(list(range(len(rows))))
-    right = logits_of(trainer.network, batch["steps"]).argmax(-1) == batch["labels"]
+    right = logits_of(trainer.unwrapped_model, batch["steps"]).argmax(-1) == batch["labels"]
     assert expected.shape == (len(rows), rows.n_steps) and (torch.from_numpy(expected) == right).all()
 
 
@@ -194,7 +195,7 @@ def trained(tmp_path_factory):
         save_strategy="no",
     )
     before = trainer.evaluate()
-    learnt, logged, config = Counter(), [], trainer.network.config
+    learnt, logged, config = Counter(), [], trainer.unwrapped_model.config
 
     def counting(model, args, batch):
         if model.training:
@@ -205,11 +206,11 @@ def trained(tmp_path_factory):
         def on_log(self, args, state, control, logs=None, **kwargs):
             logged.append((dict(logs), dict(learnt)))
 
-    hook = trainer.network.register_forward_pre_hook(counting, with_kwargs=True)
+    hook = trainer.unwrapped_model.register_forward_pre_hook(counting, with_kwargs=True)
     trainer.add_callback(Listening())
     trainer.train()
     hook.remove()
-    trainer.network.eval()
+    trainer.unwrapped_model.eval()
     return trainer, before, logged, trainer.evaluate()
 
 
@@ -231,9 +232,9 @@ def test_a_run_learns_something_but_not_more_than_there_is_to_know(trained):
     assert before["eval_validation_loss"] == pytest.approx(uniform, abs=0.15)
     assert after["eval_validation_loss"] < uniform - 0.1
     for split in ("validation", "test"):
-        rows = trainer.rows(split)
+        rows = trainer.rows[split]
         batch = rows.__getitems__(list(range(len(rows))))
-        log_chances = logits_of(trainer.network, batch["steps"]).double().log_softmax(-1)
+        log_chances = logits_of(trainer.unwrapped_model, batch["steps"]).double().log_softmax(-1)
         nats = -log_chances.gather(-1, batch["labels"][..., None])[..., 0].numpy()
         floor = -np.log(rows.columns["probability"].astype(float))
         # Given the past, the difference of each step has a mean that is no less than 0: differences from it are

@@ -1,0 +1,36 @@
+"""Which run it is: its resolved settings, however they were written on the command line."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.settings.layers import merge_layers
+from trainers.settings.resolve import Request, argv_of, parser_of
+from trainers.settings.run_options import RunOptions
+
+_PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run"}
+"""Settings that say where a run is written and how it is started, not which run it is."""
+
+
+def identity_of(request: Request) -> dict[str, Any]:
+    """Every setting by name, typed and with defaults, as JSON values; equal ones are the same run."""
+    from transformers import TrainingArguments
+
+    task = request.task
+    parser = parser_of((RunOptions, task.options, task.model_options, TrainingArguments), lambda name: "")
+    values = vars(parser.parse_args(argv_of(merge_layers(request.layers)))) | {"task": task.name}
+    kept = {name: value for name, value in values.items() if name not in _PLACEMENT}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def differing_settings(request: Request, settings: Mapping[str, Any]) -> list[str]:
+    """The names of settings in which a request differs from the run whose `settings.json` is given."""
+    given = request.sources
+    if "resolved" in settings:
+        mine, theirs = identity_of(request), settings["resolved"]
+        names = mine.keys() & (theirs.keys() | given.keys())  # one that is new since then was at its default
+    else:  # written by an earlier version: what was given, as text
+        mine = {name: value for name, (value, _) in given.items()}
+        theirs = {name: flag["value"] for name, flag in settings["given"].items()}
+        names = (mine.keys() | theirs.keys()) - _PLACEMENT
+    return sorted(name for name in names if mine.get(name) != theirs.get(name))
