@@ -20,7 +20,7 @@ _TRAIN = """\
 Train one task, tracked by MLflow.
 
   accelerate launch trainers/run.py --task location
-  accelerate launch trainers/run.py --task location --learning_rate 1e-3 --num_train_epochs 20
+  accelerate launch trainers/run.py --task location --seed 1
   accelerate launch trainers/run.py --config location_full --dry_run
 
 A value is looked up in this order, the last one wins: the default, this stack's default, the task's, the config's
