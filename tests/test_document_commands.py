@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,9 @@ def check_module(words, capsys):
 
 
 def check_mlflow(words, capsys):
-    from mlflow.cli import cli
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of its own type hints
+        from mlflow.cli import cli
     with cli.make_context("mlflow", words[1:2]) as group:
         command = cli.get_command(group, words[1])
         assert command is not None
