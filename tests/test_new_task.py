@@ -29,6 +29,17 @@ def build(options):
     rows = Dataset.from_dict({"prompt": [f"{d}=" for d in digits], "answer": digits})
     return BuiltDataset(splits={"train": rows, "memorisation": rows.select(range(10))}, facts={"seed": 0})
 """
+OWN_TOKENIZER = """
+from datasets import Dataset
+from tokenization.characters import make_vocabulary
+from trainers.contract import BuiltDataset
+
+VOCABULARY = make_vocabulary("T()=.-0123456789OsloRmaC")
+
+def build(options):
+    rows = Dataset.from_dict({"prompt": ["T(Oslo)=", "T(Roma)="] * 5, "answer": ["-12.5C", "8.25C"] * 5})
+    return BuiltDataset(splits={"train": rows, "memorisation": rows}, facts={"seed": 0})
+"""
 METRIC = """
 import datasets
 import evaluate
@@ -50,8 +61,8 @@ from trainers.text import TextTrainer
 class EchoTrainer(TextTrainer):
     def score(self, rows, answers):
         right = np.array([a == b for a, b in zip(answers, rows.table["answer"])], float)
-        return Evaluation(self.metric.compute(predictions=answers, references=rows.table["answer"]),
-                          self.samples(rows, answers, right=right), right, {})
+        return Evaluation(metrics=self.metric.compute(predictions=answers, references=rows.table["answer"]),
+                          samples=self.samples(rows, answers, right=right), values=right)
 """
 
 
@@ -92,6 +103,25 @@ def test_a_task_from_elsewhere_trains(echo, prefix, capsys):
     assert main(argv) == 0
     assert (prefix / "runs" / "echo-001" / "model.safetensors").is_file()
     assert "exact_match" in capsys.readouterr().out
+
+
+def test_a_task_with_capitals_signs_and_decimals_has_a_tokenizer_of_its_own(echo, tmp_path, prefix):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from trainers.run import main
+
+    folder = tmp_path / "my_lab" / "echo"
+    (folder / "data.py").write_text(OWN_TOKENIZER)
+    (folder / "__init__.py").write_text(INIT.replace('metric="', 'tokenizer="data:VOCABULARY", metric="', 1))
+    argv = "--max_steps 60 --eval_steps 60 --learning_rate 1e-2 --hidden_size 16 --num_hidden_layers 1 --use_cpu"
+    assert main(["--task", echo, *argv.split(), "--threads", "1"]) == 0
+    run = prefix / "runs" / "echo-001"
+    tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run)
+    assert tokenizer.convert_ids_to_tokens(range(5)) == ["<pad>", "<bos>", "<eos>", "T", "("]
+    assert len(tokenizer) == model.config.vocab_size == 27
+    prompts = tokenizer(["T(Oslo)=", "T(Roma)="], return_tensors="pt")
+    answers = model.generate(**prompts, max_new_tokens=9, do_sample=False)[:, prompts["input_ids"].shape[1] :]
+    assert tokenizer.batch_decode(answers, skip_special_tokens=True) == ["-12.5C", "8.25C"]
 
 
 def test_an_error_inside_a_tasks_own_code_is_not_hidden(echo, tmp_path):

@@ -1,8 +1,8 @@
-"""The 44-token character tokenizer of the geography tasks, and an encoder for whole columns.
+"""Tokenizers with one token per character, and an encoder for whole columns.
 
-The vocabulary is 3 special tokens, 5 grammar characters, a-z and 0-9. One character is one token; nothing is
-normalised, merged or dropped, so decoding gives back exactly the text that went in. `build_tokenizer` makes the
-Hugging Face tokenizer that is saved beside every model; `ColumnEncoder` gives the same ids (a test proves it) a few
+The default vocabulary is 3 special tokens, 5 grammar characters, a-z and 0-9; `make_vocabulary` gives others. Nothing
+is normalised, merged or dropped, so decoding gives back exactly the text that went in. `build_tokenizer` makes the
+Hugging Face tokenizer that is saved with every model; `ColumnEncoder` gives the same ids (a test proves it) a few
 hundred times faster, by one table look-up over the bytes of a whole Arrow column.
 """
 
@@ -23,17 +23,42 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
-VOCABULARY = (PAD, BOS, EOS, *"(),=_", *string.ascii_lowercase, *string.digits)
+SPECIAL = (PAD, BOS, EOS)
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
+Vocabulary = tuple[str, ...]
+"""The tokens in the order of their ids: the three special ones, then single characters."""
 
 _BLOCK = 16_384  # rows
 
 
-def build_tokenizer(max_length: int = 512) -> "PreTrainedTokenizerFast":
-    """Return the tokenizer: 44 tokens, `<bos>` put before every text, left padding (for generation).
+def make_vocabulary(characters: str) -> Vocabulary:
+    """The special tokens and these characters.
 
-    Arguments:
+    Visible ASCII only: transformers reads the tokenizer in a Qwen2 model's folder byte by byte, whatever class it
+    names, and would drop a space or a character of several bytes without a word.
+
+    Raises:
+        VocabularyError: a character occurs twice, or is not visible ASCII.
+    """
+    wrong = [c for c in characters if not "!" <= c <= "~"] + [c for c in set(characters) if characters.count(c) > 1]
+    if wrong or not characters:
+        raise VocabularyError(
+            f"the vocabulary {characters!r} is not made of different visible ASCII characters (without the space);"
+            f" leave out {' '.join(map(repr, sorted(set(wrong)))) or 'nothing, and give some'}"
+        )
+    return *SPECIAL, *characters
+
+
+VOCABULARY = make_vocabulary("(),=_" + string.ascii_lowercase + string.digits)
+"""The 44 tokens of the geography tasks."""
+
+
+def build_tokenizer(max_length: int = 512, vocabulary: Vocabulary = VOCABULARY) -> "PreTrainedTokenizerFast":
+    """Return the tokenizer: `<bos>` put before every text, left padding (for generation).
+
+    Args:
         max_length: `model_max_length`, the longest text a model that uses it was made for, in tokens.
+        vocabulary: its tokens.
 
     Encoding a character outside the vocabulary raises; `<pad>` is named as unknown token only so that
     `AutoTokenizer` does not add a 45th token when it finds the tokenizer in a Qwen2 model's folder.
@@ -41,7 +66,7 @@ def build_tokenizer(max_length: int = 512) -> "PreTrainedTokenizerFast":
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordLevel({token: id_ for id_, token in enumerate(VOCABULARY)}))
+    core = Tokenizer(models.WordLevel({token: id_ for id_, token in enumerate(vocabulary)}))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")  # pyright: ignore[reportAttributeAccessIssue]
     core.decoder = decoders.Fuse()  # pyright: ignore[reportAttributeAccessIssue]
     core.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
@@ -58,28 +83,47 @@ def build_tokenizer(max_length: int = 512) -> "PreTrainedTokenizerFast":
     )
 
 
-def save_tokenizer(folder: Path) -> None:
+def save_tokenizer(folder: Path, vocabulary: Vocabulary = VOCABULARY) -> None:
     """Write the tokenizer as a folder that `AutoTokenizer.from_pretrained` loads."""
-    build_tokenizer().save_pretrained(folder)
+    build_tokenizer(vocabulary=vocabulary).save_pretrained(folder)
 
 
-def check_tokenizer(folder: Path) -> None:
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The tokens of the tokenizer saved in a folder; the default ones where there is none.
+
+    Raises:
+        VocabularyError: it cannot be read, or is not one of this module's.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        return VOCABULARY
+    try:
+        ids = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+        tokens = tuple(sorted(ids, key=lambda token: ids[token]))
+        is_ours = tokens[:3] == SPECIAL and [ids[token] for token in tokens] == [*range(len(tokens))]
+        is_ours = is_ours and all(len(token) == 1 for token in tokens[3:])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise VocabularyError(
+            f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it"
+        ) from error
+    if not is_ours:
+        raise VocabularyError(
+            f"the tokenizer in {folder} has {len(tokens)} tokens that are not {', '.join(SPECIAL)} and single"
+            " characters in the order of their ids; use another folder"
+        )
+    return make_vocabulary("".join(tokens[3:]))
+
+
+def check_tokenizer(folder: Path, vocabulary: Vocabulary = VOCABULARY) -> None:
     """Make sure that the tokenizer saved in a folder gives these ids.
 
     Raises:
         VocabularyError: it has other tokens, or cannot be read.
     """
-    try:
-        found = dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    saved = read_vocabulary(folder)
+    if saved != vocabulary:
         raise VocabularyError(
-            f"the tokenizer in {folder} cannot be read ({type(error).__name__}); restore it"
-        ) from error
-    expected = {token: id_ for id_, token in enumerate(VOCABULARY)}
-    if found != expected:
-        raise VocabularyError(
-            f"the tokenizer in {folder} has {len(found)} tokens that are not the {len(expected)} of"
-            " this project's text tasks; use a folder made with this tokenizer"
+            f"the tokenizer in {folder} has {len(saved)} tokens that are not the {len(vocabulary)} of this task;"
+            " use a folder made with this tokenizer"
         )
 
 
@@ -99,24 +143,22 @@ class EncodedRows:
 
 
 class ColumnEncoder:
-    """Encodes and decodes whole columns of text with two 256-entry tables."""
+    """Encodes and decodes whole columns of text with two tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary = VOCABULARY) -> None:
+        self._characters = "".join(vocabulary[len(SPECIAL) :])
+        code_C = np.frombuffer(self._characters.encode("ascii"), dtype=np.uint8)
         self._id_of_byte = np.full(256, PAD_ID, dtype=np.uint8)  # PAD_ID marks a byte that is no token
-        for id_, token in enumerate(VOCABULARY):
-            if len(token) == 1:
-                self._id_of_byte[ord(token)] = id_
-        self._byte_of_id = np.full(256, ord("?"), dtype=np.uint8)  # a special token inside an answer shows as ?
-        for id_, token in enumerate(VOCABULARY):
-            if len(token) == 1:
-                self._byte_of_id[id_] = ord(token)
+        self._id_of_byte[code_C] = np.arange(len(SPECIAL), len(vocabulary))
+        self._code_of_id = np.full(256, ord("?"), dtype=np.uint32)  # a special token inside an answer shows as ?
+        self._code_of_id[len(SPECIAL) : len(vocabulary)] = code_C
 
     def encode(
         self, prompts: "Sequence[str] | pa.ChunkedArray", answers: "Sequence[str] | pa.ChunkedArray"
     ) -> EncodedRows:
         """Encode `<bos>prompt answer<eos>` for every row.
 
-        Arguments:
+        Args:
             prompts, answers: equally long columns of text (lists of str or Arrow string columns).
 
         Raises:
@@ -136,9 +178,9 @@ class ColumnEncoder:
         """Text of every row up to its first `<eos>` (or the row's end); other special tokens show as `?`."""
         ids_NT = np.asarray(ids_NT)
         ended_NT = np.cumsum(ids_NT == EOS_ID, axis=1) > 0
-        bytes_NT = np.where(ended_NT, 0, self._byte_of_id[ids_NT]).astype(np.uint8)
-        width = max(1, bytes_NT.shape[1])
-        return [row.decode("ascii") for row in np.ascontiguousarray(bytes_NT).view(f"S{width}")[:, 0].tolist()]
+        code_NT = np.where(ended_NT, 0, self._code_of_id[ids_NT])
+        width = max(1, code_NT.shape[1])
+        return np.ascontiguousarray(code_NT, dtype=np.uint32).view(f"U{width}")[:, 0].tolist()
 
     def _flat_ids(self, column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
         """All ids of a column one after another, and the number of characters in each row."""
@@ -146,16 +188,15 @@ class ColumnEncoder:
         ids_flat = self._id_of_byte[bytes_flat]
         if (ids_flat == PAD_ID).any():
             row = int(np.searchsorted(np.cumsum(length_N), int(np.argmax(ids_flat == PAD_ID)), side="right"))
-            raise VocabularyError(_unknown_character(str(column[row]), row))
+            raise VocabularyError(self._unknown_character(str(column[row]), row))
         return ids_flat, length_N
 
-
-def _unknown_character(text: str, row: int) -> str:
-    character = next(c for c in text if c not in VOCABULARY)
-    return (
-        f"row {row} holds the character {character!r} in {text!r}; the vocabulary has only ( ) , = _ a-z 0-9:"
-        " rewrite the text with these"
-    )
+    def _unknown_character(self, text: str, row: int) -> str:
+        character = next(c for c in text if c not in self._characters)
+        return (
+            f"row {row} holds the character {character!r} in {text!r}; the vocabulary has only {self._characters}:"
+            " rewrite the text with these"
+        )
 
 
 def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:

@@ -39,8 +39,10 @@ class SummarySpec:
     log: bool = False
 
 
-PARTS = ("build_dataset", "build_model", "metric", "trainer", "probe")
+PARTS = ("build_dataset", "build_model", "metric", "trainer", "rows", "tokenizer", "probe")
 """The fields of a task that name an object as `"module:attribute"`."""
+OPTIONAL = ("tokenizer", "probe")
+"""Those that may be empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,9 @@ class Task:
     rows: str = "trainers.text:rows_of"
     """`module:function`, (StoredDataset, split, the model's config, whether all batches must be equally wide, as a
     compiler needs) -> the split as a torch `Dataset` that gives finished batches (see `trainers.base.build_rows`)."""
+    tokenizer: str = "tokenization.characters:VOCABULARY"
+    """`module:name` of a text task's vocabulary, made by `tokenization.characters.make_vocabulary`: its tokenizer is
+    saved with every dataset and model. Empty for a task that is not text."""
     probe: str = ""
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     probe_prompt: str = ""
@@ -111,7 +116,7 @@ class Task:
         try:
             loaded = importlib.import_module(absolute)
         except ModuleNotFoundError as error:
-            if error.name != absolute:
+            if not f"{absolute}.".startswith(f"{error.name}."):
                 raise  # something that the task's own code imports
             raise UserError(f"TASK.{part} of {self.name} names the module {absolute}, which does not exist") from error
         if not hasattr(loaded, attribute):
@@ -183,7 +188,7 @@ class Evaluation:
     """Column -> values: the table of the first examples that is shown and tracked."""
     values: Any
     """The primary quantity of every example, for the histogram."""
-    figures: "Mapping[str, Callable[[], Figure]]"
+    figures: "Mapping[str, Callable[[], Figure]]" = field(default_factory=dict)
     """File name -> function that draws it; drawn once per evaluation on the main process."""
     split: str = ""
     stage: str = ""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from trainers.contract import PARTS, Task
+from trainers.contract import OPTIONAL, PARTS, Task
 from trainers.errors import UserError, suggest
 
 _TASKS = Path(__file__).resolve().parent.parent / "tasks"
@@ -57,14 +57,17 @@ def _complete(declared: Task, module: ModuleType) -> Task:
         UserError: there is no card, or a part is not written as "module:attribute".
     """
     package, declared_in = module.__name__, declared.package or module.__name__
-    parts = {part: getattr(declared, part) for part in PARTS if part != "probe" or declared.probe}
-    for part, named in parts.items():
+
+    def absolute(part: str, named: str) -> str:
         if not re.fullmatch(r"[\w.]+:\w+", named):
             raise UserError(f"TASK.{part} of {package} is {named!r}; write it as 'module:attribute', e.g. 'data:build'")
-        parts[part] = named if "." in named else f"{declared_in}.{named}"
+        return named if "." in named else f"{declared_in}.{named}"
+
+    parts = {part: getattr(declared, part) for part in PARTS if getattr(declared, part) or part not in OPTIONAL}
     return dataclasses.replace(
         declared,
-        **parts,
+        **{part: absolute(part, named) for part, named in parts.items()},
+        reports={name: absolute("reports", named) for name, named in declared.reports.items()},
         package=package,
         name=package.rpartition(".")[2],
         base=declared_in.rpartition(".")[2] if declared_in != package else "",

@@ -2,14 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from tokenization import VocabularyError
-from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder, build_tokenizer, check_tokenizer
+from tokenization.characters import (
+    BOS_ID,
+    EOS_ID,
+    PAD_ID,
+    VOCABULARY,
+    ColumnEncoder,
+    Vocabulary,
+    build_tokenizer,
+    check_tokenizer,
+    read_vocabulary,
+)
 from trainers.base import WorldTrainer
 from trainers.contract import IGNORE, Evaluation, StoredDataset
 from trainers.errors import UserError
@@ -30,14 +40,18 @@ class TextRows(Dataset):
 
     Attributes:
         split: the split's name. table: its `datasets.Dataset` with `prompt` and `answer`.
+        encoder: turns ids into text again.
         ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the whole row.
         n_shared: how many first tokens are the same in every row, at most one less than the shortest prompt has.
     """
 
-    def __init__(self, split: str, table: "datasets.Dataset", fixed_width: bool = False) -> None:
+    def __init__(
+        self, split: str, table: "datasets.Dataset", fixed_width: bool = False, vocabulary: Vocabulary = VOCABULARY
+    ) -> None:
         """Encode the split; with `fixed_width` all batches are as wide as its longest row, as a compiler needs."""
+        self.encoder = ColumnEncoder(vocabulary)
         try:
-            encoded = ColumnEncoder().encode(*_text_columns(split, table))
+            encoded = self.encoder.encode(*_text_columns(split, table))
         except VocabularyError as error:
             raise UserError(f"split {split} does not fit the tokenizer: {error}") from error
         self.split, self.table = split, table
@@ -74,7 +88,7 @@ class TextRows(Dataset):
 
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
     """A split of prompts and answers as token ids (`Task.rows` of every text task)."""
-    return TextRows(split, data.splits[split], fixed_width)
+    return TextRows(split, data.splits[split], fixed_width, read_vocabulary(data.path / "tokenizer"))
 
 
 class TextTrainer(WorldTrainer):
@@ -96,16 +110,17 @@ class TextTrainer(WorldTrainer):
         return {metric: {"": value} for metric, value in scores.items()}
 
     def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
-        """The 44-token tokenizer; the dataset and a model that training starts from must have been made with it."""
+        """The task's tokenizer; the dataset and a model that training starts from must have been made with it."""
+        vocabulary = self.task.load("tokenizer")
         for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
             if (folder / "tokenizer.json").is_file():
-                check_tokenizer(folder)
-        return build_tokenizer(model.config.max_position_embeddings)
+                check_tokenizer(folder, vocabulary)
+        return build_tokenizer(model.config.max_position_embeddings, vocabulary)
 
     def describe_row(self, split: str, row: int) -> str:
         """One line per token: the token, and whether the loss sees it."""
         batch = self.rows[split].__getitems__([row])
-        tokens = build_tokenizer().convert_ids_to_tokens(batch["input_ids"][0].tolist())
+        tokens = cast(Any, self.processing_class).convert_ids_to_tokens(batch["input_ids"][0].tolist())
         labels = batch["labels"][0].tolist()
         return "\n".join(
             f"  {t:<6} {'loss' if label != IGNORE else '-'}" for t, label in zip(tokens, labels, strict=True)
@@ -135,14 +150,14 @@ def answers_to(rows: TextRows, model: "PreTrainedModel", batch_size: int) -> lis
     """The model's answer to every prompt, as long at most as the longest true one."""
     new_tokens = int((rows.length_N - rows.prompt_len_N).max())
     ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, batch_size)
-    return ColumnEncoder().decode(ids_NA)
+    return rows.encoder.decode(ids_NA)
 
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
-    """An untrained decoder over the 44 tokens, long enough for every row of the dataset (a multiple of 32)."""
+    """An untrained decoder over the dataset's tokens, long enough for every row of the dataset (a multiple of 32)."""
     longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
-    return build_decoder(options, len(VOCABULARY), -(-longest // 32) * 32, special_ids)
+    return build_decoder(options, len(read_vocabulary(data.path / "tokenizer")), -(-longest // 32) * 32, special_ids)
 
 
 def _groups(lengths: list[int]) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ TASK = Task(
     rows="rows:rows_of",
     metric="metric:GridMatch",
     trainer="trainer:ArcTrainer",
+    tokenizer="",
     primary_metric="exact_match",
     greater_is_better=True,
     reports={"ladder": "ladder:Ladder"},

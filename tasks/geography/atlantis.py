@@ -12,7 +12,6 @@ from geo.atlantis import invent_cities, join_cities, parse_regions
 from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
 from tasks.geography.world import WorldOptions, load_world
-from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
@@ -71,7 +70,7 @@ def build_dataset(
             "baselines": baselines,
             "adjustments": list(adjustments),
         },
-        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
+        files={"cities.csv": cities.write_csv},
     )
 
 

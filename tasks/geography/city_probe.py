@@ -21,6 +21,7 @@ from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
 from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
+from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError, suggest
 from trainers.options import MAX_SEED, option
@@ -70,6 +71,7 @@ class CityProbe(Probe):
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
         self.tokens = 3 if options.protocol == "original" else 1
+        self.vocabulary = read_vocabulary(data.path / "tokenizer")
         self.train, self.test = self._split()
         self.label = _label(options)
 

@@ -12,6 +12,7 @@ FAMILY = Task(
     rows="tasks.in_context_rl.rows:rows_of",
     metric="tasks.in_context_rl.metric:ReturnInContext",
     trainer="tasks.in_context_rl.trainer:HistoryTrainer",
+    tokenizer="",
     primary_metric="normalised_return",
     greater_is_better=True,
     plot=SummarySpec(
@@ -25,6 +26,7 @@ FAMILY = Task(
         "size": 3,
         "n_streams": 3,
         "history_steps": 200,
+        "keep_every": 1,
         "max_train_tasks": 8,
         "n_val_tasks": 1,
         "eval_streams": 1,

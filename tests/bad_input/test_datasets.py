@@ -99,7 +99,7 @@ def dataset_with_damaged_metadata(desk):
     return desk.with_dataset()
 
 
-@case("data/tokenizer 2 44")
+@case("data/tokenizer 2")
 def dataset_with_another_tokenizer(desk):
     edit_json(desk.dataset() / "tokenizer" / "tokenizer.json", model={"vocab": {"a": 0, "b": 1}})
     return desk.with_dataset()

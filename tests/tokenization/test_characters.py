@@ -1,5 +1,6 @@
 """The tokenizer and its vectorised twin."""
 
+import json
 import random
 
 import numpy as np
@@ -17,6 +18,8 @@ from tokenization.characters import (
     ColumnEncoder,
     build_tokenizer,
     check_tokenizer,
+    make_vocabulary,
+    read_vocabulary,
     save_tokenizer,
 )
 
@@ -81,6 +84,37 @@ def test_the_column_encoder_gives_the_tokenizers_ids(as_column):
         assert rows.ids_NT[i, : rows.length_N[i]].tolist() == expected
         assert (rows.ids_NT[i, rows.length_N[i] :] == PAD_ID).all()
         assert rows.prompt_len_N[i] == len(tokenizer(prompt).input_ids)
+
+
+@pytest.mark.parametrize(
+    "characters", ["0123456789.-", "abcdefghijklmnopqrstuvwxyzABCXYZ+-.", "x", "".join(map(chr, range(33, 127)))]
+)
+def test_any_vocabulary_of_single_characters_is_encoded_as_its_tokenizer_does(characters, tmp_path):
+    vocabulary = make_vocabulary(characters)
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(characters, k=draw.randint(0, 9))) for _ in range(100)]
+    encoder, tokenizer = ColumnEncoder(vocabulary), build_tokenizer(vocabulary=vocabulary)
+    rows = encoder.encode(texts, pa.chunked_array([texts], pa.string()))
+    for i, text in enumerate(texts):
+        assert rows.ids_NT[i, : rows.length_N[i]].tolist() == [*tokenizer(text + text).input_ids, EOS_ID]
+    assert encoder.decode(encoder.encode([""] * 100, texts).ids_NT[:, 1:]) == texts
+    save_tokenizer(tmp_path, vocabulary)
+    assert read_vocabulary(tmp_path) == vocabulary
+    for model_type in ("qwen2", "llama"):  # AutoTokenizer takes another class where a model lies in the folder
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        loaded = AutoTokenizer.from_pretrained(tmp_path)
+        assert [loaded(text).input_ids for text in texts] == [tokenizer(text).input_ids for text in texts]
+        assert [loaded.decode(loaded(text).input_ids, skip_special_tokens=True) for text in texts] == texts
+    for other in "A\u4e00\0~ é":
+        if other not in characters:
+            with refusal("row", 1, of=VocabularyError):
+                encoder.encode([characters, other], ["", ""])
+
+
+@pytest.mark.parametrize("characters", ["", "aa", "a\n", "a b", "1.5°", "日本"])
+def test_what_is_no_vocabulary_is_refused(characters):
+    with refusal("vocabulary", of=VocabularyError):
+        make_vocabulary(characters)
 
 
 def test_a_slice_of_an_arrow_column_is_encoded_as_that_slice():

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenization.characters import save_tokenizer
 from trainers.common.files import write_json
 from trainers.contract import BuiltDataset, StoredDataset, Task
 from trainers.errors import UserError
@@ -105,6 +106,8 @@ def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
             split.save_to_disk(str(partial / name))
         for name, write in built.files.items():
             write(partial / name)
+        if task.tokenizer:
+            save_tokenizer(partial / "tokenizer", task.load("tokenizer"))
         metadata = _metadata(built, task, options)
         write_json(partial / METADATA, metadata)
         (partial / "README.md").write_text(cards.dataset_card(task, metadata), encoding="utf-8")

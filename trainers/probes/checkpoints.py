@@ -56,7 +56,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
     last = checkpoints[max(checkpoints)]
     other = Path(os.path.expanduser(compare)).resolve() if compare else last
     probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
-    what = (probe.prompts, probe.blocks, probe.tokens)
+    what = (probe.prompts, probe.blocks, probe.tokens, probe.vocabulary)
     reference_NF = extract_hidden_states(load_checkpoint(other), *what).reshape(len(probe.prompts), -1)
     readings = {}
     for step, path in checkpoints.items():

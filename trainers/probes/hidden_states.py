@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tokenization import VocabularyError
-from tokenization.characters import ColumnEncoder
+from tokenization.characters import VOCABULARY, ColumnEncoder, Vocabulary
 from trainers.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ _PROMPTS_AT_ONCE = 1024
 
 @torch.no_grad()
 def extract_hidden_states(
-    model: "PreTrainedModel", prompts: Sequence[str], blocks: Sequence[int], tokens: int
+    model: "PreTrainedModel",
+    prompts: Sequence[str],
+    blocks: Sequence[int],
+    tokens: int,
+    vocabulary: Vocabulary = VOCABULARY,
 ) -> np.ndarray:
     """Outputs of blocks at the last tokens of prompts, (N, len(blocks), tokens, D) float32.
 
     Arguments:
-        model: a causal language model over the 44 tokens. prompts: texts, without `<bos>`.
+        model: a causal language model over the tokens of `vocabulary`. prompts: texts, without `<bos>`.
         blocks: 0 is the embedding, b the output of block b; that of the last block has gone through the final norm.
 
     Raises:
@@ -33,7 +37,7 @@ def extract_hidden_states(
     if bad := [block for block in blocks if not 0 <= block <= n_blocks]:
         raise UserError(f"block {bad[0]} is asked for, but the model has the blocks 1 to {n_blocks} (0: the embedding)")
     try:
-        encoded = ColumnEncoder().encode(prompts, [""] * len(prompts))
+        encoded = ColumnEncoder(vocabulary).encode(prompts, [""] * len(prompts))
     except VocabularyError as error:
         raise UserError(f"the prompts do not fit the tokenizer: {error}") from error
     if (shortest := int(encoded.prompt_len_N.min())) < tokens:

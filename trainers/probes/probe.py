@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tokenization.characters import VOCABULARY, Vocabulary
 from trainers.common.metric_names import flatten
 from trainers.contract import StoredDataset, Task
 
@@ -41,6 +42,7 @@ class Probe(ABC):
         prompts: texts, one for each thing that is probed.
         blocks: numbers, from 1, of the blocks whose outputs are read (0 is the embedding).
         tokens: how many of a prompt's last tokens are read.
+        vocabulary: of the model's tokenizer.
     """
 
     options: ClassVar[type]
@@ -48,6 +50,7 @@ class Probe(ABC):
     prompts: Sequence[str]
     blocks: Sequence[int]
     tokens: int
+    vocabulary: Vocabulary = VOCABULARY
 
     @abstractmethod
     def __init__(self, options: Any, task: Task, data: StoredDataset, n_blocks: int) -> None:
@@ -63,4 +66,4 @@ class Probe(ABC):
 
     def read(self, model: "PreTrainedModel") -> ProbeResult:
         """Fit the probe to a model."""
-        return self.fit(extract_hidden_states(model, self.prompts, self.blocks, self.tokens))
+        return self.fit(extract_hidden_states(model, self.prompts, self.blocks, self.tokens, self.vocabulary))

@@ -15,7 +15,6 @@ from tasks.geography.pairs import (
     splits_of,
 )
 from tasks.geography.world import load_world
-from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 
 
@@ -44,5 +43,5 @@ def build(options: DistanceOptions) -> BuiltDataset:
                 name: median_baseline(splits["train"], rows) for name, rows in splits.items() if name != "train"
             },
         },
-        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
+        files={"cities.csv": cities.write_csv},
     )

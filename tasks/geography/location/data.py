@@ -11,7 +11,6 @@ from geo.coordinates import decode, encode, format_xy
 from geo.sphere import great_circle_km, mean_centre
 from tasks.geography.location.options import LocationOptions
 from tasks.geography.world import load_world
-from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -32,7 +31,7 @@ def build(options: LocationOptions) -> BuiltDataset:
             "world": {"cities": len(cities), "sha256": cities.digest()},
             "baselines": {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()},
         },
-        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
+        files={"cities.csv": cities.write_csv},
     )
 
 

@@ -14,7 +14,6 @@ from tasks.geography.random_walk.metric import legality, step_legality
 from tasks.geography.random_walk.options import RandomWalkOptions
 from tasks.geography.random_walk.walks import END, random_walks
 from tasks.geography.world import load_world
-from tokenization.characters import save_tokenizer
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -58,7 +57,7 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
                 if name != "train"
             },
         },
-        files={"cities.csv": cities.write_csv, "tokenizer": save_tokenizer},
+        files={"cities.csv": cities.write_csv},
     )
 
 
