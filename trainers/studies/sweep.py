@@ -43,21 +43,18 @@ def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
 
 def run_sweep(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
     """Train the children below one record, which is continued when the sweep is."""
-    from trainers.studies.sweep_runs import open_study, ranked, storage_errors, train_grid, train_search
+    from trainers.studies.sweep_runs import open_study, ranked, storage_errors, train_children
     from trainers.tracking.mlflow_store import open_store, tracked_run
 
     experiment_id = open_store(sweep.task.name)
     state = _state(folder)
-    study = open_study(sweep, storage) if sweep.space else None
+    study = open_study(sweep, storage)
     with tracked_run(experiment_id, folder, state["mlflow_run_id"]) as tracker:
         write_json(folder / MARKER, {**state, "mlflow_run_id": tracker.run_id})
         tracker.tags({"task": sweep.task.name, "sweep": "search" if sweep.space else "grid"})
         tracker.file(path, "config")
-        if study is None:
-            children = train_grid(sweep, folder, str(tracker.run_id))
-        else:
-            with storage_errors(storage):
-                children = train_search(sweep, study, folder, state["worker"], str(tracker.run_id))
+        with storage_errors(storage):
+            children = train_children(sweep, study, folder, state["worker"], str(tracker.run_id))
         _report(sweep, ranked(children, sweep.task.greater_is_better), folder, tracker)
 
 
@@ -71,6 +68,8 @@ def _state(folder: Path) -> dict[str, Any]:
         found = {"worker": str(state["worker"]), "mlflow_run_id": state["mlflow_run_id"]}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it, or give another --output_dir") from error
+    if found["mlflow_run_id"] is None:
+        return found
     try:
         active = MlflowClient().get_run(found["mlflow_run_id"]).info.lifecycle_stage == "active"
     except MlflowException:

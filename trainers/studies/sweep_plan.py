@@ -36,7 +36,7 @@ class Sweep:
     space: "Mapping[str, BaseDistribution]"
     n_trials: int
     digest: str
-    """The file's content but the number of trials, which may grow."""
+    """The file's content but the number of trials and the values of a grid, which may grow."""
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -69,7 +69,7 @@ def read_sweep(path: Path) -> Sweep:
         grid,
         space,
         _n_trials(path, content.get("n_trials", 1)),
-        json.dumps({name: value for name, value in content.items() if name != "n_trials"}, default=str, sort_keys=True),
+        json.dumps({k: v for k, v in content.items() if k not in ("n_trials", "grid")}, default=str, sort_keys=True),
     )
 
 

@@ -6,7 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainers.common.metric_names import FINAL, MetricName, splits_with
 from trainers.errors import UserError
@@ -15,11 +21,7 @@ from trainers.studies.child_runs import train
 from trainers.studies.sweep_plan import Sweep, suggest_flags
 from trainers.tracking.mlflow_store import PARENT_VARIABLE
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
-
-_WORKER, _STATE = "worker", "state"  # noted at a trial
+_RUN, _WORKER, _STATE, _AGAIN = "run", "worker", "state", "again"  # noted at a trial
 _PLAN = "plan"  # noted at a study
 _SEED = 307
 _TRIES, _WAIT_S = 5, 0.5
@@ -35,34 +37,27 @@ class Child:
     state: str
 
 
-def train_grid(sweep: Sweep, folder: Path, parent_id: str) -> list[Child]:
-    """Train what is not finished yet of a grid, in its order."""
-    children = []
-    for name, flags in sweep.grid.items():
-        children.append(Child(name, flags, *_outcome(sweep, folder / name, flags, parent_id)))
-    return children
-
-
-def train_search(sweep: Sweep, study: "Study", folder: Path, worker: str, parent_id: str) -> list[Child]:
+def train_children(sweep: Sweep, study: optuna.Study, folder: Path, worker: str, parent_id: str) -> list[Child]:
     """Train until the study has its trials; return all of them, also those of other processes."""
-    from optuna.trial import TrialState
-
-    for trial in _trials(sweep, study, worker):
-        value, state = _outcome(sweep, folder / _name(trial), suggest_flags(trial, sweep.space), parent_id)
+    for trial in _trials(sweep, study, folder, worker):
+        name = trial.user_attrs[_RUN]
+        flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
+        value, state = _outcome(sweep, folder / name, flags, parent_id)
         trial.set_user_attr(_STATE, state)
-        study.tell(trial.number, value, state=TrialState.FAIL if value is None else TrialState.COMPLETE)
-    found = [trial for trial in study.get_trials(deepcopy=False) if trial.number < sweep.n_trials]
-    return [Child(_name(t), t.params, t.value, t.user_attrs.get(_STATE, "not ended")) for t in found]
+        study.tell(trial.number, value, state=TrialState.FAIL if value is None else None)
+    newest = _newest(study)
+    return [
+        Child(name, sweep.grid.get(name, t.params), t.value, t.user_attrs.get(_STATE, "not ended"))
+        for name, t in ({n: newest[n] for n in sweep.grid} or newest).items()
+    ]
 
 
-def open_study(sweep: Sweep, storage: str) -> "Study":
-    """The search's trials in a database, which several machines may share.
+def open_study(sweep: Sweep, storage: str) -> optuna.Study:
+    """The sweep's trials in a database, which several machines may share.
 
     Raises:
-        UserError: the database cannot be used, or has another search of this name.
+        UserError: the database cannot be used, or has another sweep of this name.
     """
-    import optuna
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = "maximize" if sweep.task.greater_is_better else "minimize"
     with storage_errors(storage):
@@ -72,17 +67,14 @@ def open_study(sweep: Sweep, storage: str) -> "Study":
             study.set_user_attr(_PLAN, sweep.digest)
             return study
     raise UserError(
-        f"--storage {_shown(storage)} has another search called {sweep.name} (of a search, only n_trials may change);"
-        " rename the YAML file, or give another --storage and --output_dir"
+        f"--storage {_shown(storage)} has another sweep called {sweep.name} (only n_trials, or the values of a"
+        " grid, may change); rename the YAML file, or give another --output_dir and --storage"
     )
 
 
 @contextlib.contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
     """Say in a sentence what is wrong with the database, at the start or later."""
-    from optuna.exceptions import OptunaError
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
     except (SQLAlchemyError, OptunaError, ImportError) as error:
@@ -94,9 +86,6 @@ def storage_errors(storage: str) -> Iterator[None]:
 
 def _make_tables(storage: str) -> None:
     """Make Optuna's tables in a new database; of several machines that start at once, one does and the others wait."""
-    import optuna
-    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
-
     for _ in range(_TRIES):
         try:
             optuna.storages.RDBStorage(storage)
@@ -135,34 +124,70 @@ def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: st
     return (value, "finished") if math.isfinite(value) else (None, f"failed ({name.metric} is {value})")
 
 
-def _trials(sweep: Sweep, study: "Study", worker: str) -> "Iterator[Any]":
-    """This worker's interrupted trials, then new ones until there are enough."""
-    import optuna
-    from optuna.trial import TrialState
+def _trials(sweep: Sweep, study: optuna.Study, folder: Path, worker: str) -> Iterator[Trial]:
+    """What this worker is to train, one after the other; what it was interrupted in is queued again.
 
-    for found in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if found.user_attrs.get(_WORKER) == worker:
-            yield optuna.Trial(study, found._trial_id)
-    while len(study.get_trials(deepcopy=False)) < sweep.n_trials:
-        trial = study.ask()
-        trial.set_user_attr(_WORKER, worker)
-        if trial.number >= sweep.n_trials:  # another process was faster
+    A grid's combinations are queued trials, in its order, and it may grow. Optuna's GridSampler offers neither, and
+    ends in a KeyError at a trial that was queued again when one combination is left.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(_WORKER) == worker:
+            if not sweep.grid:  # a grid's is queued below, at its place
+                study.enqueue_trial(trial.params, {_RUN: _name(trial), _AGAIN: True})
             study.tell(trial.number, state=TrialState.FAIL)
-            return
-        # Seeded by trial: a resumed search draws what an uninterrupted one would, and no two workers draw the same.
-        study.sampler = optuna.samplers.TPESampler(seed=_SEED + trial.number)
+    for name, flags in sweep.grid.items():
+        newest = _newest(study).get(name)
+        if newest is None or not RunFolder(folder / name).is_finished:
+            if newest is None or newest.state is not TrialState.WAITING:
+                study.enqueue_trial(dict(flags), {_RUN: name})
+            yield _ask(study, worker)
+    while not sweep.grid and (trial := _draw(sweep, study, worker)) is not None:
         yield trial
 
 
-def _name(trial: "FrozenTrial | Any") -> str:
-    return f"trial-{trial.number:03d}"
+def _ask(study: optuna.Study, worker: str) -> Trial:
+    """The next trial, queued or new, noted as this worker's."""
+    trial = study.ask()
+    trial.set_user_attr(_WORKER, worker)
+    return trial
+
+
+def _draw(sweep: Sweep, study: optuna.Study, worker: str) -> Trial | None:
+    """The next trial of a search, until there are enough; its name is noted at it."""
+    trials = study.get_trials(deepcopy=False)
+    is_queued = any(trial.state is TrialState.WAITING for trial in trials)
+    if not is_queued and _n_drawn(trials) >= sweep.n_trials:
+        return None
+    trial = _ask(study, worker)
+    if _RUN in trial.user_attrs:
+        return trial
+    place = _n_drawn(study.get_trials(deepcopy=False)[: trial.number])
+    if place >= sweep.n_trials:  # another process was faster
+        study.tell(trial.number, state=TrialState.FAIL)
+        return None
+    # Seeded by place: a resumed search draws what an uninterrupted one would, and no two workers draw the same.
+    study.sampler = optuna.samplers.TPESampler(seed=_SEED + place)
+    trial.set_user_attr(_RUN, f"trial-{place:03d}")
+    return trial
+
+
+def _n_drawn(trials: Sequence[FrozenTrial]) -> int:
+    """How many children of a search there are: one that is tried again is the same child."""
+    return sum(_AGAIN not in trial.user_attrs for trial in trials)
+
+
+def _newest(study: optuna.Study) -> dict[str, FrozenTrial]:
+    """The newest trial of every child, but those that were given up before they ended."""
+    trials = study.get_trials(deepcopy=False)
+    return {_name(trial): trial for trial in trials if trial.state is not TrialState.FAIL or _STATE in trial.user_attrs}
+
+
+def _name(trial: FrozenTrial) -> str:
+    return trial.user_attrs.get(_RUN, f"trial-{trial.number:03d}")
 
 
 def _shown(storage: str) -> str:
     """The address without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         return make_url(storage).render_as_string(hide_password=True)
     except SQLAlchemyError:
