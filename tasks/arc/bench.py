@@ -18,6 +18,7 @@ import numpy as np
 
 from tasks.bench.report import write_report
 from trainers.common import environment
+from trainers.common.tables import format_table
 from trainers.options import option
 from trainers.settings.command import command
 
@@ -41,12 +42,19 @@ class BenchOptions:
 
 def table(seconds: Mapping[str, Sequence[float]]) -> str:
     """One line per contender: CPU-seconds a step, and how many of the first contender's steps fit into one."""
-    first = float(np.median(next(iter(seconds.values()))))
-    lines = [f"{'contender':<28}{'min':>8}{'median':>8}{'max':>8}{'ratio':>8}   (CPU-seconds a step)"]
-    for name, times in seconds.items():
-        middle = float(np.median(times))
-        lines.append(f"{name:<28}{min(times):>8.2f}{middle:>8.2f}{max(times):>8.2f}{middle / first:>8.2f}")
-    return "\n".join(lines)
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    first = next(iter(medians.values()))
+    rows = [
+        {
+            "CPU-seconds a step": name,
+            "min": min(times),
+            "median": medians[name],
+            "max": max(times),
+            "ratio": medians[name] / first,
+        }
+        for name, times in seconds.items()
+    ]
+    return format_table(rows, dict.fromkeys(("min", "median", "max", "ratio"), ".2f"))
 
 
 @command(BenchOptions)

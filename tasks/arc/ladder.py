@@ -10,16 +10,17 @@ import numpy as np
 from trainers.common import figures
 from trainers.common.files import write_csv
 from trainers.common.metric_names import FINAL, MetricName, baseline
+from trainers.common.tables import format_table
 from trainers.studies.child_runs import train_all
 from trainers.studies.study_file import read_seeded
 
 MEASURES = {
     MetricName(FINAL, "test", "exact_match"): "held-out pairs",
-    MetricName(FINAL, "test", "pass_at_2"): "pass@2",
-    MetricName(FINAL, "test", "cell_accuracy"): "cells",
+    MetricName(FINAL, "test", "pass_at_2"): "held-out pass@2",
+    MetricName(FINAL, "test", "cell_accuracy"): "held-out cells",
     MetricName(FINAL, "unseen_tasks", "exact_match"): "unseen tasks",
-    MetricName(FINAL, "unseen_tasks", "pass_at_2"): "pass@2",
-    MetricName(FINAL, "unseen_tasks", "cell_accuracy"): "cells",
+    MetricName(FINAL, "unseen_tasks", "pass_at_2"): "unseen pass@2",
+    MetricName(FINAL, "unseen_tasks", "cell_accuracy"): "unseen cells",
 }
 """The columns of the table, from a run's results.json; all are shares."""
 BASELINES = ("copy", "common", "repeat")
@@ -64,11 +65,9 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as text, in per cent."""
-    lines = [f"{'model':<20}" + "".join(f"{label:>16}" for label in MEASURES.values())]
-    for row in rows:
-        cells = "".join(f"{_percent(row[n.logged], row[f'{n.logged}_spread']):>16}" for n in MEASURES)
-        lines.append(f"{row['model']:<20}{cells}")
-    return "\n".join(lines)
+    measures = {name.logged: label for name, label in MEASURES.items()}
+    shares = [{label: _percent(row[n], row[f"{n}_spread"]) for n, label in measures.items()} for row in rows]
+    return format_table([{"model": row["model"], **cells} for row, cells in zip(rows, shares, strict=True)])
 
 
 def _percent(value: float | None, spread: float | None) -> str:

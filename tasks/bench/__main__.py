@@ -22,6 +22,7 @@ from tasks.bench.contests import CONTESTS, Contest
 from tasks.bench.race import Measured, race
 from tasks.bench.report import write_report
 from trainers.common import environment
+from trainers.common.tables import format_table
 from trainers.errors import UserError, suggest
 from trainers.options import option
 from trainers.settings.command import command
@@ -63,18 +64,22 @@ def check(contest: Contest, found: Found) -> None:
 
 def table(contest: Contest, found: Found) -> str:
     """One line per contender: units a second, ratios, and whether what was to be reached was reached."""
-    lines = [f"{contest.name:<28}{contest.unit + '/s':>14}{'min':>9}{'median':>9}{'max':>9}{'at least':>10}"]
+    rows = []
     for name, values in ratios(found).items():
         middle, wanted = statistics.median(values), contest.targets.get(name)
-        speed = 1 / statistics.median(turn.cost_s for turn in found[name])
-        verdict = "" if wanted is None else f"{wanted:>10g}  {'reached' if middle >= wanted else 'NOT reached'}"
-        spread = f"{min(values):>9.2f}{middle:>9.2f}{max(values):>9.2f}"
-        lines.append(f"  {name:<26}{speed:>14,.0f}{spread}{verdict}{_notes(found[name])}")
-    return "\n".join(lines)
-
-
-def _notes(turns: Sequence[Measured]) -> str:
-    return "".join(f"  {name.replace('_', ' ')} {value:,.3g}" for name, value in turns[-1].notes.items())
+        rows.append(
+            {
+                contest.name: name,
+                f"{contest.unit}/s": 1 / statistics.median(turn.cost_s for turn in found[name]),
+                "min": min(values),
+                "median": middle,
+                "max": max(values),
+                "at least": wanted,
+                "verdict": "" if wanted is None else "reached" if middle >= wanted else "NOT reached",
+                "notes": ", ".join(f"{n.replace('_', ' ')} {v:,.3g}" for n, v in found[name][-1].notes.items()),
+            }
+        )
+    return format_table(rows, {f"{contest.unit}/s": ",.0f", **dict.fromkeys(("min", "median", "max"), ".2f")})
 
 
 @command(BenchOptions)

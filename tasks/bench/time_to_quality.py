@@ -19,6 +19,7 @@ from typing import Any
 from tasks.bench.report import write_report
 from trainers.common import environment
 from trainers.common.metric_names import EVAL, MetricName, splits_with
+from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.checkpoints import read_state
 from trainers.folders.run_folder import RunFolder
@@ -51,13 +52,18 @@ def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """One line per contender: seconds to each threshold, and where it stood at the end."""
-    head = "".join(f"{f'< {km:g} km':>18}" for km in THRESHOLDS_KM)
     first = next(iter(results.values()))["seconds_to"]
-    lines = [f"{'contender':<20}{head}{'last mean km':>15}{'after s':>10}{'steps':>8}"]
-    for name, found in results.items():
-        times = "".join(f"{_seconds(found['seconds_to'][f'{km:g}'], first[f'{km:g}']):>18}" for km in THRESHOLDS_KM)
-        lines.append(f"{name:<20}{times}{found['last_km']:>15,.1f}{found['last_s']:>10,.0f}{found['steps']:>8,}")
-    return "\n".join(lines)
+    rows = [
+        {
+            "contender": name,
+            **{f"< {km:g} km": _seconds(found["seconds_to"][f"{km:g}"], first[f"{km:g}"]) for km in THRESHOLDS_KM},
+            "last mean km": found["last_km"],
+            "after s": found["last_s"],
+            "steps": found["steps"],
+        }
+        for name, found in results.items()
+    ]
+    return format_table(rows, {"last mean km": ",.1f", "after s": ",.0f", "steps": ","})
 
 
 @command(RaceOptions)

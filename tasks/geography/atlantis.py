@@ -1,7 +1,6 @@
 """What the tasks on invented cities share: their world, rehearsed real pairs, and the finished dataset."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +10,10 @@ from datasets import Dataset, concatenate_datasets
 from geo.atlantis import invent_cities, join_cities, parse_regions
 from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
-from tasks.geography.world import WorldOptions, load_world
+from tasks.geography.world import AtlantisOptions, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
-from trainers.options import MAX_SEED, option
-
-
-@dataclass
-class AtlantisOptions(WorldOptions):
-    """Which cities are invented, and how many real pairs are rehearsed."""
-
-    regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
-    n_atlantis: int = option(100, "invented cities in each region", least=1)
-    spread_km: float = option(500.0, "standard deviation of a region, in km along each axis", least=1e-3, most=20_015)
-    atlantis_seed: int = option(42, "seed of the invented places", least=0, most=MAX_SEED)
-    replay_ratio: float = option(
-        0.0, "share of training rows that are real pairs, added to n_train (replay)", least=0, most=0.99
-    )
-    replay_dataset: str | None = option(
-        None, "folder of the distance dataset whose training rows are replayed", is_path=True
-    )
-    dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
 
 
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:

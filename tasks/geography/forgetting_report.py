@@ -16,6 +16,7 @@ from tasks.geography.pairs import distances_km
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text
 from trainers.common.metric_names import EVAL, FINAL, MetricName
+from trainers.common.tables import format_markdown
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
 from trainers.folders.checkpoints import read_state
@@ -130,13 +131,12 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
         "Atlantis pairs (km)": ("atlantis_km_before", "atlantis_km_after", ",.0f"),
     }
     shares = {"probe's fall recovered": "fall_recovered", "real pairs' fall recovered": "real_fall_recovered"}
-    columns = ["run", *arrows, "CKA to base", *shares]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    shown = []
     for row in rows:
-        cells = [f"{_cell(row[before], form)} → {_cell(row[after], form)}" for before, after, form in arrows.values()]
-        cells += [_cell(row["cka_to_base"], ".3f"), *(_cell(row[name], ".0%") for name in shares.values())]
-        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        pairs = {name: f"{_cell(row[b], form)} → {_cell(row[a], form)}" for name, (b, a, form) in arrows.items()}
+        recovered = {name: _cell(row[column], ".0%") for name, column in shares.items()}
+        shown.append({"run": row["run"], **pairs, "CKA to base": _cell(row["cka_to_base"], ".3f"), **recovered})
+    return format_markdown(shown) + "\n"
 
 
 def _cell(value: float, form: str) -> str:

@@ -1,9 +1,12 @@
-"""What the geography tasks share: the options that choose a world."""
+"""What the geography tasks share: the options that choose a world, and the real cities that they choose."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from geo.cities import Cities, load_cities
 from trainers.options import MAX_SEED, option
+
+if TYPE_CHECKING:
+    from geo.cities import Cities
 
 
 @dataclass
@@ -22,10 +25,29 @@ class WorldOptions:
     world_seed: int = option(42, "seed of the shuffle that numbers the cities", least=0, most=MAX_SEED)
 
 
-def load_world(options: WorldOptions) -> Cities:
+@dataclass
+class AtlantisOptions(WorldOptions):
+    """Which cities are invented, and how many real pairs are rehearsed."""
+
+    regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
+    n_atlantis: int = option(100, "invented cities in each region", least=1)
+    spread_km: float = option(500.0, "standard deviation of a region, in km along each axis", least=1e-3, most=20_015)
+    atlantis_seed: int = option(42, "seed of the invented places", least=0, most=MAX_SEED)
+    replay_ratio: float = option(
+        0.0, "share of training rows that are real pairs, added to n_train (replay)", least=0, most=0.99
+    )
+    replay_dataset: str | None = option(
+        None, "folder of the distance dataset whose training rows are replayed", is_path=True
+    )
+    dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
+
+
+def load_world(options: WorldOptions) -> "Cities":
     """The cities that the options ask for.
 
     Raises:
         InputError: the CSV or the numbers cannot be used.
     """
+    from geo.cities import load_cities  # not at the top: `--help` needs the options alone
+
     return load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)

@@ -12,6 +12,7 @@ import numpy as np
 
 from trainers.common import figures
 from trainers.common.files import write_csv
+from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
@@ -77,21 +78,23 @@ def summary(found: Mapping[str, Acted]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as text."""
-    lines = [
-        f"{'model':<16}{'last 10':>9}{'of optimum':>12}{'normalised':>12}{'solved':>8}{'context':>9}"
-        f"{'MFLOP cached':>14}{'recomputed':>12}{'us/action':>11}   (ratios to the first)"
-    ]
-    for row in rows:
-        spread = f" ±{100 * row['optimality_spread']:.1f}" if row["seeds"] > 1 else ""
-        lines.append(
-            f"{row['model']:<16}{row['return_last']:>9.2f}{row['optimality']:>8.1%}{spread:<4}"
-            f"{row['normalised_return']:>12.3f}{row['success_rate']:>8.0%}{row['context']:>9}"
-            f"{row['flops_cached'] / 1e6:>14.2f}{row['flops_recomputed'] / 1e6:>12.2f}{row['us_per_action']:>11.1f}"
-            f"   {row['context_ratio']:.2f}, {row['flops_cached_ratio']:.2f}, {row['flops_recomputed_ratio']:.2f},"
-            f" {row['time_ratio']:.2f}"
-        )
-    return "\n".join(lines)
+    """The rows as text; a ratio is to the first row."""
+    return format_table([_shown(row) for row in rows], {"last 10": ".2f", "normalised": ".3f", "solved": ".0%"})
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    spread = f" ±{100 * row['optimality_spread']:.1f}" if row["seeds"] > 1 else ""
+    return {
+        "model": row["model"],
+        "last 10": row["return_last"],
+        "of optimum": f"{row['optimality']:.1%}{spread}",
+        "normalised": row["normalised_return"],
+        "solved": row["success_rate"],
+        "context (ratio)": f"{row['context']} ({row['context_ratio']:.2f})",
+        "MFLOP cached": f"{row['flops_cached'] / 1e6:.2f} ({row['flops_cached_ratio']:.2f})",
+        "recomputed": f"{row['flops_recomputed'] / 1e6:.2f} ({row['flops_recomputed_ratio']:.2f})",
+        "us/action": f"{row['us_per_action']:.1f} ({row['time_ratio']:.2f})",
+    }
 
 
 def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":

@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FRAME_MS, _LAST_FRAME_MS = 500, 3_000
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write beside and rename, so that a viewer never opens half a picture."""
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, format="png")
     partial.replace(path)
 
 
-def save_animation(figures: Sequence[Figure], path: Path) -> None:
+def save_animation(figures: "Sequence[Figure]", path: Path) -> None:
     """Write one or more figures of one size as a GIF that plays for ever: half a second each, the last one longer."""
     from PIL import Image
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.tables import format_markdown
 from trainers.contract import StoredDataset, Task
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
     Arguments:
         metadata: what `metadata.json` holds.
     """
-    splits = "\n".join(
-        f"| {name} | {facts['rows']:,} | `{facts['sha256'][:12]}` |" for name, facts in metadata["splits"].items()
-    )
+    splits = [
+        {"split": name, "rows": f"{facts['rows']:,}", "SHA-256 of its columns": f"`{facts['sha256'][:12]}`"}
+        for name, facts in metadata["splits"].items()
+    ]
     return f"""{_front_matter({"pretty_name": task.name, "tags": ["world-models", task.name]})}
 # Dataset `{task.name}`
 
@@ -28,9 +30,7 @@ def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
 
 ## Splits
 
-| split | rows | SHA-256 of its columns |
-|---|---|---|
-{splits}
+{format_markdown(splits)}
 
 ## How it was made
 
@@ -51,7 +51,7 @@ def model_card(
     Arguments:
         results: final metrics by name. facts: run id, git commit, command and the like, shown as a list.
     """
-    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(results.items()))
+    rows = [{"metric": name, "value": f"{value:.6g}"} for name, value in sorted(results.items())]
     listed = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
     return f"""{_front_matter({"library_name": "transformers", "tags": ["world-models", task.name]})}
 # A model of the task `{task.name}`
@@ -62,9 +62,7 @@ whose card names where its data come from and under which licence.
 
 ## Results
 
-| metric | value |
-|---|---|
-{rows}
+{format_markdown(rows)}
 
 A split called `memorisation` lies inside the training rows: its numbers measure recall, not generalisation. Answers
 that cannot be parsed count with the task's worst value.

@@ -5,13 +5,21 @@ import io
 import secrets
 import shutil
 import socket
+import sys
 import urllib.parse
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common import environment
+from trainers.common.tables import format_table
 from trainers.errors import UserError
+from trainers.folders.locks import hold_lock, is_held
+from trainers.folders.output_dir import inside
+from trainers.folders.run_folder import RunFolder
+from trainers.tracking import queries
+from trainers.tracking.mlflow_store import FOLDER_TAG, HOST_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -25,6 +33,72 @@ class DeletionPlan:
     goes: bool
     folder: Path | None = None
     note: str = ""
+
+
+def clean(query: str, folders: bool, yes: bool) -> None:
+    """List the runs that match (without a query: those marked deleted), ask unless `yes`, and delete them for good.
+
+    Raises:
+        UserError: the store cannot be used, or there is no terminal to ask on.
+    """
+    from mlflow import MlflowClient
+
+    prefix = environment.resolved_prefix()
+    found = queries.find(query, deleted_only=not query, with_deleted=True)
+    check_store()
+    client = MlflowClient()
+    doomed = [plan_deletion(client.get_run(run.info.run_id), prefix, folders) for run in found]
+    if not found:
+        print("nothing to delete: no run " + ("matches" if query else "is marked deleted"))
+        return
+    print(format_table([_row(one) for one in doomed]), flush=True)
+    chosen = [one for one in doomed if one.goes]
+    if not chosen or not (yes or _agreed(len(chosen))):
+        print("nothing was deleted")
+        return
+    for one in chosen:
+        print(_deleted(one.run, prefix, query, folders), flush=True)
+
+
+def _deleted(run: "Run", prefix: Path, query: str, folders: bool) -> str:
+    """Look at a run once more, since somebody may have gone on with it, and delete it; say what was done."""
+    from mlflow import MlflowClient, MlflowException
+
+    name = f"{run.info.run_name} ({run.info.run_id})"
+    try:
+        again = plan_deletion(MlflowClient().get_run(run.info.run_id), prefix, folders)
+        if not again.goes or (not query and again.run.info.lifecycle_stage == "active"):
+            return f"left alone: {name}, which has been taken up again"
+        with hold_lock(again.folder) if again.folder else contextlib.nullcontext():
+            delete(again.run, again.folder)
+    except (MlflowException, UserError) as error:
+        return f"left alone: {name}: {' '.join(str(error).split())}"
+    return f"deleted: {name}" + (f" with {again.folder}" if again.folder else "")
+
+
+def _row(one: DeletionPlan) -> dict[str, Any]:
+    info = one.run.info
+    uris = [str(info.artifact_uri), *(model.artifact_location for model in models_of(one.run))]
+    parts = [*map(local_path, uris), *([one.folder] if one.folder else [])]
+    return {
+        "run": info.run_name,
+        "status": info.status,
+        "goes": "nothing" if not one.goes else "record and folder" if one.folder else "record",
+        "MB": round(sum(map(size_mb, parts)), 2) if one.goes else 0.0,
+        "folder": one.run.data.tags.get(FOLDER_TAG),
+        "note": one.note,
+    }
+
+
+def _agreed(count: int) -> bool:
+    """Ask on the terminal.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not sys.stdin.isatty():
+        raise UserError("there is no terminal to ask on; look at the list above, then give --yes to delete it")
+    return input(f"delete these {count} runs for good? Type yes: ").strip() == "yes"
 
 
 def plan_deletion(run: "Run", prefix: Path, folders: bool) -> DeletionPlan:
@@ -43,9 +117,6 @@ def is_running(run: "Run") -> bool:
 
     A process that was killed leaves a record that says RUNNING, but no lock.
     """
-    from trainers.folders.locks import is_held
-    from trainers.tracking.mlflow_store import FOLDER_TAG, HOST_TAG
-
     tags = run.data.tags
     here = tags.get(HOST_TAG) == socket.gethostname()
     if FOLDER_TAG in tags and is_held(Path(tags[FOLDER_TAG])):
@@ -55,10 +126,6 @@ def is_running(run: "Run") -> bool:
 
 def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
     """The output folder if it may be deleted, or None; and why it stays."""
-    from trainers.folders.output_dir import inside
-    from trainers.folders.run_folder import RunFolder
-    from trainers.tracking.mlflow_store import FOLDER_TAG
-
     named = Path(run.data.tags.get(FOLDER_TAG, "/"))
     if _aside(named, run).is_dir():
         return _aside(named, run), ""  # the rest of a deletion that was interrupted
@@ -79,8 +146,6 @@ def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
 def delete(run: "Run", folder: Path | None) -> None:
     """Delete folder, models, artifacts and record for good, the record last: what is interrupted can be done again."""
     from mlflow import MlflowClient
-
-    from trainers.tracking.mlflow_store import FOLDER_TAG
 
     if folder is not None:
         aside = folder if folder == _aside(Path(run.data.tags[FOLDER_TAG]), run) else _aside(folder, run)

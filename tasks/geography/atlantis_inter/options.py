@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.geography.atlantis import AtlantisOptions
+from tasks.geography.world import AtlantisOptions
 from trainers.options import option
 
 

@@ -1,0 +1,143 @@
+"""The command line: verbs, help without heavy imports, suggestions, studies that say which report they want."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT, assert_one_line
+from trainers import registry
+from trainers.__main__ import main
+from trainers.commands import study
+from trainers.studies import child_runs
+
+VERBS = {path.stem.replace("_", "-") for path in (ROOT / "trainers" / "commands").glob("[!_]*.py")}
+HEAVY = {"torch", "transformers", "datasets", "pandas", "mlflow", "matplotlib", "evaluate", "scipy", "optuna"}
+
+
+def test_the_verbs_are_those_of_the_documents():
+    assert {"train", "dataset", "probe", "compare", "sweep", "study", "clean-runs", "tasks"} <= VERBS
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+def test_without_a_verb_all_are_listed(argv, capsys):
+    assert main(argv) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert listed >= VERBS
+
+
+def test_a_mistyped_verb_is_answered_with_the_nearest(capsys):
+    assert main(["stdy"]) == 2
+    assert_one_line(capsys.readouterr().err, "stdy", "study")
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_a_help(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_refuses_a_flag_that_it_does_not_have(verb, capsys):
+    named = {"study": ["arc_small"], "train": ["--task", "location"], "dataset": ["--task", "location"]}
+    assert main([verb, *named.get(verb, []), "--zzz", "1"]) == 2
+    assert_one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "command_line", ["", *(f"{verb} --help" for verb in sorted(VERBS)), "tasks", "study arc_small --help"]
+)
+def test_help_imports_nothing_heavy(command_line):
+    assert not HEAVY & imported_by(command_line)
+
+
+@pytest.mark.parametrize("task", registry.names())
+def test_the_help_of_a_task_imports_nothing_heavy(task):
+    assert not HEAVY & imported_by(f"train --task {task} --help_all")
+
+
+def imported_by(command_line: str) -> set[str]:
+    """The packages that a command imports, in a process of its own."""
+    command = [sys.executable, "-X", "importtime", "-m", "trainers", *command_line.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert "trainers" in done.stderr
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+
+
+def test_tasks_are_listed_with_family_and_summary(capsys):
+    assert main(["tasks"]) == 0
+    shown = capsys.readouterr().out
+    for name in registry.names():
+        (line,) = [line for line in shown.splitlines() if line.split()[0] == name]
+        assert registry.load(name).summary in line
+    assert "geography" in shown and "in_context_rl" in shown
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("--epochs 3", "num_train_epochs"),
+        ("--batch_size 8", "per_device_train_batch_size"),
+        ("--lr 1e-3", "learning_rate"),
+        ("--resume last", "resume_from_checkpoint"),
+        ("--no_cuda", "use_cpu"),
+        ("--cpu", "use_cpu"),
+        ("--steps 10", "max_steps"),
+    ],
+)
+def test_words_that_people_type_are_suggested_by_name_and_not_taken(typed, meant, capsys):
+    assert main(["train", "--task", "location", *typed.split()]) == 2
+    assert_one_line(capsys.readouterr().err, meant)
+
+
+def test_a_word_is_only_suggested_where_the_setting_exists(capsys):
+    assert main(["compare", "--resume", "last"]) == 2
+    assert "resume_from_checkpoint" not in capsys.readouterr().err
+
+
+# --- studies
+
+
+def test_every_shipped_study_names_a_report_of_its_task():
+    from trainers.studies.study import report_options
+    from trainers.studies.study_file import read_mapping, study_names, study_path
+
+    reports = {name: read_mapping(study_path(name), "").get("report") for name in study_names()}
+    assert set(reports.values()) == {"forgetting", "ladder", "comparison", None}
+    for name in (name for name, report in reports.items() if report):
+        assert callable(report_options(name)().run)
+
+
+@pytest.mark.parametrize("argv", [["study", "location_sweep"], ["sweep", "arc_small"]])
+def test_a_sweep_and_a_study_are_told_apart_and_the_other_verb_is_named(argv, capsys):
+    assert main(argv) == 2
+    assert_one_line(capsys.readouterr().err, *{"study", "sweep"} - {argv[0]})
+
+
+@pytest.mark.parametrize(
+    "line, names", [("report: ladders", ("ladders", "ladder")), ("report: forgetting", ("ladder",)), ("", ("ladder",))]
+)
+def test_a_report_that_the_task_does_not_have_is_refused_before_training(line, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(child_runs, "subprocess", None)
+    (tmp_path / "x.yaml").write_text(f"{line}\nseeds: [1]\nruns: {{a: {{config: arc}}}}\n")
+    assert study.main([str(tmp_path / "x.yaml")]) == 2
+    assert_one_line(capsys.readouterr().err, "arc", *names)
+
+
+def test_the_help_of_a_study_has_the_flags_of_its_report(capsys):
+    assert main(["study", "darkroom_small", "--help"]) == 0
+    assert "--rollouts" in capsys.readouterr().out
+    assert main(["study", "forgetting_small", "--help"]) == 0
+    assert "--base" in capsys.readouterr().out
+
+
+def test_a_study_hands_its_file_and_folder_to_its_report(prefix, tmp_path, monkeypatch):
+    seen: list[tuple[Path, Path, int]] = []
+    monkeypatch.setattr(
+        "tasks.in_context_rl.compare.Comparison.run", lambda self, *args: seen.append((*args, self.rollouts))
+    )
+    path = tmp_path / "mine.yaml"
+    path.write_text("report: comparison\nseeds: [1]\nruns: {a: {config: darkroom}}\n")
+    assert main(["study", str(path), "--rollouts", "3"]) == 0
+    assert seen == [(path, prefix / "studies" / "mine", 3)]
