@@ -27,7 +27,7 @@ from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.fused_blocks import is_supported
 from trainers.runs import upstream
-from trainers.settings.resolve import _training_names
+from trainers.settings.training_fields import training_defaults
 
 SPECIAL_IDS = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
 PINNED = {"transformers": transformers, "mlflow": mlflow, "optuna": optuna, "torch": torch}
@@ -102,7 +102,7 @@ def test_muon_is_made_by_a_factory():
 
 
 def test_names_of_settings_are_read_from_the_source():
-    assert _training_names() == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    assert list(training_defaults()) == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
 
 
 def test_argparse_names_the_argument_first():

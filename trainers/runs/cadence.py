@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerState, TrainingArguments
 
-from trainers.common.metric_names import EVAL, MetricName
+from trainers.common.metric_names import EVAL, MetricName, best_model_key
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
@@ -66,11 +66,9 @@ def _best_checkpoint(settings: Settings, evaluated: list[str]) -> dict[str, Any]
         raise UserError(f"--early_stopping_patience needs an evaluated split, and {reason}")
     if not evaluated:
         return {"load_best_model_at_end": False, "eval_strategy": "no", "eval_on_start": False}
-    if named is None:
-        named = MetricName(EVAL, evaluated[0], task.primary_metric).logged
-    elif not named.endswith(f"_{task.primary_metric}"):
-        return {}
-    return {"metric_for_best_model": named, "greater_is_better": task.greater_is_better}
+    primary = [MetricName(EVAL, split, task.primary_metric).logged for split in evaluated]
+    chosen = primary[0] if named is None else best_model_key(named)
+    return {"metric_for_best_model": chosen, "greater_is_better": task.greater_is_better} if chosen in primary else {}
 
 
 def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:
