@@ -244,8 +244,8 @@ def refused(argv, names, capsys):
         ("--run RUN --probe_seed few", "--probe_seed few"),
         ("--run RUN --cities_csv nowhere.csv", "nowhere.csv"),
         ("--run RUN --atlantis train", "--atlantis train"),
-        ("--run RUN --compare nowhere", "--compare nowhere"),
-        ("--run RUN --compare .", "--compare"),
+        ("--run RUN --compare nowhere", "nowhere model"),
+        ("--run RUN --compare .", "model config.json"),
     ],
 )
 def test_what_is_mistyped_is_answered_in_one_line(typed, names, fresh, capsys, monkeypatch):

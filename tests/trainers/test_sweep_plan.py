@@ -17,10 +17,10 @@ from .sweep_helpers import GRID, SEARCH
 @pytest.mark.parametrize(
     "text, names",
     [
-        ("", "mine.yaml"),
-        ("- a\n", "mine.yaml"),
-        ("grid: [1\n", "mine.yaml"),
-        ("config: Zürich}\n".encode("latin-1"), "mine.yaml"),
+        ("", "mine.yaml config task grid search"),
+        ("- a\n", "mine.yaml config task grid search"),
+        ("grid: [1\n", "mine.yaml config task grid search"),
+        ("config: Zürich}\n".encode("latin-1"), "mine.yaml config task grid search"),
         ("config: location\n", "mine.yaml grid search"),
         (GRID + SEARCH.replace("task: location", ""), "mine.yaml grid search"),
         (GRID.replace("config: location", ""), "mine.yaml grid search"),

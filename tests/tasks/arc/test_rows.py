@@ -138,7 +138,7 @@ def test_columns_of_other_types_are_refused(data, make):
 
 
 def test_a_task_with_too_few_rows_to_draw_from_is_refused(data, make):
-    with refusal(2):
+    with refusal("--resample_context", 2):
         make(table=data.splits["train"].select([0, 1, 6, 7, 8, 9]), resample_context=True)
 
 

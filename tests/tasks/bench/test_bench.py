@@ -36,7 +36,7 @@ def test_the_table_says_what_was_reached():
 
 def test_unequal_work_is_not_compared():
     check(CONTEST, {"ours": [measured(1)], "other": [measured(1, value=1.009)]})
-    with refusal("a"):
+    with refusal(CONTEST.name, "ours", "other", 1.02):
         check(CONTEST, {"ours": [measured(1)], "other": [measured(1, value=1.02)]})
 
 

@@ -178,14 +178,14 @@ def test_the_seed_protocol_needs_five_blocks(n_blocks, probe_of):
     assert probe_of(real_cities(50), 5, protocol="original").blocks == [4, 5]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_world_too_small_to_split_is_refused(n, probe_of):
-    with refusal(0 if n == 1 else 1):
+@pytest.mark.parametrize(("n", "n_train", "n_test"), [(1, 0, 1), (2, 1, 1), (3, 1, 2)])
+def test_a_world_too_small_to_split_is_refused(n, n_train, n_test, probe_of):
+    with refusal(n_train, n_test):
         probe_of(real_cities(n))
 
 
 def test_holding_out_the_whole_world_is_refused(probe_of):
-    with refusal(0):
+    with refusal(0, 20):
         probe_of(real_cities(50, countries=("JP",)), hold_out="Asia")
 
 
