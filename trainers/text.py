@@ -119,7 +119,7 @@ class TextTrainer(WorldTrainer):
 
     def describe_row(self, split: str, row: int) -> str:
         """One line per token: the token, and whether the loss sees it."""
-        batch = self.rows[split].__getitems__([row])
+        batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         tokens = cast(Any, self.processing_class).convert_ids_to_tokens(batch["input_ids"][0].tolist())
         labels = batch["labels"][0].tolist()
         return "\n".join(

@@ -35,7 +35,7 @@ class ArcTrainer(WorldTrainer):
 
     def describe_row(self, split: str, row: int) -> str:
         """The tokens of the sequence that is trained on, and whether the loss sees them."""
-        batch = self.rows[split].__getitems__([row])
+        batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
         shown = [f"  input    {' '.join(NAMES[token] for token in ids)}"]
         for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist():

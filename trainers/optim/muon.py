@@ -61,8 +61,10 @@ class MuonFactory:
         hidden, rest = split_parameters(model)
         parts: list[torch.optim.Optimizer] = []
         if hidden:
-            rates = {"lr": args.learning_rate, "weight_decay": args.weight_decay}
-            parts.append(torch.optim.Muon(hidden, **rates, adjust_lr_fn="match_rms_adamw"))
+            muon = torch.optim.Muon(
+                hidden, lr=args.learning_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+            parts.append(muon)
         if rest:
             decays = set(trainer.get_decay_parameter_names(model))
             groups = [

@@ -101,8 +101,8 @@ def write_results(
     card = cards.model_card(settings.task, trainer.unwrapped_model, trainer.data, results, facts)
     tracker.file(folder.write_card(card))
     _log_model(tracker, trainer, folder.path)
-    results = {**results, "best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}
-    tracker.file(folder.write_results(results))  # the last file: a run that has it is finished
+    steps = {"best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}
+    tracker.file(folder.write_results({**results, **steps}))  # the last file: a run that has it is finished
 
 
 def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:

@@ -34,7 +34,8 @@ def load_weights(model: PreTrainedModel, checkpoint: Path) -> None:
 
 def was_stopped(state: TrainerState) -> bool:
     """Whether a callback had asked training to stop when the state was saved."""
-    control: Any = state.stateful_callbacks.get("TrainerControl", {})  # pyright: ignore[reportOptionalMemberAccess]
+    callbacks: Any = state.stateful_callbacks
+    control = callbacks.get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_training_stop", False))
 
 
