@@ -27,7 +27,7 @@ from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.fused_blocks import is_supported
 from trainers.runs import upstream
-from trainers.settings.training_fields import training_defaults
+from trainers.settings.training_fields import read_defaults
 
 SPECIAL_IDS = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
 PINNED = {"transformers": transformers, "mlflow": mlflow, "optuna": optuna, "torch": torch}
@@ -101,8 +101,12 @@ def test_muon_is_made_by_a_factory():
     assert parameters(Trainer.get_optimizer_cls_and_kwargs) == ["args", "model"]
 
 
-def test_names_of_settings_are_read_from_the_source():
-    assert list(training_defaults()) == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+def test_names_and_defaults_of_settings_are_read_from_the_source():
+    fields = [field for field in dataclasses.fields(TrainingArguments) if field.init]
+    path = inspect.getsourcefile(TrainingArguments)
+    read = read_defaults(Path(str(path)).read_text(encoding="utf-8"))
+    assert list(read) == [field.name for field in fields]
+    assert all(read[field.name] == field.default for field in fields if field.default is not dataclasses.MISSING)
 
 
 def test_argparse_names_the_argument_first():

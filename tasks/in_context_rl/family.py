@@ -25,7 +25,7 @@ FAMILY = Task(
     small={
         "size": 3,
         "n_streams": 3,
-        "history_steps": 200,
+        "history_steps": 400,
         "keep_every": 1,
         "max_train_tasks": 8,
         "n_val_tasks": 1,

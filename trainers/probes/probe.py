@@ -37,7 +37,7 @@ class Probe(ABC):
     """A linear probe of one task: which prompts it shows to a model, and what it fits to the hidden states.
 
     Attributes:
-        options: dataclass of what it can be asked for; every field is a flag of `python -m trainers.commands.probe`.
+        options: dataclass of what it can be asked for; every field is a flag of `world-models probe`.
         label: names a choice of options in file and metric names.
         prompts: texts, one for each thing that is probed.
         blocks: numbers, from 1, of the blocks whose outputs are read (0 is the embedding).
