@@ -1,11 +1,12 @@
 """The metric of `arc`: generated grids, exactly right or not, and cells under teacher forcing."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
-import evaluate
 import numpy as np
+
+from trainers.common.local_metric import LocalMetric
 
 _DESCRIPTION = "Exact match of generated ARC grids, shape included, and cell by cell under teacher forcing."
 _INPUTS = """
@@ -23,25 +24,23 @@ Returns, shares from 0 to 1:
         rule changes. 0 where there are no such cells.
 """
 
+_CELLS = datasets.List(datasets.Value("uint8"))
+_GRID = datasets.List(_CELLS)
 
-class GridMatch(evaluate.Metric):
+
+class GridMatch(LocalMetric):
     """`evaluate.load("tasks/arc/metric.py")` or `GridMatch()`."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        cells = datasets.List(datasets.Value("uint8"))
-        grid = datasets.List(cells)
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation="",
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.List(grid), "references": grid, "inputs": grid, "teacher_forced": cells}
-            ),
-        )
+    about = _DESCRIPTION
+    inputs = _INPUTS
+    columns: ClassVar = {
+        "predictions": datasets.List(_GRID),
+        "references": _GRID,
+        "inputs": _GRID,
+        "teacher_forced": _CELLS,
+    }
 
-    def _compute(self, predictions: Any, references: Any, inputs: Any, teacher_forced: Any) -> dict[str, float]:
-        if len(predictions) == 0:
-            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
+    def score(self, predictions: Any, references: Any, inputs: Any, teacher_forced: Any) -> dict[str, float]:
         return {
             **generated_scores(predictions, references),
             **cell_scores(teacher_forced, references, inputs),

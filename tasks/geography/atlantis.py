@@ -10,7 +10,7 @@ from datasets import Dataset, concatenate_datasets
 from geo.atlantis import invent_cities, join_cities, parse_regions
 from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
-from tasks.geography.world import AtlantisOptions, load_world
+from tasks.geography.world import AtlantisOptions, finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
@@ -42,16 +42,14 @@ def build_dataset(
     if replay is not None:
         order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(splits["train"]) + len(replay))
         splits = {**splits, "train": take_rows(concatenate_datasets([splits["train"], replay]), order)}
-    return BuiltDataset(
-        splits=splits,
-        facts={
-            "seed": options.dataset_seed,
-            "world": {"cities": len(cities), "invented": len(cities) - n_real, "sha256": cities.digest()},
-            "kinds": {name: _counts(rows) for name, rows in splits.items()},
-            "baselines": baselines,
-            "adjustments": list(adjustments),
-        },
-        files={"cities.csv": cities.write_csv},
+    return finish(
+        cities,
+        options.dataset_seed,
+        splits,
+        baselines,
+        world={"cities": len(cities), "invented": len(cities) - n_real, "sha256": cities.digest()},
+        kinds={name: _counts(rows) for name, rows in splits.items()},
+        adjustments=list(adjustments),
     )
 
 

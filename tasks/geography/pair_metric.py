@@ -1,8 +1,9 @@
 """The `evaluate` metric of every task that asks for a distance: absolute error in km, failures included."""
 
 import datasets
-import evaluate
 import numpy as np
+
+from trainers.common.local_metric import LocalMetric
 
 PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference, the longest distance there is
 LONGEST_KM = 20_015.0  # half the circumference of a sphere of radius 6,371 km; a longer answer is no distance on it
@@ -34,21 +35,14 @@ def summary(error_km: np.ndarray, references_km: np.ndarray) -> dict[str, float]
     }
 
 
-class AbsoluteError(evaluate.Metric):
+class AbsoluteError(LocalMetric):
     """`evaluate.load("tasks/geography/pair_metric.py")` or `AbsoluteError()`."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        km = datasets.Value("float64")
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation="",
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": km, "references": km}),
-        )
+    about = _DESCRIPTION
+    inputs = _INPUTS
+    columns = dict.fromkeys(("predictions", "references"), datasets.Value("float64"))
 
-    def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
-        if len(predictions) == 0:
-            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
+    def score(self, predictions: list[float], references: list[float]) -> dict[str, float]:
         predictions_km, references_km = np.asarray(predictions, float), np.asarray(references, float)
         found = summary(absolute_errors_km(predictions_km, references_km), references_km)
         return {**found, "parse_rate": float(1.0 - np.isnan(predictions_km).mean())}

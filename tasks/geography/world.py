@@ -1,11 +1,15 @@
 """What the geography tasks share: the options that choose a world, and the real cities that they choose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from trainers.contract import BuiltDataset
 from trainers.options import MAX_SEED, option
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from geo.cities import Cities
 
 
@@ -40,6 +44,18 @@ class AtlantisOptions(WorldOptions):
         None, "folder of the distance dataset whose training rows are replayed", is_path=True
     )
     dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
+
+
+def finish(
+    cities: "Cities", seed: int, splits: "Mapping[str, Dataset]", baselines: Mapping[str, Any], **facts: Any
+) -> BuiltDataset:
+    """A dataset over cities from its splits and what a trivial answer scores on them; its folder has the table."""
+    world = {"cities": len(cities), "sha256": cities.digest()}
+    return BuiltDataset(
+        splits=splits,
+        facts={"seed": seed, "world": world, "baselines": baselines, **facts},
+        files={"cities.csv": cities.write_csv},
+    )
 
 
 def load_world(options: WorldOptions) -> "Cities":

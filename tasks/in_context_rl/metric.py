@@ -1,11 +1,12 @@
 """The metrics of learning in context: what acting brings, and how well actions of histories are predicted."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
-import evaluate
 import numpy as np
+
+from trainers.common.local_metric import LocalMetric
 
 LAST = 10
 """Episodes at the end of a rollout that count as what was learnt."""
@@ -26,23 +27,20 @@ Returns:
     success_rate: rollouts that reach at least half of their optimum in the last episodes.
 """
 
+_NUMBER = datasets.Value("float64")
 
-class ReturnInContext(evaluate.Metric):
+
+class ReturnInContext(LocalMetric):
     """`evaluate.load("tasks/in_context_rl/metric.py")` or `ReturnInContext()`."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        number = datasets.Value("float64")
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation="",
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.List(number), "random": number, "optimal": number}),
-        )
+    about = _DESCRIPTION
+    inputs = _INPUTS
+    columns: ClassVar = {"predictions": datasets.List(_NUMBER), "random": _NUMBER, "optimal": _NUMBER}
 
-    def _compute(
+    def score(
         self, predictions: Sequence[Sequence[float]], random: Any, optimal: Any, last: int = LAST
     ) -> dict[str, float]:
-        if len(predictions) == 0 or min(len(returns) for returns in predictions) == 0:
+        if min(len(returns) for returns in predictions) == 0:
             raise ValueError("no episodes: a mean over nothing is undefined; add rollouts before compute()")
         return_NE, random_N, optimal_N = np.array(predictions, dtype=float), np.array(random), np.array(optimal)
         if (optimal_N <= random_N).any():

@@ -14,7 +14,7 @@ from tasks.geography.pairs import (
     split_rows,
     splits_of,
 )
-from tasks.geography.world import load_world
+from tasks.geography.world import finish, load_world
 from trainers.contract import BuiltDataset
 
 
@@ -34,14 +34,5 @@ def build(options: DistanceOptions) -> BuiltDataset:
     numbers = draw_distinct(available, sum(sizes.values()), draw_rng)
     rows = pair_rows(cities, in_random_order(pair_of(numbers), order_rng))
     splits = splits_of(split_rows(rows, sizes))
-    return BuiltDataset(
-        splits=splits,
-        facts={
-            "seed": options.dataset_seed,
-            "world": {"cities": len(cities), "sha256": cities.digest()},
-            "baselines": {
-                name: median_baseline(splits["train"], rows) for name, rows in splits.items() if name != "train"
-            },
-        },
-        files={"cities.csv": cities.write_csv},
-    )
+    baselines = {name: median_baseline(splits["train"], rows) for name, rows in splits.items() if name != "train"}
+    return finish(cities, options.dataset_seed, splits, baselines)

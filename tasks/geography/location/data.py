@@ -10,7 +10,7 @@ from geo.cities import Cities
 from geo.coordinates import decode, encode, format_xy
 from geo.sphere import great_circle_km, mean_centre
 from tasks.geography.location.options import LocationOptions
-from tasks.geography.world import load_world
+from tasks.geography.world import finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -24,15 +24,9 @@ def build(options: LocationOptions) -> BuiltDataset:
     cities = load_world(options)
     train, evaluated = _choose(options, len(cities))
     rows = _rows(cities)
-    return BuiltDataset(
-        splits={name: rows.select(chosen) for name, chosen in {"train": train, **evaluated}.items()},
-        facts={
-            "seed": options.dataset_seed,
-            "world": {"cities": len(cities), "sha256": cities.digest()},
-            "baselines": {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()},
-        },
-        files={"cities.csv": cities.write_csv},
-    )
+    splits = {name: rows.select(chosen) for name, chosen in {"train": train, **evaluated}.items()}
+    baselines = {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()}
+    return finish(cities, options.dataset_seed, splits, baselines)
 
 
 def _rows(cities: Cities) -> Dataset:

@@ -1,10 +1,10 @@
 """The `evaluate` metric of `location`: great-circle error in km, where an answer that cannot be read counts 20,000."""
 
 import datasets
-import evaluate
 import numpy as np
 
 from geo.sphere import great_circle_km
+from trainers.common.local_metric import LocalMetric
 
 PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference: no readable answer is further away
 
@@ -27,21 +27,15 @@ def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.nda
     return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
 
 
-class Haversine(evaluate.Metric):
+class Haversine(LocalMetric):
     """`evaluate.load("tasks/geography/location/metric.py")` or `Haversine()`."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        place = datasets.Sequence(datasets.Value("float64"), length=2)
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": place, "references": place}),
-        )
+    about = _DESCRIPTION
+    inputs = _INPUTS
+    cites = _CITATION
+    columns = dict.fromkeys(("predictions", "references"), datasets.Sequence(datasets.Value("float64"), length=2))
 
-    def _compute(self, predictions: list[list[float]], references: list[list[float]]) -> dict[str, float]:
-        if len(predictions) == 0:
-            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
+    def score(self, predictions: list[list[float]], references: list[list[float]]) -> dict[str, float]:
         dist_km = errors_km(np.asarray(predictions), np.asarray(references))
         return {
             "haversine_km_mean": float(dist_km.mean()),

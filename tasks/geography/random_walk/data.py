@@ -13,7 +13,7 @@ from geo.neighbours import neighbour_counts, neighbour_lists
 from tasks.geography.random_walk.metric import legality, step_legality
 from tasks.geography.random_walk.options import RandomWalkOptions
 from tasks.geography.random_walk.walks import END, random_walks
-from tasks.geography.world import load_world
+from tasks.geography.world import finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -44,20 +44,17 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
     walks = {"train": train, "validation": evaluated[: options.n_val], "test": evaluated[options.n_val :]}
     walks = {name: found for name, found in walks.items() if len(found)}
     counts = neighbour_counts(cities, options.radius_km)
-    return BuiltDataset(
-        splits={name: _rows(cities, found, options.radius_km) for name, found in walks.items()},
-        facts={
-            "seed": options.dataset_seed,
-            "world": {"cities": len(cities), "sha256": cities.digest()},
-            "neighbours": {"mean": float(counts.mean()), "cities_without": int((counts == 0).sum())},
-            "length_mean": {name: float((found != END).sum(axis=1).mean()) for name, found in walks.items()},
-            "baselines": {
-                name: _random_baseline(cities, found, options.radius_km, baseline_rng)
-                for name, found in walks.items()
-                if name != "train"
-            },
+    return finish(
+        cities,
+        options.dataset_seed,
+        splits={name: _rows(cities, city_NT, options.radius_km) for name, city_NT in walks.items()},
+        baselines={
+            name: _random_baseline(cities, city_NT, options.radius_km, baseline_rng)
+            for name, city_NT in walks.items()
+            if name != "train"
         },
-        files={"cities.csv": cities.write_csv},
+        neighbours={"mean": float(counts.mean()), "cities_without": int((counts == 0).sum())},
+        length_mean={name: float((city_NT != END).sum(axis=1).mean()) for name, city_NT in walks.items()},
     )
 
 

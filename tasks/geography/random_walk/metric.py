@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import datasets
-import evaluate
 import numpy as np
 
 from geo.sphere import great_circle_km
+from trainers.common.local_metric import LocalMetric
 
 _DESCRIPTION = "Legality of walks: a step is legal if it leads to a city not yet visited, at most radius_km away."
 _INPUTS = """
@@ -57,19 +57,14 @@ def legality(walks: Sequence[Sequence[int]], legal: Sequence[np.ndarray]) -> dic
     }
 
 
-class WalkLegality(evaluate.Metric):
+class WalkLegality(LocalMetric):
     """`evaluate.load("tasks/geography/random_walk/metric.py")` or `WalkLegality()`."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        walk = datasets.Sequence(datasets.Value("int64"))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation="",
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": walk, "references": walk}),
-        )
+    about = _DESCRIPTION
+    inputs = _INPUTS
+    columns = dict.fromkeys(("predictions", "references"), datasets.Sequence(datasets.Value("int64")))
 
-    def _compute(
+    def score(
         self,
         predictions: list[list[int]],
         references: list[list[int]],
@@ -78,7 +73,5 @@ class WalkLegality(evaluate.Metric):
         lon_deg: np.ndarray,
         radius_km: float,
     ) -> dict[str, float]:
-        if len(predictions) == 0:
-            raise ValueError("no predictions: a mean over nothing is undefined; add rows before compute()")
         found = legality(predictions, step_legality(predictions, city_id, lat_deg, lon_deg, radius_km))
         return {**found, "expected_length_mean": float(np.mean([len(walk) for walk in references]))}
