@@ -68,7 +68,7 @@ def init_from_another_size(desk):
     return [*desk.tiny, "--init_from", "outputs/done", "--hidden_size", "32"]
 
 
-@case("2 44")
+@case("2 tokenizer")
 def init_from_another_tokenizer(desk):
     edit_json(desk.run() / "tokenizer.json", model={"vocab": {"a": 0, "b": 1}})
     return [*desk.tiny, "--init_from", "outputs/done"]
@@ -80,7 +80,7 @@ def probing_a_task_without_a_probe(desk):
 
     parts = {"build_dataset": "data:build", "metric": "metric:Haversine", "trainer": "trainer:LocationTrainer"}
     elsewhere = {name: f"tasks.geography.location.{part}" for name, part in parts.items()}
-    module = SimpleNamespace(TASK=dataclasses.replace(TASK, probe="", **elsewhere))
+    module = SimpleNamespace(__name__="my_lab.quiet", TASK=dataclasses.replace(TASK, probe="", **elsewhere))
     desk.monkeypatch.setitem(sys.modules, "my_lab.quiet", module)
     return [*desk.tiny, "--task", "my_lab.quiet", "--probe"]
 

@@ -220,7 +220,6 @@ def refused(argv, names, capsys):
     [
         ("", "--run"),
         ("--protocol original", "--run"),
-        ("RUN", "RUN"),
         ("--run", "--run"),
         ("--run nowhere", "nowhere run.json"),
         ("--run .", "run.json"),
@@ -288,7 +287,7 @@ def dataset_gone(folder):
         (without_checkpoints, "checkpoint"),
         (incomplete_checkpoints_only, "checkpoint"),
         (damaged_weights, "checkpoint-2"),
-        (no_settings, "dataset"),
+        (no_settings, "settings.json"),
         (settings_that_are_a_list, "dataset"),
         (dataset_gone, "gone"),
     ],

@@ -18,7 +18,10 @@ def identity_of(request: Request) -> dict[str, Any]:
 
     task = request.task
     parser = parser_of((RunOptions, task.options, task.model_options, TrainingArguments), lambda name: "")
-    values = vars(parser.parse_args(argv_of(merge_layers(request.layers)))) | {"task": task.name}
+    flags = merge_layers(request.layers)
+    tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])  # the parser would take true and false only
+    values = vars(parser.parse_args(argv_of(flags)))
+    values |= {"task": task.name, "include_num_input_tokens_seen": " ".join(tokens_seen)}
     kept = {name: value for name, value in values.items() if name not in _PLACEMENT}
     return json.loads(json.dumps(kept, default=str))
 
