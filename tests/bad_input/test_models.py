@@ -76,11 +76,12 @@ def init_from_another_tokenizer(desk):
 
 @case("--probe quiet")
 def probing_a_task_without_a_probe(desk):
-    from tasks.geography.location import TASK
+    from tasks.geography import location
 
     parts = {"build_dataset": "data:build", "metric": "metric:Haversine", "trainer": "trainer:LocationTrainer"}
     elsewhere = {name: f"tasks.geography.location.{part}" for name, part in parts.items()}
-    module = SimpleNamespace(__name__="my_lab.quiet", TASK=dataclasses.replace(TASK, probe="", **elsewhere))
+    task = dataclasses.replace(location.TASK, probe="", **elsewhere)
+    module = SimpleNamespace(__name__="my_lab.quiet", __file__=location.__file__, TASK=task)
     desk.monkeypatch.setitem(sys.modules, "my_lab.quiet", module)
     return [*desk.tiny, "--task", "my_lab.quiet", "--probe"]
 
