@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from geo import InputError
-from geo.maps import walks
+from geo.maps import walks as walk_maps
 from geo.maps.base import COAST
 from geo.maps.walks import ILLEGAL, START
 from tasks.geography.charts import predicted_against_true
@@ -114,7 +114,7 @@ def legality(*steps: bool) -> np.ndarray:
 
 
 def test_legal_steps_have_the_walks_colour_and_illegal_ones_are_red():
-    figure = walks.walk_map(
+    figure = walk_maps.walk_map(
         [walk((0, 0), (10, 0), (10, 50)), walk((-20, 10), (-30, 10))], [legality(True, False), legality(True)]
     )
     found = lines(figure)
@@ -126,7 +126,7 @@ def test_legal_steps_have_the_walks_colour_and_illegal_ones_are_red():
 
 
 def test_every_city_of_a_walk_is_a_dot_and_its_start_is_black():
-    figure = walks.walk_map([walk((1, 2), (3, 4), (5, 6)), walk((7, 8))], [legality(True, True), legality()])
+    figure = walk_maps.walk_map([walk((1, 2), (3, 4), (5, 6)), walk((7, 8))], [legality(True, True), legality()])
     by_colour = {to_hex(collection.get_facecolor()[0]): [] for collection in dots(figure)}
     for collection in dots(figure):
         by_colour[to_hex(collection.get_facecolor()[0])] += places_of(collection)
@@ -135,7 +135,7 @@ def test_every_city_of_a_walk_is_a_dot_and_its_start_is_black():
 
 
 def test_a_step_over_the_date_line_does_not_cross_the_map():
-    found = lines(walks.walk_map([walk((10, 179), (10, -179))], [legality(True)]))
+    found = lines(walk_maps.walk_map([walk((10, 179), (10, -179))], [legality(True)]))
     (pieces,) = found.values()
     assert len(pieces) == 2 and max(np.abs(np.diff(piece[:, 0])).max() for piece in pieces) < 1
 
@@ -143,14 +143,14 @@ def test_a_step_over_the_date_line_does_not_cross_the_map():
 def test_the_maps_caption_counts_walks_steps_illegal_steps_and_failures():
     walks = [walk((0, 0), (1, 1), (2, 2)), walk(), walk((5, 5)), walk((5, 5), (6, 6)), walk()]
     legal = [legality(True, False), legality(), legality(), legality(False), legality()]
-    found = texts(walks.walk_map(walks, legal, "Step 7"))
+    found = texts(walk_maps.walk_map(walks, legal, "Step 7"))
     assert "walks: 5 (black: start) · steps: 3, of which illegal (red): 2 · not read: 2" in found and "Step 7" in found
-    assert "not read" not in texts(walks.walk_map(walks[2:4], legal[2:4]))
+    assert "not read" not in texts(walk_maps.walk_map(walks[2:4], legal[2:4]))
 
 
 def test_cities_that_do_not_exist_are_left_out_with_the_steps_to_and_from_them():
     unknown = walk((0, 0), (NAN, NAN), (20, 20), (21, 21))
-    figure = walks.walk_map([unknown], [legality(False, False, True)])
+    figure = walk_maps.walk_map([unknown], [legality(False, False, True)])
     found = lines(figure)
     assert ILLEGAL not in found and sum(len(paths) for paths in found.values()) == 1
     assert places_of(dots(figure)[0]) == [[0, 0], [20, 20], [21, 21]]
@@ -159,20 +159,20 @@ def test_cities_that_do_not_exist_are_left_out_with_the_steps_to_and_from_them()
 
 
 def test_a_map_of_walks_that_could_not_be_read_and_one_of_no_walks():
-    unread = walks.walk_map([walk()] * 3, [legality()] * 3)
+    unread = walk_maps.walk_map([walk()] * 3, [legality()] * 3)
     assert "walks: 3 (black: start) · steps: 0, of which illegal (red): 0 · not read: 3" in texts(unread)
     assert lines(unread) == {} and dots(unread) == []
-    nothing = walks.walk_map([], [])
+    nothing = walk_maps.walk_map([], [])
     assert "walks: 0" in texts(nothing)
     drawn(nothing)
 
 
 def test_more_walks_than_colours_are_all_drawn():
     walks = [walk((i, i), (i + 1, i)) for i in range(25)]
-    found = lines(walks.walk_map(walks, [legality(True)] * 25))
+    found = lines(walk_maps.walk_map(walks, [legality(True)] * 25))
     assert sum(len(paths) for paths in found.values()) == 25 and ILLEGAL not in found
 
 
 def test_walks_and_legalities_of_unequal_number_are_refused():
     with pytest.raises(ValueError):
-        walks.walk_map([walk((0, 0)), walk((1, 1))], [legality()])
+        walk_maps.walk_map([walk((0, 0)), walk((1, 1))], [legality()])
