@@ -147,7 +147,8 @@ def small_verb(verb, workplace, tmp_path):
     if verb[0] == "dataset":
         return [*verb, *small_flags(verb[1:])]
     if verb[0] in ("study", "sweep"):
-        return [verb[0], str(small_study(verb[1], tmp_path)), *verb[2:], "--output_dir", str(tmp_path / "study")]
+        folder = workplace / "studies" / tmp_path.name
+        return [verb[0], str(small_study(verb[1], tmp_path)), *verb[2:], "--output_dir", str(folder)]
     assert verb[0] in ("probe", "compare", "clean-runs", "tasks"), f"nothing makes {verb} small"
     return verb
 

@@ -9,7 +9,6 @@ Grid = np.ndarray
 """(height, width) uint8, colours 0-9; 0 is the background."""
 Pair = tuple[Grid, Grid]
 
-SMALLEST_MAX_SIDE = 10
 LARGEST_SIDE = 30
 
 
