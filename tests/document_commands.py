@@ -1,5 +1,6 @@
 """The commands of the documents: every line of their shell blocks, as argument lists of our own programs."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -33,7 +34,9 @@ def programs(line: str) -> Iterator[list[str]]:
     if words[0] != "make":
         yield words
         return
-    printed = subprocess.run([*words, "-n", "-o", ".venv/.ready"], cwd=ROOT, capture_output=True, text=True, check=True)
+    dry = [*words, "-n", "-o", ".venv/.ready"]
+    outside = {"PATH": os.environ["PATH"]}  # not the surroundings of the `make test` that may have started this
+    printed = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True, env=outside)
     for command in printed.stdout.splitlines():
         if not command.startswith("make: "):  # "Nothing to be done": the environment is there
             yield shlex.split(command.replace(".venv/bin/", ""))
