@@ -1,24 +1,30 @@
-"""Transformer blocks of the models built here: pre-norm, SwiGLU, no biases, rotary positions in one or two dimensions.
+"""Pre-norm transformer blocks with rotary positions in one or two dimensions, and the base of the models made of them.
 
-They are Llama's blocks (Touvron et al. 2023) with, where asked for, a cross-attention in the middle, and LayerNorm for
-RMSNorm: on a CPU PyTorch's takes a seventh of the time. Attention is PyTorch's fused one: no (L, L) mask is ever made.
-It has no dropout of its own, since with it the fused kernel would not be used on a CPU.
+The blocks are Llama's (Touvron et al. 2023) with an optional cross-attention, and LayerNorm for RMSNorm: on a CPU
+PyTorch's takes a seventh of the time. Attention is PyTorch's fused one: no (L, L) mask is ever made. It has no dropout
+of its own, since with it the fused kernel would not be used on a CPU.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+from trainers.contract import IGNORE
+from trainers.errors import UserError
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
-"""cos and sin, (B or 1, 1, L, head_size / 2): the first half of a head is turned against the second, as in Llama."""
+"""cos and sin, (B or 1, 1, L, head_size / 2); the first half of a head is rotated against the second, as in Llama."""
 
 
 def rotary_table(positions: list[torch.Tensor], head_size: int, base: float = 10_000.0) -> Rotation:
-    """Rotary angles (Su et al. 2021); with two positions each turns half of the pairs (axial).
+    """Return rotary angles (Su et al. 2021); with two positions each rotates half of the pairs (axial).
 
-    Arguments:
+    Args:
         positions: one or two tensors (B or 1, L), in tokens.
         head_size: a multiple of twice the number of positions.
     """
@@ -29,7 +35,7 @@ def rotary_table(positions: list[torch.Tensor], head_size: int, base: float = 10
 
 
 def apply_rotary(x: torch.Tensor, by: Rotation | None) -> torch.Tensor:
-    """Turn (B, heads, L, head_size) by its positions; None leaves it as it is."""
+    """Rotate (B, heads, L, head_size) by its positions; None leaves it unchanged."""
     if by is None:
         return x
     cos, sin = (part.to(x.dtype) for part in by)
@@ -61,7 +67,7 @@ class Attention(nn.Module):
         return x_BLD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def keys_values(self, x_BLD: torch.Tensor, rotated: Rotation | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of a memory, (B, heads, L, head_size) each."""
+        """Return keys and values of a memory, (B, heads, L, head_size) each."""
         return apply_rotary(self._heads(self.key(x_BLD)), rotated), self._heads(self.value(x_BLD))
 
     def forward(
@@ -79,7 +85,7 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """The gated MLP (Shazeer 2020)."""
+    """Gated MLP (Shazeer 2020)."""
 
     def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()
@@ -88,7 +94,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(intermediate_size, hidden_size, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Per token."""
+        """Apply the MLP to each token."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
 
 
@@ -101,10 +107,8 @@ class Block(nn.Module):
         super().__init__()
         self.self_norm, self.self_attention = nn.LayerNorm(hidden_size, bias=False), Attention(hidden_size, n_heads)
         if has_memory:
-            self.cross_norm, self.cross_attention = (
-                nn.LayerNorm(hidden_size, bias=False),
-                Attention(hidden_size, n_heads),
-            )
+            self.cross_norm = nn.LayerNorm(hidden_size, bias=False)
+            self.cross_attention = Attention(hidden_size, n_heads)
         self.mlp_norm, self.mlp = nn.LayerNorm(hidden_size, bias=False), SwiGLU(hidden_size, intermediate_size)
         self.dropout = nn.Dropout(dropout)
 
@@ -119,17 +123,17 @@ class Block(nn.Module):
         memory_mask: torch.Tensor | None = None,
         cache: Cache | None = None,
     ) -> torch.Tensor:
-        """One block.
+        """Apply the block.
 
-        Arguments:
+        Args:
             rotated, memory_rotated: positions of x in self- and in cross-attention.
             memory: keys and values that the cross-attention sees.
-            cache: earlier tokens' keys and values; those of x are added to it.
+            cache: keys and values of earlier tokens; those of x are appended.
         """
         normed = self.self_norm(x_BLD)
         keys_values = self.self_attention.keys_values(normed, rotated)
         if cache is not None:
-            keys_values = _extended(cache, keys_values)
+            keys_values = _append(cache, keys_values)
         x_BLD = x_BLD + self.dropout(self.self_attention(normed, keys_values, rotated, mask, causal))
         if memory is not None:
             crossed = self.cross_attention(self.cross_norm(x_BLD), memory, memory_rotated, memory_mask)
@@ -137,7 +141,79 @@ class Block(nn.Module):
         return x_BLD + self.dropout(self.mlp(self.mlp_norm(x_BLD)))
 
 
-def _extended(cache: Cache, new: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def stack_blocks(config: Any, n_blocks: int, has_memory: bool) -> nn.ModuleList:
+    """Return `n_blocks` untrained blocks of the sizes of a `SmallModel`'s config."""
+    sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
+    return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
+
+
+class SmallModel(PreTrainedModel):
+    """Base of models that stack `Block`s and end in a linear `head`.
+
+    The config has `hidden_size`, `num_attention_heads`, `intermediate_size`, `dropout` and `init_scale`.
+    """
+
+    head: nn.Linear
+
+    def _init_weights(self, module: nn.Module) -> None:
+        init_weights(module, self.config.init_scale)
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the head."""
+        return self.head
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.config.hidden_size // self.config.num_attention_heads
+
+    def output(
+        self, logits_BLV: torch.Tensor, labels_BL: torch.Tensor | None, num_items: torch.Tensor | int | None
+    ) -> CausalLMOutput:
+        """Return logits and, with labels, the cross-entropy in nats per label; 0 where every label is `IGNORE`.
+
+        Args:
+            logits_BLV: for each label the logits that predict it; nothing is shifted.
+            num_items: labels of all batches of a step, by which the sum is divided; None for those of this batch.
+        """
+        if labels_BL is None:
+            return CausalLMOutput(logits=logits_BLV)  # pyright: ignore[reportArgumentType]
+        total = F.cross_entropy(
+            logits_BLV.flatten(0, 1).float(), labels_BL.flatten().long(), ignore_index=IGNORE, reduction="sum"
+        )
+        count = torch.as_tensor((labels_BL != IGNORE).sum() if num_items is None else num_items, device=total.device)
+        return CausalLMOutput(loss=total / count.clamp(min=1), logits=logits_BLV)  # pyright: ignore[reportArgumentType]
+
+
+def init_weights(module: nn.Module, init_scale: float) -> None:
+    """Draw a Linear or Embedding weight from Normal(0, init_scale); set biases to 0 and LayerNorm weights to 1."""
+    if isinstance(module, (nn.Linear, nn.Embedding, nn.EmbeddingBag)):
+        nn.init.normal_(module.weight, 0.0, init_scale)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+
+
+def check_heads(options: Any, divisor: int = 2) -> None:
+    """Refuse a number of attention heads that does not fit the width.
+
+    Args:
+        options: has `hidden_size` and `num_attention_heads`.
+        divisor: twice the number of rotary positions of a token.
+
+    Raises:
+        UserError: the size of a head is not divisible by `divisor`.
+    """
+    if options.hidden_size % (options.num_attention_heads * divisor):
+        raise UserError(
+            f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads} gives heads"
+            f" of size {options.hidden_size / options.num_attention_heads:g}; rotary positions need a multiple of"
+            f" {divisor}"
+        )
+
+
+def _append(cache: Cache, new: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     start, end = cache.filled, cache.filled + new[0].shape[2]
     cache.keys[:, :, start:end], cache.values[:, :, start:end] = new
     cache.filled = end

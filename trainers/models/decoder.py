@@ -1,4 +1,4 @@
-"""Decoder models from a handful of sizes, or from a trained folder."""
+"""Options and construction of a decoder-only model for text tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DecoderOptions:
-    """Sizes of a decoder-only transformer; every name is the one of the Hugging Face config."""
+    """Sizes of a decoder-only transformer; names are those of the Hugging Face config."""
 
     model_type: Literal["qwen2", "llama"] = option("qwen2", "architecture, as transformers calls it")
     hidden_size: int = option(64, "width of the residual stream", least=1)
@@ -29,8 +29,7 @@ def build_decoder(
 ) -> "PreTrainedModel":
     """Return an untrained causal language model.
 
-    Arguments:
-        options: sizes and initialisation.
+    Args:
         vocab_size: rows of the embedding.
         max_length: positions the model must serve, in tokens.
         special_ids: `pad_token_id`, `bos_token_id`, `eos_token_id`.
@@ -40,15 +39,10 @@ def build_decoder(
     """
     from transformers import AutoConfig
 
+    from trainers.models.blocks import check_heads, init_weights
     from trainers.models.causal_lm import CAUSAL_LMS
 
-    head_size, rest = divmod(options.hidden_size, options.num_attention_heads)
-    if rest or head_size % 2:
-        raise UserError(
-            f"--hidden_size {options.hidden_size} with --num_attention_heads {options.num_attention_heads}"
-            f" gives heads of size {options.hidden_size / options.num_attention_heads:g}; rotary positions"
-            " need a whole even size"
-        )
+    check_heads(options)
     config = AutoConfig.for_model(
         options.model_type,
         vocab_size=vocab_size,
@@ -64,18 +58,8 @@ def build_decoder(
     )
     try:
         model = CAUSAL_LMS[options.model_type](config)
-    except RuntimeError as error:  # PyTorch's kind for memory that cannot be had
+    except RuntimeError as error:  # PyTorch's error for a lack of memory
         raise UserError(f"--hidden_size {options.hidden_size} and the other sizes ask for too much: {error}") from error
-    initialise(model, options.init_scale)
-    return model
-
-
-def initialise(model: "PreTrainedModel", init_scale: float) -> None:
-    """Draw every Linear and Embedding weight from Normal(0, init_scale) and set Linear biases to 0."""
-    from torch import nn
-
     for module in model.modules():
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, 0.0, init_scale)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+        init_weights(module, options.init_scale)
+    return model
