@@ -49,7 +49,7 @@ def rollout(
 ) -> np.ndarray:
     """Let the model act in N tasks at once, each for so many episodes in one context; returns of them, (N, E)."""
     n, actor = len(tasks), Actor(model, len(tasks))
-    environment = RoomVectorEnv(lambda _: RoomFamily(room, tasks, []), n, room.horizon, room.size, np.arange(n))
+    environment = RoomVectorEnv(RoomFamily(room, tasks, []), n, np.arange(n))
     seen, _ = environment.reset()
     arrived_N = action_N = reward_N = np.full(n, -1)
     return_NE = np.zeros((n, n_episodes))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.in_context_rl import rooms
-from tasks.in_context_rl.environments import WORLDS
+from tasks.in_context_rl.environments import FAMILIES as ENVIRONMENTS
 
 FAMILIES = {
     "darkroom": rooms.darkroom,
@@ -14,7 +14,7 @@ FAMILIES = {
     "dark_key_to_door": rooms.key_to_door,
 }
 
-IDS = dict(zip(FAMILIES, WORLDS, strict=True))
+IDS = dict(zip(FAMILIES, ENVIRONMENTS, strict=True))
 
 DIRECTIONS = [(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)]  # down, up, right, left, stay
 
