@@ -49,6 +49,10 @@ class Cities:
         """Number of cities."""
         return len(self.city_id)
 
+    def places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Latitudes and longitudes, in degrees, of the cities in these rows of the table."""
+        return self.lat_deg[rows], self.lon_deg[rows]
+
     def digest(self) -> str:
         """Fingerprint of the ids, coordinates and names: 64 hexadecimal digits, the same on every machine."""
         sha256 = hashlib.sha256()

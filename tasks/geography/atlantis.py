@@ -1,4 +1,4 @@
-"""What the tasks on invented cities share: their world, rehearsed real pairs, and the finished dataset."""
+"""Build datasets over real and invented cities, with replayed real pairs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from geo.atlantis import invent_cities, join_cities, parse_regions
-from geo.cities import Cities
+from geo.cities import Cities, load_cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
 from tasks.geography.world import AtlantisOptions, finish, load_world
 from trainers.contract import BuiltDataset
@@ -17,9 +17,8 @@ from trainers.folders import dataset_folder
 
 
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
-    """The real cities followed by the invented ones, whose ids go on where the real ones end; and how many are real."""
-    real = load_world(options)
-    regions = parse_regions(options.regions)
+    """Return the real cities followed by the invented ones, whose ids follow theirs, and the number of real ones."""
+    real, regions = load_world(options), parse_regions(options.regions)
     first_id = int(real.city_id.max()) + 1
     invented = invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
     return join_cities(real, invented), len(real)
@@ -32,21 +31,21 @@ def build_dataset(
     splits: Mapping[str, Dataset],
     adjustments: tuple[str, ...] = (),
 ) -> BuiltDataset:
-    """The dataset from its splits: replay added to train, baselines and facts computed.
+    """Return the dataset: the splits, with replayed pairs in train.
 
     Raises:
-        UserError: the replay asked for cannot be had.
+        UserError: The requested replay is not available.
     """
-    baselines = {name: median_baseline(splits["train"], rows) for name, rows in splits.items() if name != "train"}
-    replay = _replayed(options, cities, n_real, splits["train"])
+    train = splits["train"]
+    replay = _replayed(options, cities, n_real, train)
     if replay is not None:
-        order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(splits["train"]) + len(replay))
-        splits = {**splits, "train": take_rows(concatenate_datasets([splits["train"], replay]), order)}
+        order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(train) + len(replay))
+        splits = {**splits, "train": take_rows(concatenate_datasets([train, replay]), order)}
     return finish(
         cities,
         options.dataset_seed,
         splits,
-        baselines,
+        lambda name: median_baseline(train, splits[name]),
         world={"cities": len(cities), "invented": len(cities) - n_real, "sha256": cities.digest()},
         kinds={name: _counts(rows) for name, rows in splits.items()},
         adjustments=list(adjustments),
@@ -54,10 +53,10 @@ def build_dataset(
 
 
 def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Dataset) -> Dataset | None:
-    """Training rows of the base model's dataset, so many that they make up `replay_ratio` of all."""
+    """Draw training rows of the base model's dataset that make up `replay_ratio` of all; None without replay."""
     if (options.replay_ratio > 0) != (options.replay_dataset is not None):
         raise UserError(
-            "--replay_ratio and --replay_dataset go together: the share of rehearsed rows, and the folder of the"
+            "--replay_ratio and --replay_dataset go together: the share of replayed rows, and the folder of the"
             " distance dataset the base model was trained on (as outputs/datasets/distance-…)"
         )
     if options.replay_dataset is None:
@@ -80,9 +79,7 @@ def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Data
 
 
 def _check_same_world(csv_path: Path, cities: Cities, n_real: int) -> None:
-    """The rehearsed rows must speak of the same real cities by the same numbers."""
-    from geo.cities import load_cities
-
+    """Raise a `UserError` unless the replayed pairs are of the same real cities with the same numbers."""
     replayed = load_cities(csv_path, min_population=0)
     same = len(replayed) == n_real and all(
         np.array_equal(getattr(replayed, name), getattr(cities, name)[:n_real])

@@ -1,12 +1,12 @@
 """What every task that asks for a distance declares; each is this with options and rows of its own."""
 
-from tasks.geography.world import WorldOptions
+from tasks.geography.world import PairOptions
 from trainers.contract import SummarySpec, Task
 from trainers.models.decoder import DecoderOptions
 
 PAIR_TASK = Task(
     summary="Give the great-circle distance between two cities known only by their numbers.",
-    options=WorldOptions,
+    options=PairOptions,
     model_options=DecoderOptions,
     build_dataset="data:build",
     build_model="trainers.text:build_text_model",

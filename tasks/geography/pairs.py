@@ -1,4 +1,4 @@
-"""What the tasks on pairs of cities share: drawing pairs, writing them as rows, and the trivial baseline."""
+"""Draw pairs of cities, write them as rows, and score the trivial answer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +19,12 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 
 def n_pairs(n: Any) -> Any:
-    """How many unordered pairs of different things n things make; n is a number or an array."""
+    """Return the number of unordered pairs of n different things; n is a number or an array."""
     return n * (n - 1) // 2
 
 
 def draw_distinct(n_possible: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Different whole numbers in 0…n_possible-1, uniformly, in random order, (count,) int64; count ≤ n_possible.
+    """Draw different whole numbers in 0…n_possible-1, uniformly, in random order, (count,) int64; count ≤ n_possible.
 
     Memory and time grow with `count`, not with `n_possible`, and the first numbers do not depend on how many are asked
     for: numbers are drawn independently, and only the first occurrence of each counts.
@@ -40,7 +40,7 @@ def draw_distinct(n_possible: int, count: int, rng: np.random.Generator) -> np.n
 
 
 def pair_of(number: np.ndarray) -> Pairs:
-    """The pair (low, high), low < high, with this number when pairs are counted (0,1), (0,2), (1,2), (0,3), ….
+    """Return the pair (low, high), low < high, of each number, counting (0,1), (0,2), (1,2), (0,3), ….
 
     Numbers are int64 below 2**50: up to there 1 + 8 * number is exact in float64, and its root is on the right side.
     """
@@ -49,38 +49,71 @@ def pair_of(number: np.ndarray) -> Pairs:
 
 
 def in_random_order(pairs: Pairs, rng: np.random.Generator) -> Pairs:
-    """Each pair as it is or turned round, with equal chances."""
+    """Swap each pair with probability 1/2."""
     first, second = pairs
     turned = rng.random(len(first)) < 0.5
     return np.where(turned, second, first), np.where(turned, first, second)
 
 
-def pair_rows(cities: Cities, pairs: Pairs, kind: str | None = None) -> Dataset:
-    """Rows `dist(c_12,c_5075)=` with the answer `769`, the distance in whole km, and both ids as numbers.
+def draw_pairs(n: int, options: Any, what: str) -> dict[str, Pairs]:
+    """Draw different pairs of n things for every split with any, each in random order.
 
-    With `kind` a column of this name says of every row what it is.
+    The evaluated pairs are drawn first, so that they do not depend on the number of training pairs.
+
+    Args:
+        n: Number of things.
+        options: `n_train`, `n_val`, `n_test` and `dataset_seed`.
+        what: What is drawn, for the message.
+
+    Raises:
+        UserError: More pairs are asked for than there are.
+    """
+    sizes = split_sizes(options)
+    count = sum(sizes.values())
+    check_enough(count, n_pairs(n), what)
+    draw_rng, order_rng = np.random.default_rng(options.dataset_seed).spawn(2)
+    pairs = in_random_order(pair_of(draw_distinct(n_pairs(n), count, draw_rng)), order_rng)
+    pieces = split_pairs(pairs, sizes)
+    return {name: pieces[name] for name in reversed(sizes) if sizes[name]}
+
+
+def split_sizes(options: Any) -> dict[str, int]:
+    """Return the number of rows of each split, in the order in which they are drawn."""
+    return {"test": options.n_test, "validation": options.n_val, "train": options.n_train}
+
+
+def split_pairs(pairs: Pairs, sizes: Mapping[str, int]) -> dict[str, Pairs]:
+    """Cut the pairs into consecutive pieces of these sizes, by name."""
+    ends = np.cumsum(list(sizes.values()))[:-1]
+    return dict(zip(sizes, zip(*(np.split(rows, ends) for rows in pairs), strict=True), strict=True))
+
+
+def pair_rows(cities: Cities, pairs: Pairs, kind: str | np.ndarray | None = None) -> Dataset:
+    """Return rows `dist(c_12,c_5075)=` with the answer `769`, the distance in whole km, and both ids as numbers.
+
+    `kind`, one for all or one a row, becomes a column of this name.
     """
     first, second = pairs
-    dist_km = np.rint(
-        great_circle_km(cities.lat_deg[first], cities.lon_deg[first], cities.lat_deg[second], cities.lon_deg[second])
-    ).astype(np.int32)
+    dist_km = np.rint(great_circle_km(*cities.places(first), *cities.places(second))).astype(np.int32)
     city_a, city_b = (pa.array(cities.city_id[rows]) for rows in pairs)
     text_a, text_b = city_a.cast(pa.string()), city_b.cast(pa.string())
     prompt = pc.binary_join_element_wise("dist(c_", text_a, ",c_", text_b, ")=", "")  # pyright: ignore
     answer = pa.array(dist_km).cast(pa.string())
     columns = {"prompt": prompt, "answer": answer, "city_a": city_a, "city_b": city_b}
-    return Dataset(pa.table(columns if kind is None else {**columns, "kind": pa.array([kind] * len(first))}))
+    if kind is not None:
+        columns["kind"] = pa.array(np.broadcast_to(kind, first.shape).tolist(), pa.string())
+    return Dataset(pa.table(columns))
 
 
 def median_baseline(train: Dataset, evaluated: Dataset) -> dict[str, float]:
-    """The trivial baseline: answer every prompt with the median distance of the training pairs."""
+    """Score the trivial answer, the median distance of the training pairs."""
     answer_km = float(np.median(distances_km(train)))
     true_km = distances_km(evaluated)
     return summary(absolute_errors_km(np.full(len(true_km), answer_km), true_km), true_km)
 
 
 def distances_km(rows: Dataset) -> np.ndarray:
-    """The true distances of rows, float64, (n,)."""
+    """Return the true distances of rows in km, float64, (n,)."""
     answers: Any = rows.with_format("arrow")[:]["answer"]
     try:
         return answers.cast(pa.float64()).to_numpy()
@@ -98,18 +131,6 @@ def check_enough(asked: int, available: int, what: str) -> None:
 
 
 def take_rows(rows: Dataset, numbers: np.ndarray) -> Dataset:
-    """The rows with these numbers, in this order, as a table of its own (`Dataset.select` would keep the whole one)."""
+    """Return the rows with these numbers, in this order, as a table of its own (`Dataset.select` keeps the old one)."""
     table: Any = rows.with_format("arrow")[:]
     return Dataset(table.take(pa.array(numbers)).combine_chunks())
-
-
-def split_rows(rows: Dataset, sizes: Mapping[str, int]) -> dict[str, Dataset]:
-    """The rows in consecutive pieces of these sizes, by name."""
-    ends = np.cumsum(list(sizes.values())).tolist()
-    pieces = zip(sizes.items(), ends, strict=True)
-    return {name: rows.select(range(end - size, end) if size else range(0)) for (name, size), end in pieces}
-
-
-def splits_of(pieces: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """The pieces that have rows, train first."""
-    return {name: pieces[name] for name in ("train", "validation", "test") if len(pieces[name])}

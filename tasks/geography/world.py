@@ -1,6 +1,6 @@
 """What the geography tasks share: the options that choose a world, and the real cities that they choose."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ class WorldOptions:
     """Which cities make up the world."""
 
     n_cities: int | None = option(
-        None, "how many cities, the most populous first; default: 5075, or all of a CSV", least=1
+        None, "number of cities, the most populous first; default: 5075, or all of a CSV", least=1
     )
     min_population: int | None = option(
         None, "smallest population of a city; default: 100000 (0 for a plain CSV)", least=0
@@ -30,8 +30,18 @@ class WorldOptions:
 
 
 @dataclass
+class PairOptions(WorldOptions):
+    """The cities, and the number of pairs in each split, all of them different ones."""
+
+    n_train: int = option(1_000_000, "pairs to train on", least=1)
+    n_val: int = option(128, "pairs to evaluate during training", least=0)
+    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)", least=0)
+    dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
+
+
+@dataclass
 class AtlantisOptions(WorldOptions):
-    """Which cities are invented, and how many real pairs are rehearsed."""
+    """The invented cities, the replayed real pairs, and the number of pairs in each split."""
 
     regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
     n_atlantis: int = option(100, "invented cities in each region", least=1)
@@ -44,13 +54,24 @@ class AtlantisOptions(WorldOptions):
         None, "folder of the distance dataset whose training rows are replayed", is_path=True
     )
     dataset_seed: int = option(42, "seed of the choice and the order of the pairs", least=0, most=MAX_SEED)
+    n_train: int = option(100_000, "pairs to train on", least=1)
+    n_val: int = option(128, "pairs to evaluate during training", least=0)
+    n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)", least=0)
 
 
 def finish(
-    cities: "Cities", seed: int, splits: "Mapping[str, Dataset]", baselines: Mapping[str, Any], **facts: Any
+    cities: "Cities",
+    seed: int,
+    splits: "Mapping[str, Dataset]",
+    baseline: Callable[[str], Mapping[str, float]],
+    **facts: Any,
 ) -> BuiltDataset:
-    """A dataset over cities from its splits and what a trivial answer scores on them; its folder has the table."""
+    """Return a dataset over cities, with their table in its folder and other `facts` in `metadata.json`.
+
+    `baseline` gives the trivial answer's scores on an evaluated split, by metric.
+    """
     world = {"cities": len(cities), "sha256": cities.digest()}
+    baselines = {name: baseline(name) for name in splits if name != "train"}
     return BuiltDataset(
         splits=splits,
         facts={"seed": seed, "world": world, "baselines": baselines, **facts},
@@ -59,10 +80,10 @@ def finish(
 
 
 def load_world(options: WorldOptions) -> "Cities":
-    """The cities that the options ask for.
+    """Load the cities that the options ask for.
 
     Raises:
-        InputError: the CSV or the numbers cannot be used.
+        InputError: The CSV or the numbers cannot be used.
     """
     from geo.cities import load_cities  # not at the top: `--help` needs the options alone
 

@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 
 from geo.cities import Cities
 from tasks.geography.atlantis import build_dataset, load_worlds
-from tasks.geography.atlantis_cross.options import AtlantisCrossOptions
+from tasks.geography.atlantis_cross import AtlantisCrossOptions
 from tasks.geography.pairs import (
     Pairs,
     check_enough,
@@ -16,9 +16,8 @@ from tasks.geography.pairs import (
     n_pairs,
     pair_of,
     pair_rows,
-    split_rows,
-    splits_of,
-    take_rows,
+    split_pairs,
+    split_sizes,
 )
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -30,11 +29,11 @@ def build(options: AtlantisCrossOptions) -> BuiltDataset:
     """Build the rows; equal options give equal rows.
 
     Raises:
-        UserError: a ratio or more pairs than there are, or the worlds or the replay cannot be had.
+        UserError: More pairs are asked for than there are, or the worlds or the replayed pairs cannot be loaded.
     """
     cities, n_real = load_worlds(options)
     n_invented = len(cities) - n_real
-    sizes = {"test": options.n_test, "validation": options.n_val, "train": options.n_train}
+    sizes = split_sizes(options)
     ratio, adjustments = _inter_ratio(options.inter_ratio, sum(sizes.values()), n_pairs(n_invented))
     n_inter = {name: math.floor(size * ratio) for name, size in sizes.items()}
     left = n_pairs(n_invented) - n_inter["test"] - n_inter["validation"]
@@ -46,15 +45,14 @@ def build(options: AtlantisCrossOptions) -> BuiltDataset:
     inter_rng, cross_rng, order_rng, mix_rng = np.random.default_rng(options.dataset_seed).spawn(4)
     low, high = pair_of(draw_distinct(n_pairs(n_invented), sum(n_inter.values()), inter_rng))
     numbers = draw_distinct(n_real * n_invented, sum(n_cross.values()), cross_rng)
-    inter = _rows(cities, (n_real + low, n_real + high), "inter", order_rng)
-    cross = _rows(cities, (n_real + numbers // n_real, numbers % n_real), "cross", order_rng)
-    inter_pieces, cross_pieces = split_rows(inter, n_inter), split_rows(cross, n_cross)
-    pieces = {name: _mixed(inter_pieces[name], cross_pieces[name], mix_rng) for name in sizes}
-    return build_dataset(options, cities, n_real, splits_of(pieces), adjustments)
+    inter = split_pairs(in_random_order((n_real + low, n_real + high), order_rng), n_inter)
+    cross = split_pairs(in_random_order((n_real + numbers // n_real, numbers % n_real), order_rng), n_cross)
+    splits = {name: _mixed_rows(cities, inter[name], cross[name], mix_rng) for name, size in sizes.items() if size}
+    return build_dataset(options, cities, n_real, dict(reversed(splits.items())), adjustments)
 
 
 def _inter_ratio(asked: float | None, n_rows: int, available: int) -> tuple[float, tuple[str, ...]]:
-    """The share of inter pairs in every split, and what to say if it is not the one that is usual."""
+    """Return the share of inter pairs in every split, and a note if it is not the usual one."""
     possible = available / n_rows
     if asked is not None:
         if round(asked * n_rows) > available:
@@ -72,10 +70,8 @@ def _inter_ratio(asked: float | None, n_rows: int, available: int) -> tuple[floa
     return possible, (note,)
 
 
-def _rows(cities: Cities, pairs: Pairs, kind: str, rng: np.random.Generator) -> Dataset:
-    return pair_rows(cities, in_random_order(pairs, rng), kind)
-
-
-def _mixed(one: Dataset, other: Dataset, rng: np.random.Generator) -> Dataset:
-    both = concatenate_datasets([one, other])
-    return take_rows(both, rng.permutation(len(both)))
+def _mixed_rows(cities: Cities, inter: Pairs, cross: Pairs, rng: np.random.Generator) -> Dataset:
+    kinds = np.repeat(["inter", "cross"], [len(inter[0]), len(cross[0])])
+    order = rng.permutation(len(kinds))
+    first, second = (np.concatenate(rows)[order] for rows in zip(inter, cross, strict=True))
+    return pair_rows(cities, (first, second), kinds[order])

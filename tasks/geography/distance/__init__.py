@@ -2,12 +2,6 @@
 
 from dataclasses import replace
 
-from tasks.geography.distance.options import DistanceOptions
 from tasks.geography.pair_task import PAIR_TASK
 
-TASK = replace(
-    PAIR_TASK,
-    package=__name__,
-    summary="Give the great-circle distance between two cities known only by their numbers.",
-    options=DistanceOptions,
-)
+TASK = replace(PAIR_TASK, package=__name__)

@@ -1,7 +1,6 @@
 """The dataset of `location`: one row per city, prompt `loc(c_12)=`, answer `1379,1958`."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -9,7 +8,7 @@ from datasets import Dataset
 from geo.cities import Cities
 from geo.coordinates import decode, encode, format_xy
 from geo.sphere import great_circle_km, mean_centre
-from tasks.geography.location.options import LocationOptions
+from tasks.geography.location import LocationOptions
 from tasks.geography.world import finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -19,14 +18,13 @@ def build(options: LocationOptions) -> BuiltDataset:
     """Build the rows; equal options give equal rows.
 
     Raises:
-        UserError: more cities are asked for than there are, or the world cannot be loaded.
+        UserError: More cities are asked for than there are, or the world cannot be loaded.
     """
     cities = load_world(options)
     train, evaluated = _choose(options, len(cities))
     rows = _rows(cities)
     splits = {name: rows.select(chosen) for name, chosen in {"train": train, **evaluated}.items()}
-    baselines = {name: _centre_baseline(cities, train, chosen) for name, chosen in evaluated.items()}
-    return finish(cities, options.dataset_seed, splits, baselines)
+    return finish(cities, options.dataset_seed, splits, lambda name: _centre_baseline(cities, train, evaluated[name]))
 
 
 def _rows(cities: Cities) -> Dataset:
@@ -36,7 +34,7 @@ def _rows(cities: Cities) -> Dataset:
 
 
 def _choose(options: LocationOptions, n_cities: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """Row numbers of train, and of the one split that is evaluated, by its honest name."""
+    """Return the rows of train, and those of the split that is evaluated, `memorisation` if it lies inside train."""
     n_train, n_val = options.n_train, options.n_val
     if options.all and n_train is not None:
         raise UserError(f"--all and --n_train {n_train} contradict each other; use one of the two")
@@ -57,8 +55,8 @@ def _choose(options: LocationOptions, n_cities: int) -> tuple[np.ndarray, Mappin
     return train, {"validation": np.sort(held_out[:n_val])}
 
 
-def _centre_baseline(cities: Cities, train: np.ndarray, evaluated: np.ndarray) -> dict[str, Any]:
-    """The trivial baseline: answer every prompt with the centre of the training cities."""
+def _centre_baseline(cities: Cities, train: np.ndarray, evaluated: np.ndarray) -> dict[str, float]:
+    """Score the trivial answer, the centre of the training cities."""
     cell_lat_deg, cell_lon_deg = decode(*encode(cities.lat_deg, cities.lon_deg))
     centre_deg = mean_centre(cell_lat_deg[train], cell_lon_deg[train])
     dist_km = great_circle_km(*centre_deg, cell_lat_deg[evaluated], cell_lon_deg[evaluated])

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from geo.cities import Cities
 from geo.neighbours import neighbour_counts, neighbour_lists
+from tasks.geography.random_walk import RandomWalkOptions
 from tasks.geography.random_walk.metric import legality, step_legality
-from tasks.geography.random_walk.options import RandomWalkOptions
 from tasks.geography.random_walk.walks import END, random_walks
 from tasks.geography.world import finish, load_world
 from trainers.contract import BuiltDataset
@@ -30,7 +30,7 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
     is drawn again.
 
     Raises:
-        UserError: there are not so many different walks, or the world cannot be loaded.
+        UserError: There are too few different walks, or the world cannot be loaded.
     """
     cities = load_world(options)
     neighbours = neighbour_lists(cities, options.radius_km)
@@ -42,24 +42,19 @@ def build(options: RandomWalkOptions) -> BuiltDataset:
     evaluated = _evaluated(draw, options.n_val + options.n_test, evaluated_rng)
     train = _other_than(evaluated, draw, options.n_train, train_rng)
     walks = {"train": train, "validation": evaluated[: options.n_val], "test": evaluated[options.n_val :]}
-    walks = {name: found for name, found in walks.items() if len(found)}
+    walks = {name: city_NT for name, city_NT in walks.items() if len(city_NT)}
     counts = neighbour_counts(cities, options.radius_km)
     return finish(
         cities,
         options.dataset_seed,
         splits={name: _rows(cities, city_NT, options.radius_km) for name, city_NT in walks.items()},
-        baselines={
-            name: _random_baseline(cities, city_NT, options.radius_km, baseline_rng)
-            for name, city_NT in walks.items()
-            if name != "train"
-        },
+        baseline=lambda name: _random_baseline(cities, walks[name], options.radius_km, baseline_rng),
         neighbours={"mean": float(counts.mean()), "cities_without": int((counts == 0).sum())},
         length_mean={name: float((city_NT != END).sum(axis=1).mean()) for name, city_NT in walks.items()},
     )
 
 
 def _rows(cities: Cities, city_NT: np.ndarray, radius_km: int) -> Dataset:
-    """Prompt and answer of every walk, written column by column."""
     return Dataset(pa.concat_tables([_table(cities, block_NT, radius_km) for block_NT in _blocks(city_NT)]))
 
 
@@ -76,35 +71,35 @@ def _table(cities: Cities, city_NT: np.ndarray, radius_km: int) -> pa.Table:
 
 
 def _blocks(city_NT: np.ndarray) -> list[np.ndarray]:
-    """The walks in blocks, so that what is computed from them on the way takes little memory."""
+    """Cut the walks into blocks, to bound the memory of what is computed from them."""
     return np.array_split(city_NT, max(1, -(-len(city_NT) // _AT_ONCE)))
 
 
 def _evaluated(draw: Draw, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` different walks of at least one step (of a walk without there is nothing to judge)."""
-    found, rounds_in_vain = draw(0, rng), 0
-    while len(found) < count:
+    """Draw `count` different walks of at least one step (a walk without has nothing to score)."""
+    walks, rounds_in_vain = draw(0, rng), 0
+    while len(walks) < count:
         drawn = draw(count, rng)
-        both = np.concatenate([found, drawn[(drawn[:, 1:2] != END).any(axis=1)]])
+        both = np.concatenate([walks, drawn[(drawn[:, 1:2] != END).any(axis=1)]])
         _, first = np.unique(_fingerprints(both), return_index=True)
-        rounds_in_vain = rounds_in_vain + 1 if len(first) == len(found) else 0
+        rounds_in_vain = rounds_in_vain + 1 if len(first) == len(walks) else 0
         if rounds_in_vain == _ROUNDS:
             raise UserError(
-                f"{count:,} different walks with a step are to be evaluated, but the world seems to have {len(found):,}"
+                f"{count:,} different walks with a step are to be evaluated, but the world seems to have {len(walks):,}"
                 "; ask for fewer with --n_val and --n_test, or for a larger --radius_km or --longest_walk"
             )
-        found = both[np.sort(first)]
-    return found[:count]
+        walks = both[np.sort(first)]
+    return walks[:count]
 
 
 def _other_than(taken: np.ndarray, draw: Draw, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` walks, none of them in `taken`."""
-    found, taken_N = draw(count, rng), _fingerprints(taken)
+    """Draw `count` walks, none of them in `taken`."""
+    walks, taken_N = draw(count, rng), _fingerprints(taken)
     for _ in range(_ROUNDS):
-        again = np.flatnonzero(np.isin(_fingerprints(found), taken_N))
+        again = np.flatnonzero(np.isin(_fingerprints(walks), taken_N))
         if len(again) == 0:
-            return found
-        found[again] = draw(len(again), rng)
+            return walks
+        walks[again] = draw(len(again), rng)
     raise UserError(
         "almost every walk of this world is among the evaluated ones; ask for fewer with --n_val and --n_test, or for a"
         " larger --radius_km"
@@ -112,7 +107,7 @@ def _other_than(taken: np.ndarray, draw: Draw, count: int, rng: np.random.Genera
 
 
 def _fingerprints(city_NT: np.ndarray) -> np.ndarray:
-    """One uint64 a walk. Different walks agree by chance once in 2^64; such a walk would only be drawn once more."""
+    """Hash each walk to a uint64. Different walks collide once in 2^64; such a walk is only drawn once more."""
     factors_T = np.random.default_rng(0).integers(2**63, size=city_NT.shape[1], dtype=np.uint64) * 2 + 1
 
     def mixed(block_NT: np.ndarray) -> np.ndarray:  # wrap-around makes it a hash; the shift mixes the high bits down
@@ -123,10 +118,10 @@ def _fingerprints(city_NT: np.ndarray) -> np.ndarray:
 
 
 def _random_baseline(cities: Cities, city_NT: np.ndarray, radius_km: int, rng: np.random.Generator) -> dict[str, float]:
-    """The trivial baseline: walks as long as these, from the same starts, over cities drawn at random."""
+    """Score the trivial answer: walks as long as these, from the same starts, over cities drawn at random."""
     drawn_NT = rng.integers(len(cities), size=city_NT.shape)
     drawn_NT[:, 0] = city_NT[:, 0]
     lengths = (city_NT != END).sum(axis=1).tolist()
     walks = [row[:n].tolist() for row, n in zip(cities.city_id[drawn_NT], lengths, strict=True)]
-    found = legality(walks, step_legality(walks, cities.city_id, cities.lat_deg, cities.lon_deg, radius_km))
-    return {name: found[name] for name in ("legal_steps", "legal_walks", "length_mean")}
+    scores = legality(walks, step_legality(walks, cities.city_id, cities.lat_deg, cities.lon_deg, radius_km))
+    return {name: scores[name] for name in ("legal_steps", "legal_walks", "length_mean")}

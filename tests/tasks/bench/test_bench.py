@@ -71,7 +71,7 @@ def test_a_contender_that_fails_is_named_with_its_last_words(prefix, tmp_path: P
 @pytest.mark.parametrize("task", ["location", "random_walk"])
 def test_the_same_steps_give_the_same_loss(task, prefix, monkeypatch):
     options = {"task": task, "batch_size": 8, "steps": 5, "threads": 1, **SIZES}
-    monkeypatch.setattr("tasks.geography.random_walk.options.RandomWalkOptions.n_train", 500)
+    monkeypatch.setattr("tasks.geography.random_walk.RandomWalkOptions.n_train", 500)
     results = {name: training.CONTENDERS[name](options)() for name in ("ours", "stock Trainer", "bare loop")}
     losses = [found["check"][0] for found in results.values()]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-4) and 1 < losses[0] < 3.75  # it has learnt something

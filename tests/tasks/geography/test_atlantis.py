@@ -15,12 +15,12 @@ from sklearn.metrics.pairwise import haversine_distances
 
 from geo import InputError
 from geo.cities import load_cities
+from tasks.geography.atlantis_cross import AtlantisCrossOptions
 from tasks.geography.atlantis_cross.data import build as build_cross
-from tasks.geography.atlantis_cross.options import AtlantisCrossOptions
+from tasks.geography.atlantis_inter import AtlantisInterOptions
 from tasks.geography.atlantis_inter.data import build as build_inter
-from tasks.geography.atlantis_inter.options import AtlantisInterOptions
-from tasks.geography.distance.options import DistanceOptions
 from tasks.geography.pair_trainer import _by_kind
+from tasks.geography.world import PairOptions
 from tests.helpers import assert_named, digests, printed_elsewhere, refusal
 from trainers import registry
 from trainers.errors import UserError
@@ -54,7 +54,7 @@ def build(world_csv):
 @pytest.fixture(scope="module")
 def distance_data(world_csv, tmp_path_factory):
     """The base model's dataset: 780 real pairs, of which 300 are trained on."""
-    options = DistanceOptions(cities_csv=world_csv, n_train=300, n_val=60, n_test=200)
+    options = PairOptions(cities_csv=world_csv, n_train=300, n_val=60, n_test=200)
     return dataset_folder.build_or_load(registry.load("distance"), options, tmp_path_factory.mktemp("base"))
 
 
@@ -324,7 +324,7 @@ def test_a_dataset_of_another_world_is_refused(other, build, world_csv, tmp_path
         "more cities": [*lines, "City 40,1.5,2.5,XK"],
     }[other]
     (tmp_path / "other.csv").write_text("\n".join(changed))
-    options = DistanceOptions(
+    options = PairOptions(
         cities_csv=str(tmp_path / "other.csv"), world_seed=43 if other == "numbering" else 42, n_train=300, n_test=10
     )
     data = dataset_folder.build_or_load(registry.load("distance"), options, tmp_path)
@@ -359,9 +359,9 @@ def test_the_rows_are_the_same_in_another_process(build, world_csv, distance_dat
     options = {"cities_csv": world_csv, **SMALL, "replay_ratio": 0.5, "replay_dataset": str(distance_data.path)}
     code = (
         "import json; from tasks.geography.atlantis_cross.data import build as cross;"
-        "from tasks.geography.atlantis_cross.options import AtlantisCrossOptions as C;"
+        "from tasks.geography.atlantis_cross import AtlantisCrossOptions as C;"
         "from tasks.geography.atlantis_inter.data import build as inter;"
-        "from tasks.geography.atlantis_inter.options import AtlantisInterOptions as I;"
+        "from tasks.geography.atlantis_inter import AtlantisInterOptions as I;"
         "from trainers.folders import dataset_folder;"
         f"found = [inter(I(**{options!r})).splits, cross(C(**{options!r})).splits];"
         "print(json.dumps([{name: dataset_folder.digest(rows) for name, rows in splits.items()} for splits in found]))"

@@ -14,10 +14,10 @@ from sklearn.metrics.pairwise import haversine_distances
 
 from geo.cities import load_cities
 from tasks.geography.distance.data import build
-from tasks.geography.distance.options import DistanceOptions
 from tasks.geography.pair_metric import AbsoluteError
 from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import draw_distinct, in_random_order, n_pairs, pair_of
+from tasks.geography.world import PairOptions
 from tests.helpers import digests, printed_elsewhere, refusal
 from trainers.errors import UserError
 
@@ -33,14 +33,14 @@ def world():
 
 @pytest.fixture(scope="module")
 def built():
-    return build(DistanceOptions(**SMALL))
+    return build(PairOptions(**SMALL))
 
 
 @pytest.fixture
 def quick(world, monkeypatch):
     """Builds with this module's world, without loading it each time."""
     monkeypatch.setattr("tasks.geography.distance.data.load_world", lambda options: world)
-    return lambda **options: build(DistanceOptions(**{**SMALL, **options}))
+    return lambda **options: build(PairOptions(**{**SMALL, **options}))
 
 
 def ordered_pairs(rows):
@@ -165,7 +165,7 @@ def test_answers_are_scikit_learns_distances_in_whole_km(built, world):
 def test_answers_follow_the_ids_of_a_file_not_its_rows(tmp_path):
     table = tmp_path / "cities.csv"
     table.write_text("id,name,latitude,longitude,country\n70,A,0,0,X\n12,B,0,90,X\n505,C,0,180,X\n9,D,90,0,X\n")
-    rows = build(DistanceOptions(cities_csv=str(table), n_train=6, n_val=0, n_test=0)).splits["train"]
+    rows = build(PairOptions(cities_csv=str(table), n_train=6, n_val=0, n_test=0)).splits["train"]
     answers = {pair: int(answer) for pair, answer in zip(unordered(rows), rows["answer"], strict=True)}
     quarter, half = 10_008, 20_015
     assert answers == {
@@ -177,7 +177,7 @@ def test_an_id_of_ten_digits_is_written_as_it_is_or_refused(tmp_path):
     table = tmp_path / "cities.csv"
     table.write_text("id,name,latitude,longitude,country\n3000000000,A,0,0,X\n5,B,1,1,X\n7,C,3,3,Y\n")
     try:
-        rows = build(DistanceOptions(cities_csv=str(table), n_train=3, n_val=0, n_test=0)).splits["train"]
+        rows = build(PairOptions(cities_csv=str(table), n_train=3, n_val=0, n_test=0)).splits["train"]
     except UserError:
         return
     assert sorted(unordered(rows)) == [(5, 7), (5, 3_000_000_000), (7, 3_000_000_000)]
@@ -202,7 +202,7 @@ def test_the_seed_decides(built, quick):
 def test_the_rows_are_the_same_in_another_process(built):
     code = (
         "import json; from tasks.geography.distance.data import build;"
-        "from tasks.geography.distance.options import DistanceOptions as O;"
+        "from tasks.geography.world import PairOptions as O;"
         f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
         "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
     )
@@ -223,7 +223,7 @@ def test_memory_follows_the_rows_asked_for_not_the_pairs_there_are(monkeypatch):
     monkeypatch.setattr("tasks.geography.distance.data.load_world", lambda options: world)
     tracemalloc.start()
     try:
-        build(DistanceOptions(n_train=9_000, n_val=500, n_test=500))
+        build(PairOptions(n_train=9_000, n_val=500, n_test=500))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

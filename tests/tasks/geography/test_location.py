@@ -9,9 +9,9 @@ from sklearn.metrics.pairwise import haversine_distances
 from geo import InputError
 from geo.coordinates import decode, parse_xy
 from geo.sphere import EARTH_RADIUS_KM
+from tasks.geography.location import LocationOptions
 from tasks.geography.location.data import build
 from tasks.geography.location.metric import Haversine
-from tasks.geography.location.options import LocationOptions
 from tasks.geography.location.trainer import _places_deg
 from trainers.errors import UserError
 

@@ -9,9 +9,9 @@ from scipy import stats
 
 from geo.cities import load_cities
 from geo.neighbours import neighbour_lists
+from tasks.geography.random_walk import RandomWalkOptions
 from tasks.geography.random_walk.data import build
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
-from tasks.geography.random_walk.options import RandomWalkOptions
 from tasks.geography.random_walk.trainer import parse_walk
 from tests.helpers import digests, printed_elsewhere, refusal
 from trainers.errors import UserError
@@ -154,7 +154,7 @@ def test_the_seed_decides(dense):
 def test_the_rows_are_the_same_in_another_process(real):
     code = (
         "import json; from tasks.geography.random_walk.data import build;"
-        "from tasks.geography.random_walk.options import RandomWalkOptions as O;"
+        "from tasks.geography.random_walk import RandomWalkOptions as O;"
         "from trainers.folders import dataset_folder;"
         f"splits = build(O(**{REAL!r})).splits;"
         "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
