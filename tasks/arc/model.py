@@ -13,55 +13,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.utils.generic import ModelOutput
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers.modeling_outputs import CausalLMOutput
 
 from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
+from tasks.arc.options import ArcModelOptions
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
 from trainers.contract import IGNORE
-from trainers.models.blocks import Block, Cache, Rotation, rotary_table
+from trainers.models.blocks import Cache, Rotation, SmallModel, rotary_table, stack_blocks
 
 
-class ArcConfig(PreTrainedConfig):
-    """Sizes and flags; the names are those of `tasks.arc.options.ArcModelOptions`, where they are explained."""
+class ArcConfig(PreTrainedConfig, ArcModelOptions):
+    """Flags and sizes of an `ArcModel`: the fields of `ArcModelOptions`."""
 
     model_type = "arc_grids"
-
-    def __init__(
-        self,
-        architecture: str = "encoder_decoder",
-        positions: str = "2d",
-        colours: str = "equivariant",
-        bridge: str = "cross_attention",
-        hidden_size: int = 128,
-        num_encoder_layers: int = 2,
-        num_hidden_layers: int = 2,
-        num_context_layers: int = 1,
-        num_attention_heads: int = 4,
-        intermediate_size: int = 344,
-        dropout: float = 0.0,
-        init_scale: float = 0.02,
-        **kwargs: Any,
-    ) -> None:
-        self.architecture, self.positions, self.colours, self.bridge = architecture, positions, colours, bridge
-        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
-        self.num_encoder_layers, self.num_hidden_layers = num_encoder_layers, num_hidden_layers
-        self.num_context_layers, self.num_attention_heads = num_context_layers, num_attention_heads
-        self.dropout, self.init_scale = dropout, init_scale
-        self.vocab_size = VOCABULARY_SIZE
-        defaults = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "tie_word_embeddings": False}
-        super().__init__(**{**defaults, **kwargs})
-
-
-@dataclass
-class ArcOutput(ModelOutput):
-    """loss: nats per predicted token; logits: (B, L, VOCABULARY_SIZE), for each label the logits that predict it."""
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
+    vocab_size: int = VOCABULARY_SIZE
+    pad_token_id: int = PAD
+    bos_token_id: int = BOS
+    eos_token_id: int = EOS
+    tie_word_embeddings: bool = False
 
 
 @dataclass
@@ -79,7 +51,7 @@ class Memory:
     pooled: torch.Tensor | None = None
 
 
-class ArcModel(PreTrainedModel):
+class ArcModel(SmallModel):
     """All the models of the ladder.
 
     `input_ids` (B, L) are the input grid's tokens; for a decoder alone the whole sequence without its last token.
@@ -98,9 +70,9 @@ class ArcModel(PreTrainedModel):
         has_context = config.bridge in ("concat_mlp", "cross_attention")
         self.embedding = nn.Embedding(n_labels(config.colours), size)
         self.embedding_dropout = nn.Dropout(config.dropout)
-        self.encoder = _stack(config, config.num_encoder_layers if self.has_encoder else 0, has_memory=False)
-        self.context_encoder = _stack(config, config.num_context_layers if has_context else 0, has_memory=False)
-        self.decoder = _stack(config, config.num_hidden_layers, has_memory=self.has_encoder)
+        self.encoder = stack_blocks(config, config.num_encoder_layers if self.has_encoder else 0, has_memory=False)
+        self.context_encoder = stack_blocks(config, config.num_context_layers if has_context else 0, has_memory=False)
+        self.decoder = stack_blocks(config, config.num_hidden_layers, has_memory=self.has_encoder)
         self.final_norm = nn.LayerNorm(size, bias=False)
         self.head = nn.Linear(size, n_labels(config.colours), bias=False)
         if self.has_encoder:
@@ -112,21 +84,9 @@ class ArcModel(PreTrainedModel):
             self.concat_mlp = nn.Sequential(nn.Linear(2 * size, size), nn.GELU(), nn.Linear(size, size))
         self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, 0.0, self.config.init_scale)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-
     def get_input_embeddings(self) -> nn.Embedding:
         """The colours and special tokens."""
         return self.embedding
-
-    def get_output_embeddings(self) -> nn.Linear:
-        """The head."""
-        return self.head
 
     def forward(
         self,
@@ -135,7 +95,7 @@ class ArcModel(PreTrainedModel):
         context_ids: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Any,
-    ) -> ArcOutput:
+    ) -> CausalLMOutput:
         """Teacher forcing. The loss is the mean over what is to be predicted; 0 where that is nothing."""
         code = colour_code(self.config.colours, input_ids, context_ids)
         if self.has_encoder:
@@ -145,12 +105,7 @@ class ArcModel(PreTrainedModel):
             seen, memory = input_ids.long(), Memory()
         index = torch.arange(seen.shape[1], device=seen.device)[None]
         hidden = self.decode(seen, code, memory, index, next_places(seen) if self.is_2d else [])
-        logits = code.logits(self.head(hidden))
-        total = F.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten().long(), ignore_index=IGNORE, reduction="sum"
-        )
-        count = (labels != IGNORE).sum() if num_items_in_batch is None else num_items_in_batch
-        return ArcOutput(loss=total / torch.as_tensor(count, device=total.device).clamp(min=1), logits=logits)
+        return self.output(code.logits(self.head(hidden)), labels, num_items_in_batch)
 
     def remember(self, input_ids: torch.Tensor, context_ids: torch.Tensor | None, code: ColourCode) -> Memory:
         """Encode the input grid, and the demonstrations if there is a bridge."""
@@ -212,11 +167,6 @@ class ArcModel(PreTrainedModel):
             hidden = hidden + self.concat_mlp(torch.cat([hidden, wide], dim=-1))
         return hidden
 
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.config.hidden_size // self.config.num_attention_heads
-
     def _encode(
         self, stack: nn.ModuleList, ids_BL: torch.Tensor, code: ColourCode
     ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
@@ -244,11 +194,6 @@ class ArcModel(PreTrainedModel):
 
     def _axial(self, places: list[torch.Tensor]) -> Rotation | None:
         return rotary_table(places, self.head_size) if self.is_2d else None
-
-
-def _stack(config: ArcConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:
-    sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
-    return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
 
 
 def _without_gaps(

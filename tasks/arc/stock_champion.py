@@ -9,9 +9,9 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.modeling_outputs import CausalLMOutput
 
 from tasks.arc.grids import BOS, PAD, VOCABULARY_SIZE
-from tasks.arc.model import ArcOutput
 from trainers.contract import IGNORE
 
 _WIDTH, _HEADS, _INNER, _CONTEXT_WIDTH = 160, 4, 640, 32
@@ -35,7 +35,7 @@ class StockChampion(nn.Module):
 
     def forward(
         self, grids: torch.Tensor, input_ids: torch.Tensor, labels: torch.Tensor, context_ids: torch.Tensor
-    ) -> ArcOutput:
+    ) -> CausalLMOutput:
         """The loss; `context_ids` are not looked at, `grids` (B, 4, 900) are."""
         seen = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
         seen = seen.masked_fill(seen == IGNORE, PAD)
@@ -47,9 +47,8 @@ class StockChampion(nn.Module):
         context = self._context(grids)[:, None].expand(-1, hidden.shape[1], -1)
         hidden = self.bridge_norm(F.relu(self.bridge(torch.cat([hidden, context], dim=-1))))
         logits = self.head(hidden)
-        return ArcOutput(
-            loss=F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE), logits=logits
-        )
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
+        return CausalLMOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
 
     def _context(self, grids: torch.Tensor) -> torch.Tensor:
         """One vector (B, 32) for each episode's demonstrations."""

@@ -7,54 +7,29 @@ from tasks.in_context_rl.model import HistoryModel; HistoryModel.from_pretrained
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.utils.generic import ModelOutput
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers.modeling_outputs import CausalLMOutput
 
 from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.encoding import field_sizes
+from tasks.in_context_rl.options import HistoryModelOptions
 from tasks.in_context_rl.rooms import N_ACTIONS
-from trainers.contract import IGNORE
-from trainers.models.blocks import Block, Cache, rotary_table
+from trainers.models.blocks import Cache, SmallModel, rotary_table, stack_blocks
 
 
-class HistoryConfig(PreTrainedConfig):
-    """Sizes; the names are those of `tasks.in_context_rl.options.HistoryModelOptions`, where they are explained."""
+class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
+    """Sizes of a `HistoryModel`: the fields of `HistoryModelOptions`, and the size of the room."""
 
     model_type = "in_context_rl"
-
-    def __init__(
-        self,
-        architecture: str = "ad",
-        size: int = 9,
-        window: int = 100,
-        keep: int = 50,
-        n_latents: int = 15,
-        gated: bool = True,
-        depth_weights: str = "0:1",
-        hidden_size: int = 64,
-        num_hidden_layers: int = 4,
-        num_encoder_layers: int = 2,
-        num_attention_heads: int = 4,
-        intermediate_size: int = 168,
-        dropout: float = 0.0,
-        init_scale: float = 0.02,
-        act_temperature: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        self.architecture, self.size, self.window, self.keep = architecture, size, window, keep
-        self.n_latents, self.gated, self.depth_weights = n_latents, gated, depth_weights
-        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
-        self.num_hidden_layers, self.num_encoder_layers = num_hidden_layers, num_encoder_layers
-        self.num_attention_heads, self.dropout, self.init_scale = num_attention_heads, dropout, init_scale
-        self.act_temperature = act_temperature
-        super().__init__(**{"tie_word_embeddings": False, **kwargs})
+    size: int = 9
+    depth_weights: str = "0:1"
+    tie_word_embeddings: bool = False
 
     @property
     def schedule(self) -> Schedule:
@@ -76,15 +51,7 @@ class HistoryConfig(PreTrainedConfig):
         return depth_D, weight_D / weight_D.sum()
 
 
-@dataclass
-class HistoryOutput(ModelOutput):
-    """loss: nats per action; logits: (B, T, N_ACTIONS), of the action taken at each step."""
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-
-
-class HistoryModel(PreTrainedModel):
+class HistoryModel(SmallModel):
     """Both models: `ad` is the one without latents.
 
     `steps` (B, T, 7) are consecutive steps of B histories, as `in_context_rl.encoding.encode` writes them; `labels`
@@ -104,22 +71,10 @@ class HistoryModel(PreTrainedModel):
         self.embedding_norm = nn.LayerNorm(size, bias=False)
         self.encoder = CompressionEncoder(config) if self.n_latents else None
         self.input_norm = nn.LayerNorm(size, bias=False)
-        self.decoder = _stack(config, config.num_hidden_layers, has_memory=False)
+        self.decoder = stack_blocks(config, config.num_hidden_layers, has_memory=False)
         self.final_norm = nn.LayerNorm(size, bias=False)
         self.head = nn.Linear(size, N_ACTIONS, bias=False)
         self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding, nn.EmbeddingBag)):
-            nn.init.normal_(module.weight, 0.0, self.config.init_scale)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-
-    def get_output_embeddings(self) -> nn.Linear:
-        """The head."""
-        return self.head
 
     def forward(
         self,
@@ -127,16 +82,9 @@ class HistoryModel(PreTrainedModel):
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Any,
-    ) -> HistoryOutput:
+    ) -> CausalLMOutput:
         """All steps at once. The loss is the mean over the labels; 0 where there are none."""
-        logits = self.head(self.read(self.embed(steps)))
-        if labels is None:
-            return HistoryOutput(logits=logits)
-        total = F.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten().long(), ignore_index=IGNORE, reduction="sum"
-        )
-        count = (labels != IGNORE).sum() if num_items_in_batch is None else num_items_in_batch
-        return HistoryOutput(loss=total / torch.as_tensor(count, device=total.device).clamp(min=1), logits=logits)
+        return self.output(self.head(self.read(self.embed(steps))), labels, num_items_in_batch)
 
     def embed(self, steps: torch.Tensor) -> torch.Tensor:
         """Steps (B, T, 7) as vectors (B, T, hidden_size)."""
@@ -191,11 +139,6 @@ class HistoryModel(PreTrainedModel):
             hidden = block(hidden, rotated, mask=mask, causal=mask is None and x_BWD.shape[1] > 1, cache=cache)
         return self.final_norm(hidden)[:, n_before:]
 
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.config.hidden_size // self.config.num_attention_heads
-
 
 class CompressionEncoder(nn.Module):
     """Folds a stretch of steps and the latents before it into new latents.
@@ -210,7 +153,7 @@ class CompressionEncoder(nn.Module):
         self.head_size = size // config.num_attention_heads
         self.queries, self.slots = nn.Embedding(config.n_latents, size), nn.Embedding(config.n_latents, size)
         self.input_norm = nn.LayerNorm(size, bias=False)
-        self.blocks = _stack(config, config.num_encoder_layers, has_memory=True)
+        self.blocks = stack_blocks(config, config.num_encoder_layers, has_memory=True)
         self.output_norm = nn.LayerNorm(size, bias=False)
         self.gate = nn.Linear(2 * size, size) if config.gated else None
 
@@ -239,11 +182,6 @@ def hybrid_mask(n_latents: int, n_steps: int, device: torch.device) -> torch.Ten
     """Which place may see which, (1, 1, L, L): latents one another, steps the latents and no later step."""
     place = torch.arange(n_latents + n_steps, device=device)
     return (place[None] <= place[:, None].clamp(min=n_latents - 1))[None, None]
-
-
-def _stack(config: HistoryConfig, n_blocks: int, has_memory: bool) -> nn.ModuleList:
-    sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
-    return nn.ModuleList([Block(*sizes, has_memory=has_memory) for _ in range(n_blocks)])
 
 
 AutoConfig.register(HistoryConfig.model_type, HistoryConfig)

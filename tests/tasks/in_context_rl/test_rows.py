@@ -37,7 +37,7 @@ def data(tmp_path_factory):
 
 
 def rows_of(data, split="train", table=None, depth_weights=DEPTHS, **options):
-    config = HistoryConfig("compressed_ad", size=5, window=30, keep=10, depth_weights=depth_weights)
+    config = HistoryConfig(architecture="compressed_ad", size=5, window=30, keep=10, depth_weights=depth_weights)
     table = data.splits[split] if table is None else table
     return HistoryRows(split, table, Room(**data.metadata["room"]), config, {**data.metadata["options"], **options})
 
