@@ -1,8 +1,8 @@
-"""How colours are given to a model: as they are, or as labels by order of appearance.
+"""Colour codes: colours as they are, or as labels by order of appearance.
 
-The second makes a model equivariant: exchange colours in demonstrations and input, and the labels stay what they were,
-so the logits are the same and only stand under the exchanged colours. Black is the background in all tasks and keeps
-its label. Colours that have not appeared share one label, and its probability is divided equally among them.
+The second makes a model equivariant: exchanging colours in demonstrations and input leaves the labels unchanged, so the
+logits are permuted like the colours. Black is the background in all tasks and keeps its label. Colours that have not
+appeared share one label, whose probability is divided equally among them.
 """
 
 from dataclasses import dataclass
@@ -17,45 +17,45 @@ NEW = VOCABULARY_SIZE
 
 @dataclass(frozen=True)
 class ColourCode:
-    """A batch's labels.
+    """Labels of a batch; without tensors every token is its own label.
 
     Attributes:
-        label_BV: (B, VOCABULARY_SIZE) int64, token id -> label; None: every token is its own label.
-        share_BV: (B, VOCABULARY_SIZE), what is added to a token's logit: -log of how many share its label.
+        label_BV: (B, VOCABULARY_SIZE) int64, token id -> label.
+        share_BV: (B, VOCABULARY_SIZE), added to a token's logit: -log of the number of tokens with its label.
     """
 
     label_BV: torch.Tensor | None = None
     share_BV: torch.Tensor | None = None
 
     def labels(self, ids_BL: torch.Tensor) -> torch.Tensor:
-        """The labels of token ids, (B, L) int64."""
+        """Return the labels of token ids, (B, L) int64."""
         return ids_BL.long() if self.label_BV is None else self.label_BV.gather(1, ids_BL.long())
 
     def logits(self, by_label_BLN: torch.Tensor) -> torch.Tensor:
-        """Logits of the tokens, (B, L, VOCABULARY_SIZE), from logits of the labels."""
+        """Return logits of the tokens, (B, L, VOCABULARY_SIZE), from logits of the labels."""
         if self.label_BV is None or self.share_BV is None:
             return by_label_BLN
         index = self.label_BV[:, None].expand(-1, by_label_BLN.shape[1], -1)
         return by_label_BLN.gather(2, index) + self.share_BV[:, None].to(by_label_BLN.dtype)
 
     def repeated(self, times: int) -> "ColourCode":
-        """Every row's code `times` times in a row."""
+        """Repeat every row's code `times` times in a row."""
         if self.label_BV is None or self.share_BV is None:
             return self
         return ColourCode(*(part.repeat_interleave(times, dim=0) for part in (self.label_BV, self.share_BV)))
 
 
 def n_labels(colours: str) -> int:
-    """Rows of the embedding and of the head."""
+    """Return the number of rows of the embedding and of the head."""
     return VOCABULARY_SIZE + (colours == "equivariant")
 
 
 def colour_code(colours: str, input_ids: torch.Tensor, context_ids: torch.Tensor | None) -> ColourCode:
-    """The code for a batch.
+    """Return the code for a batch.
 
-    Arguments:
+    Args:
         colours: `table` (as they are) or `equivariant`.
-        input_ids: (B, L). context_ids: (B, P, L) or None; demonstrations are looked at first.
+        input_ids: (B, L). context_ids: (B, P, L) or None; demonstrations are read first.
     """
     if colours == "table":
         return ColourCode()

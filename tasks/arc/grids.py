@@ -1,7 +1,7 @@
-"""Grids as tensors, whole batches at a time: 2-D cells <-> token ids, turned, recoloured, read back.
+"""Batches of grids as tensors: written as token ids, turned, recoloured, read back.
 
-A grid is written row by row with ROW between rows: `1 2 ROW 3 4`. What is generated begins with BOS and ends with EOS,
-so its shape is generated too. Tensors of cells are named `cells_BSS`: (batch, side, side) uint8, PAD outside the grid.
+A grid is written row by row with ROW between rows: `1 2 ROW 3 4`. An output begins with BOS and ends with EOS, so its
+shape is generated too. Tensors of cells are named `cells_BSS`: (batch, side, side) uint8, PAD outside the grid.
 """
 
 from collections.abc import Sequence
@@ -37,44 +37,41 @@ class Grids:
 
     @property
     def length_B(self) -> torch.Tensor:
-        """Tokens of each grid: its cells and the ROWs between its rows."""
+        """Tokens of each grid: its cells and the ROWs between them."""
         return self.height_B * (self.width_B + 1) - 1
 
     def numpy(self, index: int) -> np.ndarray:
-        """One grid as (height, width) uint8."""
+        """Return one grid as (height, width) uint8."""
         return self.cells_BSS[index, : int(self.height_B[index]), : int(self.width_B[index])].numpy()
 
     def list(self) -> "list[np.ndarray]":
-        """All grids as arrays."""
+        """Return all grids as arrays."""
         return [self.numpy(index) for index in range(len(self))]
 
 
 def tokens(grids: Grids) -> torch.Tensor:
-    """(B, L) uint8, the grids written row by row; PAD on the right."""
+    """Return the grids written row by row, (B, L) uint8; PAD on the right."""
     step_B1 = grids.width_B[:, None] + 1
     place_L = torch.arange(int(grids.length_B.max()))
     row_BL, column_BL = place_L // step_B1, place_L % step_B1
-    side = grids.cells_BSS.shape[1]
-    batch_B1 = torch.arange(len(grids))[:, None]
-    ids_BL = grids.cells_BSS[batch_B1, row_BL.clamp(max=side - 1), column_BL.clamp(max=side - 1)]
+    last, batch_B1 = grids.cells_BSS.shape[1] - 1, torch.arange(len(grids))[:, None]
+    ids_BL = grids.cells_BSS[batch_B1, row_BL.clamp(max=last), column_BL.clamp(max=last)]
     ids_BL = ids_BL.masked_fill(column_BL == grids.width_B[:, None], ROW)
     return ids_BL.masked_fill(place_L >= grids.length_B[:, None], PAD)
 
 
 def concatenate(pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded sequences one behind the other without pads in between.
+    """Concatenate right-padded sequences without pads in between.
 
-    Arguments:
+    Args:
         pieces: ids (B, L) and lengths (B,), in order.
 
     Returns:
         ids (B, sum) uint8, PAD on the right, and their lengths (B,).
     """
     length_B = torch.stack([length for _, length in pieces]).sum(dim=0)
-    batch = len(length_B)
-    # One column more than needed takes all the pads.
-    out = torch.full((batch, int(length_B.max()) + 1), PAD, dtype=torch.uint8)
-    start_B = torch.zeros(batch, dtype=torch.int64)
+    out = torch.full((len(length_B), int(length_B.max()) + 1), PAD, dtype=torch.uint8)  # the last column takes all pads
+    start_B = torch.zeros_like(length_B)
     for ids, piece_len_B in pieces:
         place_L = torch.arange(ids.shape[1])
         target_BL = torch.where(place_L < piece_len_B[:, None], start_B[:, None] + place_L, out.shape[1] - 1)
@@ -84,34 +81,29 @@ def concatenate(pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[to
 
 
 def column_of(token: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same token for every row, as a piece for `joined`."""
+    """Return the same token for every row, as a piece for `concatenate`."""
     return torch.full((batch, 1), token, dtype=torch.uint8), torch.ones(batch, dtype=torch.int64)
 
 
 def apply_dihedral(grids: Grids, which_B: torch.Tensor) -> Grids:
-    """Every grid by one of the square's 8 symmetries: bit 0 flips rows, bit 1 flips columns, then bit 2 transposes."""
-    side = grids.cells_BSS.shape[1]
-    height_B, width_B = grids.height_B, grids.width_B
-    transposed_B = which_B >= 4
-    new_height_B, new_width_B = (
-        torch.where(transposed_B, width_B, height_B),
-        torch.where(transposed_B, height_B, width_B),
-    )
-    r, c = torch.arange(side)[None, :, None], torch.arange(side)[None, None, :]
-    t = transposed_B[:, None, None]
-    row, column = torch.where(t, c, r), torch.where(t, r, c)  # where the cell stood before the transposition
-    height, width = height_B[:, None, None], width_B[:, None, None]
-    row = torch.where((which_B & 1).bool()[:, None, None], height - 1 - row, row)
-    column = torch.where((which_B & 2).bool()[:, None, None], width - 1 - column, column)
-    cells = grids.cells_BSS[torch.arange(len(grids))[:, None, None], row.clamp(0, side - 1), column.clamp(0, side - 1)]
-    outside = (r >= new_height_B[:, None, None]) | (c >= new_width_B[:, None, None])
-    return Grids(cells.masked_fill(outside, PAD), new_height_B, new_width_B)
+    """Apply one of the square's 8 symmetries to each grid: bit 0 flips rows, bit 1 columns, then bit 2 transposes."""
+    last = grids.cells_BSS.shape[1] - 1
+    flips_rows, flips_columns, transposes = ((which_B & bit).bool()[:, None, None] for bit in (1, 2, 4))
+    height, width, batch = (part[:, None, None] for part in (grids.height_B, grids.width_B, torch.arange(len(grids))))
+    r, c = torch.arange(last + 1)[:, None], torch.arange(last + 1)
+    row, column = torch.where(transposes, c, r), torch.where(transposes, r, c)  # before the transposition
+    is_outside = (row >= height) | (column >= width)
+    row = torch.where(flips_rows, height - 1 - row, row).clamp(0, last)
+    column = torch.where(flips_columns, width - 1 - column, column).clamp(0, last)
+    cells_BSS = grids.cells_BSS[batch, row, column].masked_fill(is_outside, PAD)
+    sizes = (torch.where(transposes, width, height), torch.where(transposes, height, width))
+    return Grids(cells_BSS, *(part.flatten() for part in sizes))
 
 
 def recolour(grids: Grids, colours_BV: torch.Tensor) -> Grids:
-    """Every grid with its colours exchanged.
+    """Exchange the colours of each grid.
 
-    Arguments:
+    Args:
         colours_BV: (B, VOCABULARY_SIZE) uint8, the new id of every id (PAD stays PAD).
     """
     flat = colours_BV.gather(1, grids.cells_BSS.flatten(1).long())
@@ -119,9 +111,9 @@ def recolour(grids: Grids, colours_BV: torch.Tensor) -> Grids:
 
 
 def colours_in_order(keys_BC: np.ndarray) -> torch.Tensor:
-    """Tables for `recoloured`: the nine colours permuted, black and the special tokens as they are.
+    """Return tables for `recolour`: the nine colours permuted, black and the special tokens unchanged.
 
-    Arguments:
+    Args:
         keys_BC: (B, 9) numbers, by whose order the colours are permuted.
     """
     table = np.tile(np.arange(VOCABULARY_SIZE, dtype=np.uint8), (len(keys_BC), 1))
@@ -130,15 +122,14 @@ def colours_in_order(keys_BC: np.ndarray) -> torch.Tensor:
 
 
 def read_grid(ids: np.ndarray) -> np.ndarray | None:
-    """The grid in generated tokens, up to EOS: (height, width) uint8; None without EOS, or if rows differ in length."""
-    ends = np.nonzero(ids == EOS)[0]
-    if len(ends) == 0 or (ids[: ends[0]] == PAD).any() or (ids[: ends[0]] == BOS).any():
+    """Return the grid in generated tokens up to EOS, (height, width) uint8; None if they are no grid."""
+    ends = np.flatnonzero(ids == EOS)
+    if len(ends) == 0:
         return None
-    rows: list[list[int]] = [[]]
-    for token in ids[: ends[0]].tolist():
-        if token == ROW:
-            rows.append([])
-        else:
-            rows[-1].append(token)
-    width = len(rows[0])
-    return np.array(rows, dtype=np.uint8) if width and all(len(row) == width for row in rows) else None
+    written = np.append(ids[: ends[0]], ROW)
+    width = int(np.argmax(written == ROW))
+    if width == 0 or len(written) % (width + 1):
+        return None
+    lines = written.reshape(-1, width + 1)
+    is_grid = (lines[:, -1] == ROW).all() and (lines[:, :-1] < N_COLOURS).all()
+    return lines[:, :-1].astype(np.uint8) if is_grid else None

@@ -1,15 +1,15 @@
-"""The grid models: one config, whose flags are the steps of the ladder from decoder-only to champion.
+"""Grid models: one config whose flags are the steps of the ladder from decoder-only to champion.
 
 decoder_only        input grid and output grid as one sequence; rotary positions
 encoder_decoder     the input is encoded, the output generated; sinusoidal positions along the sequence
-+ positions 2d      every cell knows its row and column, and how far it is from the other edges
++ positions 2d      rotary rows and columns, and embedded distances to all four edges
 + colours           colours are labels by order of appearance: permuting them permutes the logits
 + bridge            demonstration pairs are encoded too, and reach the decoder
 
 from tasks.arc.model import ArcModel; model = ArcModel.from_pretrained("outputs/runs/arc_champion-001")
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
 from tasks.arc.options import ArcModelOptions
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
-from trainers.contract import IGNORE
-from trainers.models.blocks import Cache, Rotation, SmallModel, rotary_table, stack_blocks
+from trainers.contract import IGNORE, StoredDataset
+from trainers.errors import UserError
+from trainers.models.blocks import Cache, Rotation, SmallModel, check_heads, rotary_table, stack_blocks
 
 
 class ArcConfig(PreTrainedConfig, ArcModelOptions):
@@ -38,7 +39,7 @@ class ArcConfig(PreTrainedConfig, ArcModelOptions):
 
 @dataclass
 class Memory:
-    """What the decoder sees of input and demonstrations.
+    """Encoded input and demonstrations.
 
     Attributes:
         keys_values: of each decoder block's cross-attention; None for a decoder alone.
@@ -52,12 +53,7 @@ class Memory:
 
 
 class ArcModel(SmallModel):
-    """All the models of the ladder.
-
-    `input_ids` (B, L) are the input grid's tokens; for a decoder alone the whole sequence without its last token.
-    `context_ids` (B, P, L) are the demonstrations, each as `input BOS output EOS`. `labels` (B, L) are what is to be
-    predicted, the output grid's tokens and EOS, not to be shifted again; `IGNORE` elsewhere. PAD is on the right.
-    """
+    """All models of the ladder."""
 
     config_class = ArcConfig
     main_input_name = "input_ids"
@@ -85,7 +81,7 @@ class ArcModel(SmallModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """The colours and special tokens."""
+        """Return the embedding of colours and special tokens."""
         return self.embedding
 
     def forward(
@@ -96,7 +92,13 @@ class ArcModel(SmallModel):
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Any,
     ) -> CausalLMOutput:
-        """Teacher forcing. The loss is the mean over what is to be predicted; 0 where that is nothing."""
+        """Return the loss in nats per label and logits (B, L, VOCABULARY_SIZE) under teacher forcing.
+
+        Args:
+            input_ids: (B, L), the input grid; for a decoder alone the complete sequence without its last token.
+            labels: (B, L), the output grid and EOS, `IGNORE` elsewhere; nothing is shifted. PAD is on the right.
+            context_ids: (B, P, L), the demonstrations, each as `input BOS output EOS`.
+        """
         code = colour_code(self.config.colours, input_ids, context_ids)
         if self.has_encoder:
             seen = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
@@ -108,7 +110,11 @@ class ArcModel(SmallModel):
         return self.output(code.logits(self.head(hidden)), labels, num_items_in_batch)
 
     def remember(self, input_ids: torch.Tensor, context_ids: torch.Tensor | None, code: ColourCode) -> Memory:
-        """Encode the input grid, and the demonstrations if there is a bridge."""
+        """Encode the input grid, and the demonstrations if there is a bridge.
+
+        Raises:
+            ValueError: the bridge has no demonstrations.
+        """
         states, places, real = self._encode(self.encoder, input_ids.long(), code)
         pooled = None
         if len(self.context_encoder):
@@ -116,12 +122,12 @@ class ArcModel(SmallModel):
                 raise ValueError(f"the bridge {self.config.bridge} needs context_ids, the demonstration pairs")
             batch, n_pairs, _ = context_ids.shape
             pairs = context_ids.long().flatten(0, 1)
-            found, found_places, found_real = self._encode(self.context_encoder, pairs, code.repeated(n_pairs))
+            shown, shown_places, is_shown = self._encode(self.context_encoder, pairs, code.repeated(n_pairs))
             if self.config.bridge == "concat_mlp":
-                weight = (found_real / found_real.sum(dim=1, keepdim=True))[..., None].to(found.dtype)
-                pooled = (found * weight).sum(dim=1).unflatten(0, (batch, n_pairs)).mean(dim=1)
+                weight = (is_shown / is_shown.sum(dim=1, keepdim=True))[..., None].to(shown.dtype)
+                pooled = (shown * weight).sum(dim=1).unflatten(0, (batch, n_pairs)).mean(dim=1)
             else:
-                together = [(states, found), (real, found_real), *zip(places, found_places, strict=True)]
+                together = [(states, shown), (real, is_shown), *zip(places, shown_places, strict=True)]
                 states, real, *places = [
                     torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
                     for own, other in together
@@ -141,12 +147,12 @@ class ArcModel(SmallModel):
         mask: torch.Tensor | None = None,
         caches: list[Cache] | None = None,
     ) -> torch.Tensor:
-        """Hidden states (B, L, hidden_size) that predict the token behind each of `ids_BL`.
+        """Return hidden states (B, L, hidden_size) that predict the token after each of `ids_BL`.
 
-        Arguments:
-            index_BL: the tokens' numbers in their sequence. places: row and column of the tokens behind them (2d only).
-            mask: which tokens may be seen; None: those before.
-            caches: during generation, of each block.
+        Args:
+            index_BL: position of each token in its sequence. places: row and column of the token after it (2d only).
+            mask: which tokens are visible; None: those before.
+            caches: one per block, during generation.
         """
         hidden = self._embed(ids_BL, code, index_BL, places)
         own = self._axial(places) if self.has_encoder else rotary_table([index_BL], self.head_size)
@@ -170,7 +176,7 @@ class ArcModel(SmallModel):
     def _encode(
         self, stack: nn.ModuleList, ids_BL: torch.Tensor, code: ColourCode
     ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-        """States (B, L, hidden_size), rows and columns, and which tokens are no padding."""
+        """Return states (B, L, hidden_size), rows and columns, and which tokens are no padding."""
         places = cell_places(ids_BL) if self.is_2d else []
         index = torch.arange(ids_BL.shape[1], device=ids_BL.device)[None]
         behind_bos = (ids_BL == BOS).cumsum(dim=1)
@@ -187,7 +193,7 @@ class ArcModel(SmallModel):
         hidden = self.embedding(code.labels(ids_BL))
         if not self.is_2d and self.has_encoder:
             hidden = hidden + sinusoids(index_BL, self.config.hidden_size, hidden.dtype)
-        # From the top and the left edge, and, where the whole grid is known, from the bottom and the right one.
+        # Distances to the top and the left edge, and, where the complete grid is known, to the other two.
         for table, place in zip(self.from_edge if self.is_2d else (), places, strict=False):
             hidden = hidden + table(place.clamp(max=EDGE_LIMIT - 1))
         return self.embedding_dropout(hidden)
@@ -199,7 +205,7 @@ class ArcModel(SmallModel):
 def _without_gaps(
     states_BLD: torch.Tensor, real_BL: torch.Tensor, places: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """The same tokens with all padding moved behind them, and as little of it as the longest row needs."""
+    """Move all padding to the right, and drop what the longest row does not need."""
     length = int(real_BL.sum(dim=1).max())
     order_BL = real_BL.int().argsort(dim=1, descending=True, stable=True)[:, :length]
     states_BLD = states_BLD.gather(1, order_BL[..., None].expand(-1, -1, states_BLD.shape[2]))
@@ -207,8 +213,28 @@ def _without_gaps(
 
 
 def _mask(real_BL: torch.Tensor) -> torch.Tensor | None:
-    """For attention, (B, 1, 1, L); None where nothing is padded, which is faster."""
+    """Return the attention mask (B, 1, 1, L); None where nothing is padded, which is faster."""
     return None if bool(real_BL.all()) else real_BL[:, None, None]
+
+
+def build_model(options: ArcModelOptions, data: StoredDataset) -> ArcModel:
+    """Return an untrained model.
+
+    Raises:
+        UserError: flags that do not go together, or heads that do not fit the width.
+    """
+    check_heads(options, divisor=4 if options.positions == "2d" else 2)
+    if options.architecture == "decoder_only":
+        allowed = {"positions": ["1d"], "colours": ["table"], "bridge": ["none", "prompt"]}
+        flags = {name: getattr(options, name) for name in allowed}
+        if wrong := [f"--{name} {flag}" for name, flag in flags.items() if flag not in allowed[name]]:
+            raise UserError(
+                f"--architecture decoder_only does not go with {' and '.join(wrong)}: it has --positions 1d,"
+                " --colours table and --bridge none or prompt"
+            )
+    elif options.bridge == "prompt":
+        raise UserError("--bridge prompt is for --architecture decoder_only; choose concat_mlp or cross_attention")
+    return ArcModel(ArcConfig(**asdict(options)))
 
 
 AutoConfig.register(ArcConfig.model_type, ArcConfig)

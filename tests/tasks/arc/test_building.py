@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.arc.building import build_model
+from tasks.arc.model import build_model
 from tasks.arc.options import ArcModelOptions
 from tests.helpers import refusal
 
