@@ -88,7 +88,7 @@ def test_runs_that_match_go_with_their_folders(records, capsys):
     assert records.exists(kept) and (kept_folder / "weights").is_file()
     assert not [path.name for path in folder.parent.iterdir() if "deleted" in path.name]
     shown = capsys.readouterr().out
-    assert "record and folder" in shown and "0.75" in shown  # megabytes of both
+    assert "MLflow run and folder" in shown and "0.75" in shown  # megabytes of both
 
 
 def test_an_experiment_marked_deleted_and_its_other_runs_stay(records):
