@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from trainers.callbacks.save_on_termination import SaveOnTermination
+from trainers.callbacks.control import SaveOnTermination
 from trainers.folders.checkpoints import damage_of
 from trainers.folders.run_folder import RunFolder
 
@@ -196,7 +196,7 @@ def test_sigterm_saves_a_checkpoint_first(starter, prefix, store_uri):
 
 def test_a_second_signal_later_ends_at_once(monkeypatch):
     callback, now_s = SaveOnTermination(), iter([100.0, 101.0, 106.0])
-    monkeypatch.setattr("trainers.callbacks.save_on_termination.time.monotonic", lambda: next(now_s))
+    monkeypatch.setattr("trainers.callbacks.control.time.monotonic", lambda: next(now_s))
     callback._ask(signal.SIGTERM, None)
     callback._ask(signal.SIGTERM, None)  # an echo
     with pytest.raises(SystemExit) as stopped:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from tests.helpers import refusal
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY
-from trainers.callbacks.pull_to_start import PullToStart
+from trainers.callbacks.control import PullToStart
 from trainers.errors import UserError
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.warm_start import freeze

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
-from trainers.callbacks.keep_best import KeepBest, best_steps
+from trainers.callbacks.control import KeepBest, best_steps
 from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
 

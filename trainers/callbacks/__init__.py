@@ -1,1 +1,1 @@
-"""What happens during training, one callback a file."""
+"""Callbacks of the Trainer: control, reporting, figures."""

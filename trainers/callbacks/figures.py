@@ -1,4 +1,4 @@
-"""`summary.png` (losses, the task's metric, the newest values), and how figures and animations are written."""
+"""Callbacks that draw: `summary.png`, the figures of the task, and a probe at every evaluation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from trainers.base import WorldTrainer
 from trainers.common import figures
 from trainers.common.metric_names import EVAL, MetricName
 from trainers.contract import Evaluation, SummarySpec
+from trainers.probes import record
+from trainers.probes.probe import Probe
 from trainers.tracking.tracker import Tracker
 
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
@@ -22,13 +25,12 @@ _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 def summary_figure(
     history: Sequence[Mapping[str, Any]], evaluation: Evaluation, metric: str, spec: SummarySpec
 ) -> Figure:
-    """Three panels: losses by step, the primary metric by step, histogram of the newest values.
+    """Draw losses by step, the primary metric by step, and a histogram of the newest values.
 
-    Arguments:
+    Args:
         history: `trainer.state.log_history`.
-        evaluation: the newest one of the split that is drawn.
-        metric: the primary metric's name, without prefix.
-        spec: axis label, reference lines and limits.
+        evaluation: The newest one of the split that is drawn.
+        metric: The primary metric's name, without prefix.
     """
     figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
     loss_axes, metric_axes, histogram_axes = figure.subplots(1, 3)
@@ -97,26 +99,40 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
 
 
 class DrawFigures(TrainerCallback):
-    """Redraws summary.png and the task's own figures in the output folder, and tracks them.
-
-    Both are of the split that is evaluated in training; figures of another split (test) bear its name.
-    """
+    """Redraw and track `summary.png` and the task's own figures; those of the test split have its name in front."""
 
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Draw the newest evaluation."""
-        trainer, evaluation = self.trainer, self.trainer.last
-        folder = Path(args.output_dir or ".")
-        drawn = {
-            "summary.png": lambda: summary_figure(
-                state.log_history, evaluation, trainer.task.primary_metric, trainer.task.plot
-            ),
-            **evaluation.figures,
-        }
-        if evaluation.split != next(iter(trainer.evaluated), evaluation.split):
-            drawn = {f"{evaluation.split}_{name}": draw for name, draw in evaluation.figures.items()}
-        for name, draw in drawn.items():
-            figures.save_figure(draw(), folder / name)
-            self.tracker.file(folder / name, "figures")
+        task, evaluation, folder = self.trainer.task, self.trainer.last, Path(args.output_dir or ".")
+        is_summed_up = evaluation.split in self.trainer.evaluated[:1] or not self.trainer.evaluated
+        if is_summed_up:
+            figure = summary_figure(state.log_history, evaluation, task.primary_metric, task.plot)
+            _save(figure, folder / "summary.png", self.tracker)
+        for name, draw in evaluation.figures.items():
+            _save(draw(), folder / (name if is_summed_up else f"{evaluation.split}_{name}"), self.tracker)
+
+
+class ProbeWhileTraining(TrainerCallback):
+    """Fit the task's probe at every evaluation (`--probe`). Main process only."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker, probe: Probe) -> None:
+        self.trainer, self.tracker, self.probe, self.step = trainer, tracker, probe, -1
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Probe once a step, for all splits that are evaluated at it."""
+        if state.global_step == self.step:
+            return
+        self.step = state.global_step
+        result = self.probe.read(self.trainer.unwrapped_model)
+        tqdm.write(record.console_line(self.step, result))
+        self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in result.flat().items()}, self.step)
+        figure = result.draw(record.title(self.trainer.task.name, self.step))
+        _save(figure, Path(args.output_dir or ".") / "probe_map.png", self.tracker)
+
+
+def _save(figure: Figure, path: Path, tracker: Tracker) -> None:
+    figures.save_figure(figure, path)
+    tracker.file(path, "figures")

@@ -1,7 +1,8 @@
-"""Start from a trained model: load its weights, compare its sizes, freeze parameters."""
+"""Start from a trained model (`--init_from`), and freeze parameters (`--freeze`)."""
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +12,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
+def load_model(folder: str, fresh: "PreTrainedModel", options: Any, typed: Collection[str]) -> "PreTrainedModel":
     """Return the trained model in `folder`, which must have the architecture of `fresh`.
 
+    Args:
+        options: The model options, of which those that are `typed` on the command line must fit the trained model.
+
     Raises:
-        UserError: no model there, a damaged one, or one of another architecture or vocabulary.
+        UserError: no model there, a damaged one, or one of another architecture, vocabulary or typed size.
     """
     from transformers.utils import logging
 
     path = Path(os.path.expanduser(folder))
     config = _read_config(path)
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
-        wanted, found = getattr(fresh.config, name, None), config.get(name)
-        too_small = name == "max_position_embeddings" and isinstance(found, int) and found >= (wanted or 0)
-        if wanted is not None and found != wanted and not too_small:
+        wanted, value = getattr(fresh.config, name, None), config.get(name)
+        is_longer = name == "max_position_embeddings" and isinstance(value, int) and value >= (wanted or 0)
+        if wanted is not None and value != wanted and not is_longer:
             raise UserError(
-                f"--init_from {folder} has {name} {found}, this task needs {wanted}; start from a model"
+                f"--init_from {folder} has {name} {value}, this task needs {wanted}; start from a model"
                 " of the same family and vocabulary"
             )
     verbosity = logging.get_verbosity()
@@ -43,37 +47,35 @@ def load_model(folder: str, fresh: "PreTrainedModel") -> "PreTrainedModel":
             f"--init_from {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
             " size); give another folder"
         )
+    wrong = [
+        f"{name} {asked} (the model has {getattr(model.config, name)})"
+        for name, asked in sorted(vars(options).items())
+        if name in typed and getattr(model.config, name, asked) != asked
+    ]
+    if wrong:
+        raise UserError(f"--init_from {folder} disagrees with --{', --'.join(wrong)}; leave these out")
     return model
 
 
 def freeze(model: "PreTrainedModel", parts: str) -> None:
-    """Leave the weights as they are whose names contain one of the comma-separated `parts`, counted by whole words.
+    """Freeze every parameter whose dotted name contains one of the comma-separated `parts`.
 
-    `layers.1` is block 1 and not block 10 as well: a part must begin and end at a dot or at the name's end.
+    A part begins and ends at a dot or at an end of the name: `layers.1` is block 1, not block 10.
 
     Raises:
         UserError: a part that is in no name, or nothing left to train.
     """
     named = list(model.named_parameters())
     for part in parts.split(","):
-        found = [parameter for name, parameter in named if f".{part}." in f".{name}."]
-        if not found:
+        matching = [parameter for name, parameter in named if f".{part}." in f".{name}."]
+        if not matching:
             raise UserError(
                 f"--freeze {part!r} is in no weight's name; the weights are: {', '.join(n for n, _ in named)}"
             )
-        for parameter in found:
+        for parameter in matching:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for _, parameter in named):
         raise UserError(f"--freeze {parts} leaves no weight to train; name fewer")
-
-
-def size_mismatches(model: "PreTrainedModel", options: Any, given: set[str]) -> list[str]:
-    """Which of the model flags that were typed disagree with the loaded model's config."""
-    return [
-        f"{name} {getattr(options, name)} (the model has {getattr(model.config, name)})"
-        for name in sorted(given)
-        if hasattr(model.config, name) and getattr(model.config, name) != getattr(options, name)
-    ]
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def write_results(folder: Path, task_name: str, probe: Probe, readings: Mapping[
     """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`."""
     folder.mkdir(parents=True, exist_ok=True)
     last = max(readings)
-    drawn = {step: reading.draw(_title(task_name, step)) for step, reading in readings.items()}
+    drawn = {step: reading.draw(title(task_name, step)) for step, reading in readings.items()}
     figures.save_figure(drawn[last], folder / "probe_map.png")
     figures.save_figure(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
     figures.save_animation(list(drawn.values()), folder / "probe_map.gif")
@@ -68,5 +68,6 @@ def track_results(
         tracker.file(path, f"probe/{folder.name}")
 
 
-def _title(task_name: str, step: int) -> str:
+def title(task_name: str, step: int) -> str:
+    """Return the title of a map that a probe draws."""
     return f"{task_name}: cities decoded at step {step:,}"

@@ -1,4 +1,4 @@
-"""Settings that depend on the data and the model, and what about a run cannot work, found before it starts."""
+"""Refuse before it starts what cannot work in a run."""
 
 import json
 from dataclasses import asdict, replace
@@ -12,7 +12,7 @@ from transformers.integrations.integration_utils import get_reporting_integratio
 from trainers.base import WorldTrainer, build_rows
 from trainers.common.environment import asks_for_fsdp
 from trainers.common.metric_names import EVAL, MetricName, best_model_key
-from trainers.contract import StoredDataset, Task
+from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders.checkpoints import damage_of, read_state
 from trainers.folders.run_folder import RunFolder
@@ -21,40 +21,18 @@ from trainers.runs.cadence import is_finished_at, total_steps
 from trainers.settings.resolve import Settings
 
 
-def check_launcher(trainer: WorldTrainer) -> None:
-    """FSDP must be told which blocks it cuts up, and all processes must go through them together."""
-    if asks_for_fsdp() and not upstream.can_be_sharded(trainer.unwrapped_model):
-        raise UserError(
-            f"the launcher asks for FSDP, which the model of task {trainer.task.name} does not support; launch it with"
-            " configs/accelerate/ddp.yaml"
-        )
-
-
-def check_best_metric(settings: Settings, trainer: WorldTrainer) -> None:
-    """The metric that the user chose must be reported, and better must be known; one example is evaluated to see."""
-    task, data = settings.task, trainer.data
-    split, model = data.evaluated[0], trainer.unwrapped_model.eval()
-    one = build_rows(task, replace(data, splits={split: data.splits[split].select([0])}), model)
-    metrics = trainer.evaluate_split(one[split]).metrics
-    chosen = str(settings.training.metric_for_best_model)
-    known = {MetricName(EVAL, name, metric).logged: metric for name in data.evaluated for metric in ("loss", *metrics)}
-    metric = known.get(best_model_key(chosen))
-    if metric is None:
-        raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    has_direction = metric == task.primary_metric or metric.endswith("loss")
-    if not has_direction and settings.given("greater_is_better") is None:
-        raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false) beside it")
-
-
-def check_batches(training: TrainingArguments, data: StoredDataset) -> None:
-    """A split that is smaller than one batch has none with --dataloader_drop_last.
+def check_settings(settings: Settings, data: StoredDataset, model: PreTrainedModel, checkpoint: Path | None) -> None:
+    """Refuse settings that do not fit the data, the model or the checkpoint to resume from.
 
     Raises:
-        UserError: there is such a split.
+        UserError: a flag or the checkpoint cannot be used.
     """
-    for split, rows in data.splits.items() if training.dataloader_drop_last else ():
+    if checkpoint is not None:
+        _check_resumable(checkpoint, settings, model, len(data.splits["train"]))
+    _check_reporters(settings.training)
+    for split, rows in data.splits.items() if settings.training.dataloader_drop_last else ():
         kind = "train" if split == "train" else "eval"
-        batch = getattr(training, f"{kind}_batch_size") * training.world_size
+        batch = getattr(settings.training, f"{kind}_batch_size") * settings.training.world_size
         if len(rows) < batch:
             raise UserError(
                 f"--dataloader_drop_last leaves nothing of the split {split}: a batch has {batch} rows, the split"
@@ -62,74 +40,31 @@ def check_batches(training: TrainingArguments, data: StoredDataset) -> None:
             )
 
 
-def choose_forward(model: PreTrainedModel, stock: bool) -> None:
-    """With --stock_forward a text model uses transformers' own passes.
+def check_trainer(settings: Settings, trainer: WorldTrainer) -> None:
+    """Refuse settings that the task's trainer, its model or its metrics cannot follow.
 
     Raises:
-        UserError: the model has no other pass.
+        UserError: a flag or the launcher cannot be used.
     """
-    if stock and not hasattr(model, "stock_forward"):
-        raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")
-    if stock:
-        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
-
-
-def check_reporters(training: TrainingArguments) -> None:
-    """Other trackers must be installed, and MLflow is not one of them.
-
-    Raises:
-        UserError: a tracker that cannot be used.
-    """
-    reporters: Any = training.report_to  # a list by now
-    if "mlflow" in reporters:
-        raise UserError("--report_to mlflow would record the run twice: every run is tracked by MLflow; leave it out")
-    try:
-        for reporter in get_reporting_integration_callbacks(reporters):
-            reporter()
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
-
-
-def make_probe(task: Task, data: StoredDataset, model: PreTrainedModel) -> Any:
-    """The task's probe with its default options, for --probe.
-
-    Raises:
-        UserError: the task has none, or it cannot be fitted to this dataset or model.
-    """
-    if not task.probe:
-        raise UserError(f"--probe: the task {task.name} declares no probe; leave it out")
-    probe_class: Any = task.load("probe")
-    return probe_class(probe_class.options(), task, data, int(model.config.num_hidden_layers))
-
-
-def check_optimizer(trainer: WorldTrainer) -> None:
-    """Optimizers and schedules that lack a package or an argument say so when they are made: before the run, here."""
-    args, names, model = trainer.args, trainer.args.to_dict(), trainer.unwrapped_model
+    args, model = trainer.args, trainer.unwrapped_model
+    if asks_for_fsdp() and not upstream.can_be_sharded(model):
+        raise UserError(
+            f"the launcher asks for FSDP, which the model of task {settings.task.name} does not support; launch it with"
+            " configs/accelerate/ddp.yaml"
+        )
     if args.label_smoothing_factor and not trainer.smooths_labels:
         raise UserError(f"--label_smoothing_factor: {type(trainer).__name__} cannot do it; leave it out")
     if args.activation_checkpointing and not model.supports_gradient_checkpointing:
         raise UserError(f"--activation_checkpointing: {type(model).__name__} cannot do it; leave it out")
     if trainer.run.group_by_length and not hasattr(trainer.train_dataset, "length_N"):
         raise UserError("--group_by_length: the rows of this task do not say how long they are; leave it out")
-    kwargs: Any = args.lr_scheduler_kwargs
-    tried = f"--optim {names['optim']}"
-    try:
-        trainer.get_optimizer_cls_and_kwargs(args, model)
-        tried = (
-            f"--lr_scheduler_type {names['lr_scheduler_type']} with --lr_scheduler_kwargs {json.dumps(kwargs or {})}"
-        )
-        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
-        get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
-    except Exception as error:  # each has kinds of its own
-        raise UserError(f"{tried} cannot be used: {error}") from error
+    _check_optimizer(trainer)
+    if trainer.evaluated and settings.given("metric_for_best_model") is not None:
+        _check_best_metric(settings, trainer)
 
 
-def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
-    """The checkpoint must be whole, of this task and of this model, and leave something to do.
-
-    Raises:
-        UserError: it is not so.
-    """
+def _check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
+    """The checkpoint must be undamaged, of this task and of this model, and leave something to do."""
     training, folder = settings.training, checkpoint.parent
     marker = RunFolder(folder).marker
     if marker["task"] != settings.task.name:
@@ -152,3 +87,47 @@ def check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel
         asked = f"--num_train_epochs {training.num_train_epochs:g}"
     if total_steps(training, n_rows) <= step and is_finished_at(folder, step):
         raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
+
+
+def _check_reporters(training: TrainingArguments) -> None:
+    """Other trackers must be installed, and MLflow is not one of them."""
+    reporters: Any = training.report_to  # a list by now
+    if "mlflow" in reporters:
+        raise UserError("--report_to mlflow would record the run twice: every run is tracked by MLflow; leave it out")
+    try:
+        for reporter in get_reporting_integration_callbacks(reporters):
+            reporter()
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
+
+
+def _check_optimizer(trainer: WorldTrainer) -> None:
+    """Make the optimizer and a schedule: those that lack a package or an argument fail only then."""
+    args, names = trainer.args, trainer.args.to_dict()
+    kwargs: Any = args.lr_scheduler_kwargs
+    tried = f"--optim {names['optim']}"
+    try:
+        trainer.get_optimizer_cls_and_kwargs(args, trainer.unwrapped_model)
+        tried = (
+            f"--lr_scheduler_type {names['lr_scheduler_type']} with --lr_scheduler_kwargs {json.dumps(kwargs or {})}"
+        )
+        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
+        get_scheduler(args.lr_scheduler_type, stand_in, 0, 1, kwargs)
+    except Exception as error:  # each has kinds of its own
+        raise UserError(f"{tried} cannot be used: {error}") from error
+
+
+def _check_best_metric(settings: Settings, trainer: WorldTrainer) -> None:
+    """Evaluate one example: the chosen metric must be reported, and its direction known."""
+    task, data = settings.task, trainer.data
+    split, model = data.evaluated[0], trainer.unwrapped_model.eval()
+    one = build_rows(task, replace(data, splits={split: data.splits[split].select([0])}), model)
+    metrics = trainer.evaluate_split(one[split]).metrics
+    chosen = str(settings.training.metric_for_best_model)
+    known = {MetricName(EVAL, name, metric).logged: metric for name in data.evaluated for metric in ("loss", *metrics)}
+    metric = known.get(best_model_key(chosen))
+    if metric is None:
+        raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
+    has_direction = metric == task.primary_metric or metric.endswith("loss")
+    if not has_direction and settings.given("greater_is_better") is None:
+        raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false)")

@@ -57,7 +57,7 @@ STACK_DEFAULTS: Mapping[str, Any] = {
     "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
     "dataloader_pin_memory": False,
     "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking/tracker.py)
-    "disable_tqdm": True,  # trainers/callbacks/examples.py shows the progress
+    "disable_tqdm": True,  # trainers/callbacks/reporting.py shows the progress
 }
 """Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
 
@@ -159,7 +159,7 @@ REFUSED: Mapping[str, str] = {
         "the launcher decides how a model is spread: accelerate launch --config_file configs/accelerate/fsdp.yaml",
     ),
     "local_rank": "the launcher tells every process its rank",
-    "disable_tqdm": "progress is shown by trainers/callbacks/examples.py, as plain lines where there is no terminal",
+    "disable_tqdm": "progress is shown by trainers/callbacks/reporting.py, as plain lines where there is no terminal",
     **dict.fromkeys(
         (
             "push_to_hub",

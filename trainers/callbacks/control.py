@@ -1,0 +1,129 @@
+"""Callbacks that stop a training, pull its weights or choose its checkpoints."""
+
+import math
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers.common.metric_names import best_model_key
+from trainers.errors import UserError
+from trainers.folders.run_folder import RunFolder
+
+_ECHO_S = 5.0  # a launcher that is told to end tells its processes again, a moment after the cluster did
+
+
+class StopOnBadLoss(TrainerCallback):
+    """End the run when a training or evaluation loss is not finite: waiting would not change it."""
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Check every logged loss."""
+        for name, value in kwargs["logs"].items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise UserError(
+                    f"{name} is {value} at step {state.global_step}; lower --learning_rate or --init_scale."
+                    " The last checkpoint is kept"
+                )
+
+
+class PullToStart(TrainerCallback):
+    """After every step, move each weight by `strength` times the learning rate towards where it started.
+
+    This is L2-SP (Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"),
+    decoupled from the gradient as AdamW decouples weight decay.
+    """
+
+    def __init__(self, model: PreTrainedModel, strength: float) -> None:
+        self.strength = strength
+        self.pairs = [(p, p.detach().clone()) for p in model.parameters() if p.requires_grad]
+
+    @torch.no_grad()
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Pull, never past the start."""
+        share = min(1.0, self.strength * kwargs["optimizer"].param_groups[0]["lr"])
+        for weight, start in self.pairs:
+            weight.lerp_(start.to(weight.device), share)
+
+
+class KeepBest(TrainerCallback):
+    """After every checkpoint, delete all but the `count` best and the newest (`--keep_best`). Main process only."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Finish deletions that a kill interrupted."""
+        RunFolder(Path(args.output_dir or ".")).delete_leftovers()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Delete checkpoints that are neither among the best nor the newest."""
+        run = RunFolder(Path(args.output_dir or "."))
+        steps = run.checkpoint_folders
+        kept = best_steps(state.log_history, args.metric_for_best_model, bool(args.greater_is_better), self.count)
+        for step, path in steps.items():
+            if step not in kept and step != max(steps) and str(path) != state.best_model_checkpoint:
+                run.delete_checkpoint(step)
+
+
+def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater: bool, count: int) -> set[int]:
+    """Return the steps of the `count` best evaluations, the earlier of equal ones.
+
+    Args:
+        history: `trainer.state.log_history`.
+        metric: The metric that chooses, with or without `eval_`.
+    """
+    name = best_model_key(str(metric))
+    values = [(-entry[name] if greater else entry[name], entry["step"]) for entry in history if name in entry]
+    return {step for _, step in sorted(values)[:count]}
+
+
+class SaveOnTermination(TrainerCallback):
+    """On SIGTERM (pre-emption by a cluster), save a checkpoint at the end of the step and exit with code 143.
+
+    In an evaluation it is saved at its end. A second SIGTERM, more than five seconds later, ends the run at once.
+    Several processes agree at every logging step, so that all save together.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self._asked_s = False, 0.0
+        self._before: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Install the handler: SIGTERM only sets a flag."""
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save if asked to."""
+        control.should_save = control.should_save or self._agreed(args, state)
+
+    on_evaluate = on_step_end
+
+    def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Exit now that the checkpoint is complete."""
+        if self._agreed(args, state):
+            PartialState().wait_for_everyone()  # as at the end of `session.train`
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Restore the handler: outside training there is nothing to save."""
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, signum: int, frame: Any) -> None:
+        if not self.asked:
+            self.asked, self._asked_s = True, time.monotonic()
+        elif time.monotonic() - self._asked_s > _ECHO_S:
+            raise SystemExit(128 + signum)
+
+    def _agreed(self, args: TrainingArguments, state: TrainerState) -> bool:
+        if PartialState().num_processes == 1:
+            return self.asked
+        if state.global_step % max(1, int(args.logging_steps)):
+            return False
+        self.asked = any(gather_object([self.asked]))
+        return self.asked

@@ -1,0 +1,122 @@
+"""Callbacks that show and track numbers: progress, metrics and first examples of evaluations."""
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerState
+
+from trainers.base import WorldTrainer
+from trainers.common.metric_names import MetricName, tracked_name
+from trainers.common.tables import format_number
+from trainers.contract import Evaluation
+from trainers.tracking.tracker import Tracker
+
+_LINE_EVERY_S = 10.0  # without a terminal: least time between two progress lines
+
+
+class TrackMetrics(TrainerCallback):
+    """Send every logged number to MLflow, under its name there."""
+
+    def __init__(self, tracker: Tracker, splits: list[str]) -> None:
+        self.tracker, self.splits = tracker, splits
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Queue the numbers under their step."""
+        numbers = {name: value for name, value in kwargs["logs"].items() if isinstance(value, (int, float))}
+        self.tracker.metrics({tracked_name(name, self.splits): v for name, v in numbers.items()}, state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Make an evaluation visible at once."""
+        self.tracker.flush()
+
+
+class ShowExamples(TrainerCallback):
+    """Print the metrics and first examples of an evaluation, and track the examples as a table."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
+        self.trainer, self.tracker = trainer, tracker
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the newest evaluation."""
+        evaluation = self.trainer.last
+        loss = kwargs["metrics"][MetricName(evaluation.stage, evaluation.split, "loss").logged]
+        tqdm.write(_evaluation_text(evaluation, loss))
+        sys.stdout.flush()
+        name = f"samples/{evaluation.stage}_{evaluation.split}_step_{evaluation.step:07d}.json"
+        self.tracker.table(evaluation.samples, name)
+
+
+def _evaluation_text(evaluation: Evaluation, loss: float) -> str:
+    """Return metrics with their baselines and references, and the first examples."""
+    title = f"{evaluation.stage}_{evaluation.split} at step {evaluation.step}"
+    lines = [f"\n{title}: loss {format_number(loss)}"]
+    if evaluation.entropy_bound is not None:
+        lines[0] += f"   (entropy bound {format_number(evaluation.entropy_bound)})"
+    for name, value in evaluation.metrics.items():
+        lines.append(f"  {name:<24}{format_number(float(value)):>8}{_compared(name, evaluation)}")
+    for example in zip(*evaluation.samples.values(), strict=True):
+        shown = "   ".join(f"{n} {format_number(v)}" for n, v in zip(evaluation.samples, example, strict=True))
+        lines.append(f"    {shown}")
+    return "\n".join(lines)
+
+
+def _compared(metric: str, evaluation: Evaluation) -> str:
+    """Return baselines and references in parentheses; a baseline without a name only if it is the only one."""
+    texts = []
+    for title, by_metric in (("trivial baseline", evaluation.baselines), ("reference", evaluation.references)):
+        values = {name: format_number(float(value)) for name, value in by_metric.get(metric, {}).items()}
+        named = [f"{name} {value}" for name, value in values.items() if name]
+        texts += [f"{title} {', '.join(named or values.values())}"] if values else []
+    return f"   ({'; '.join(texts)})" if texts else ""
+
+
+class Progress(TrainerCallback):
+    """Show loss, metric and time left: a bar on a terminal, plain lines elsewhere. Main process only."""
+
+    def __init__(self, trainer: WorldTrainer) -> None:
+        self.trainer = trainer
+        self.bar: tqdm | None = None
+        self.newest: dict[str, float] = {}
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Open the bar where a resumed run stopped."""
+        self.start_s, self.start_step, self.line_s = time.monotonic(), state.global_step, 0.0
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Show the newest loss and primary metric."""
+        has_loss = "loss" in kwargs["logs"]
+        if has_loss:
+            self.newest["loss"] = kwargs["logs"]["loss"]
+        if self.bar is not None:
+            self.bar.set_postfix({name: format_number(value) for name, value in self.newest.items()})
+        elif has_loss and time.monotonic() - self.line_s > _LINE_EVERY_S:
+            self.line_s = time.monotonic()
+            print(self._line(state), flush=True)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember the primary metric of the first split that is evaluated in training."""
+        evaluation, metric = self.trainer.last, self.trainer.task.primary_metric
+        if [evaluation.split] == self.trainer.evaluated[:1]:
+            self.newest[metric] = evaluation.metrics[metric]
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _line(self, state: TrainerState) -> str:
+        done = state.global_step - self.start_step
+        left_s = (time.monotonic() - self.start_s) / max(done, 1) * (state.max_steps - state.global_step)
+        shown = "  ".join(f"{name} {format_number(value)}" for name, value in self.newest.items())
+        share = state.global_step / max(state.max_steps, 1)
+        return f"step {state.global_step}/{state.max_steps} ({share:.0%})  {shown}  {left_s / 60:.1f} min left"

@@ -1,0 +1,76 @@
+"""Dataset, model and probe of a run, from its settings."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import PreTrainedModel, set_seed
+
+from trainers.contract import StoredDataset
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+from trainers.models.warm_start import freeze, load_model
+from trainers.probes.probe import Probe
+from trainers.settings.resolve import Settings
+
+
+def load_data(settings: Settings, prefix: Path) -> StoredDataset:
+    """Load the folder given by `--dataset`, or load or build the one for the builder's options.
+
+    Raises:
+        UserError: options that a given dataset does not follow, or a dataset that cannot be built or read.
+    """
+    if not settings.run.dataset:
+        return dataset_folder.build_or_load(settings.task, settings.dataset, prefix)
+    if idle := sorted(_typed(settings) & set(asdict(settings.dataset))):
+        raise UserError(
+            f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
+        )
+    data = dataset_folder.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
+    sources = settings.request.sources
+    for name, value in asdict(settings.dataset).items():
+        own = data.metadata["options"].get(name, value)
+        if name in sources and own != value and PartialState().is_main_process:
+            print(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})", flush=True)
+    return data
+
+
+def build_model(settings: Settings, data: StoredDataset) -> PreTrainedModel:
+    """Build the task's model or load `--init_from`, with `--freeze` and `--stock_forward` applied.
+
+    Raises:
+        UserError: the model cannot be built or loaded, or one of the flags does not fit it.
+    """
+    run = settings.run
+    set_seed(settings.training.seed)
+    model = settings.task.load("build_model")(settings.model, data)
+    if run.init_from:
+        model = load_model(run.init_from, model, settings.model, _typed(settings))
+    if run.stock_forward and not hasattr(model, "stock_forward"):
+        raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")
+    if run.stock_forward:
+        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    if run.freeze:
+        freeze(model, run.freeze)
+    return model
+
+
+def build_probe(settings: Settings, data: StoredDataset, model: PreTrainedModel) -> Probe | None:
+    """Build the task's probe with its default options if `--probe` is given.
+
+    Raises:
+        UserError: the task has none, or it cannot be fitted to this dataset or model.
+    """
+    task = settings.task
+    if not settings.run.probe:
+        return None
+    if not task.probe:
+        raise UserError(f"--probe: the task {task.name} declares no probe; leave it out")
+    probe: type[Probe] = task.load("probe")
+    return probe(probe.options(), task, data, int(model.config.num_hidden_layers))
+
+
+def _typed(settings: Settings) -> set[str]:
+    """Return the flags on the command line."""
+    return {name for name, (_, source) in settings.request.sources.items() if source == "command line"}
