@@ -1,4 +1,4 @@
-"""How fast the text tasks are beside what one would write otherwise: one process a contender, measured in turns.
+"""Compare the speed of the text tasks with what one would write otherwise: one process a contender, in turns.
 
     python -m tasks.bench
     python -m tasks.bench --only location_64,generating --rounds 10
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.bench.contests import CONTESTS, Contest
-from tasks.bench.race import Measured, race
+from tasks.bench.race import Turn, race
 from tasks.bench.report import write_report
 from trainers.common import environment
 from trainers.common.tables import format_table
@@ -27,12 +27,13 @@ from trainers.errors import UserError, suggest
 from trainers.options import option
 from trainers.settings.command import command
 
-Found = Mapping[str, Sequence[Measured]]
+Turns = Mapping[str, Sequence[Turn]]
+"""The turns of every contender, by its name."""
 
 
 @dataclass
 class BenchOptions:
-    """What is measured, how often."""
+    """The contests, and how often each is measured."""
 
     only: str | None = option(None, f"contests, with commas between: {', '.join(c.name for c in CONTESTS)}")
     rounds: int = option(5, "turns of every contender", least=1, most=1000)
@@ -40,19 +41,18 @@ class BenchOptions:
     compiled: bool = option(True, "compiled contenders too (about a minute each before the first turn)")
 
 
-def ratios(found: Found) -> dict[str, list[float]]:
-    """Contender -> in every round, how many times as long as the first it took for a unit of work."""
-    first = next(iter(found.values()))
+def ratios(turns: Turns) -> dict[str, list[float]]:
+    """Return, for every contender and round, how many times as long as the first it took for a unit of work."""
+    first = next(iter(turns.values()))
     return {
-        name: [turn.cost_s / other.cost_s for turn, other in zip(turns, first, strict=True)]
-        for name, turns in found.items()
+        name: [turn.cost_s / other.cost_s for turn, other in zip(own, first, strict=True)]
+        for name, own in turns.items()
     }
 
 
-def check(contest: Contest, found: Found) -> None:
+def check(contest: Contest, turns: Turns) -> None:
     """Raise a `UserError` unless all contenders came to the same result."""
-    results = {name: turns[-1].check for name, turns in found.items()}
-    (first_name, first), *others = results.items()
+    (first_name, first), *others = ((name, own[-1].check) for name, own in turns.items())
     for name, result in others:
         for expected, value in zip(first, result, strict=True):
             if abs(value - expected) > contest.tolerance * abs(expected):
@@ -62,21 +62,21 @@ def check(contest: Contest, found: Found) -> None:
                 )
 
 
-def table(contest: Contest, found: Found) -> str:
-    """One line per contender: units a second, ratios, and whether what was to be reached was reached."""
+def table(contest: Contest, turns: Turns) -> str:
+    """Return one line per contender: units per second, ratios, and whether the target was reached."""
     rows = []
-    for name, values in ratios(found).items():
+    for name, values in ratios(turns).items():
         middle, wanted = statistics.median(values), contest.targets.get(name)
         rows.append(
             {
                 contest.name: name,
-                f"{contest.unit}/s": 1 / statistics.median(turn.cost_s for turn in found[name]),
+                f"{contest.unit}/s": 1 / statistics.median(turn.cost_s for turn in turns[name]),
                 "min": min(values),
                 "median": middle,
                 "max": max(values),
                 "at least": wanted,
                 "verdict": "" if wanted is None else "reached" if middle >= wanted else "NOT reached",
-                "notes": ", ".join(f"{n.replace('_', ' ')} {v:,.3g}" for n, v in found[name][-1].notes.items()),
+                "notes": ", ".join(f"{n.replace('_', ' ')} {v:,.3g}" for n, v in turns[name][-1].notes.items()),
             }
         )
     return format_table(rows, {f"{contest.unit}/s": ",.0f", **dict.fromkeys(("min", "median", "max"), ".2f")})
@@ -92,13 +92,12 @@ def main(options: BenchOptions) -> None:
         for contest in _chosen(options.only):
             names = [name for name in contest.contenders if options.compiled or "compiled" not in name]
             rounds = min(options.rounds, contest.rounds)
-            found = race(contest, names, {**contest.options, "threads": threads}, rounds, Path(scratch))
-            check(contest, found)
-            print(table(contest, found), end="\n\n", flush=True)
-            results[contest.name] = _record(found)
-    write_report(
-        prefix, "bench", {"threads": threads, "minutes": (time.perf_counter() - start_s) / 60, "contests": results}
-    )
+            turns = race(contest, names, {**contest.options, "threads": threads}, rounds, Path(scratch))
+            check(contest, turns)
+            print(table(contest, turns), end="\n\n", flush=True)
+            results[contest.name] = _record(turns)
+    minutes = (time.perf_counter() - start_s) / 60
+    write_report(prefix, "bench", {"threads": threads, "minutes": minutes, "contests": results})
 
 
 def _chosen(only: str | None) -> list[Contest]:
@@ -110,16 +109,16 @@ def _chosen(only: str | None) -> list[Contest]:
     return [by_name[name] for name in names]
 
 
-def _record(found: Found) -> dict[str, Any]:
+def _record(turns: Turns) -> dict[str, Any]:
     return {
         name: {
-            "seconds": [turn.seconds for turn in turns],
-            "units": turns[0].units,
-            "ratios": ratios(found)[name],
-            "check": turns[-1].check,
-            "notes": turns[-1].notes,
+            "seconds": [turn.seconds for turn in own],
+            "units": own[0].units,
+            "ratios": ratios(turns)[name],
+            "check": own[-1].check,
+            "notes": own[-1].notes,
         }
-        for name, turns in found.items()
+        for name, own in turns.items()
     }
 
 

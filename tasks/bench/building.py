@@ -3,19 +3,18 @@
 The same pairs must give the same texts. What is measured of the slow one is fewer rows, so the table compares rows.
 """
 
+import resource
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 
-from geo.cities import Cities, load_cities
+from geo.cities import load_cities
 from geo.sphere import EARTH_RADIUS_KM
-from tasks.bench.training import Work
+from tasks.bench.contender import Work, timed
 from trainers import registry
 from trainers.contract import StoredDataset
 from trainers.folders import dataset_folder
@@ -23,58 +22,62 @@ from trainers.folders import dataset_folder
 ONE_BY_ONE = 3_000  # rows of the slow contender
 
 
-def ours(options: Mapping[str, Any]) -> Work:
+def ours(rows: int) -> Work:
     """The builder behind `make dataset TASK=distance`: built, written, digested."""
 
     def work() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            start_s = time.perf_counter()
-            found = _built(options["rows"], Path(folder))
-            seconds = time.perf_counter() - start_s
-            return {"seconds": seconds, "units": options["rows"], "check": [_digest(found.splits["train"])]}
+            return timed(lambda: distance_dataset(rows, Path(folder)), rows, lambda data: _texts(data.splits["train"]))
 
     return work
 
 
-def row_by_row(options: Mapping[str, Any]) -> Work:
+def row_by_row(rows: int) -> Work:
     """A loop over pairs: two look-ups in a data frame, scikit-learn's haversine, a text, one row more in a list."""
+    import pandas
     from sklearn.metrics.pairwise import haversine_distances
 
     with tempfile.TemporaryDirectory() as folder:
-        built = _built(options["rows"], Path(folder))
-        first: Any = built.splits["train"][:ONE_BY_ONE]
-        pairs = list(zip(first["city_a"], first["city_b"], strict=True))
-        cities = _frame(load_cities(built.path / "cities.csv", min_population=0))
+        data = distance_dataset(rows, Path(folder))
+        first: Any = data.splits["train"][:ONE_BY_ONE]
+        table = load_cities(data.path / "cities.csv", min_population=0)
+    cities = pandas.DataFrame({"lat_deg": table.lat_deg, "lon_deg": table.lon_deg}, index=table.city_id)
+    pairs = list(zip(first["city_a"], first["city_b"], strict=True))
 
-    def work() -> dict[str, Any]:
-        start_s = time.perf_counter()
-        rows: dict[str, list[str]] = {"prompt": [], "answer": []}
+    def written() -> datasets.Dataset:
+        texts: dict[str, list[str]] = {"prompt": [], "answer": []}
         for first, second in pairs:
             a, b = cities.iloc[first], cities.iloc[second]
             places = np.radians([[a["lat_deg"], a["lon_deg"]], [b["lat_deg"], b["lon_deg"]]])
             dist_km = haversine_distances(places)[0, 1] * EARTH_RADIUS_KM
-            rows["prompt"].append(f"dist(c_{first},c_{second})=")
-            rows["answer"].append(str(round(dist_km)))
-        found = datasets.Dataset.from_dict(rows)
-        return {"seconds": time.perf_counter() - start_s, "units": len(pairs), "check": [_digest(found)]}
+            texts["prompt"].append(f"dist(c_{first},c_{second})=")
+            texts["answer"].append(str(round(dist_km)))
+        return datasets.Dataset.from_dict(texts)
+
+    return lambda: timed(written, len(pairs), _texts)
+
+
+def in_memory(rows: int, cities: int) -> Work:
+    """The rows alone, for cost as work grows; `seconds` is CPU time, as most of the work is one thread's."""
+    task = registry.load("distance")
+    build = task.load("build_dataset")
+    options = task.options(n_cities=cities, min_population=15_000, n_train=rows, n_val=100, n_test=0)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def work() -> dict[str, Any]:
+        turn = timed(lambda: build(options), rows, now_s=time.process_time)
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
+        return {**turn, "notes": {"peak_bytes_per_row": 1024 * peak_kb / rows}}
 
     return work
 
 
-def _built(n_rows: int, folder: Path) -> StoredDataset:
+def distance_dataset(rows: int, prefix: Path) -> StoredDataset:
+    """Build the dataset of `distance` with this many training rows below a folder, or load it from there."""
     task = registry.load("distance")
-    return dataset_folder.build_or_load(task, task.options(n_train=n_rows, n_val=100, n_test=0), folder)
+    return dataset_folder.build_or_load(task, task.options(n_train=rows, n_val=100, n_test=0), prefix)
 
 
-def _frame(cities: Cities) -> Any:
-    import pandas
-
-    return pandas.DataFrame({"lat_deg": cities.lat_deg, "lon_deg": cities.lon_deg}, index=cities.city_id)
-
-
-def _digest(rows: Any) -> int:
+def _texts(rows: Any) -> bytes:
     first = rows[:ONE_BY_ONE]
-    return zlib.crc32("\n".join([*first["prompt"], *first["answer"]]).encode())
-
-
-CONTENDERS: Mapping[str, Callable[[Mapping[str, Any]], Work]] = {"ours": ours, "row by row": row_by_row}
+    return "\n".join([*first["prompt"], *first["answer"]]).encode()

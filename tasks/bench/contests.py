@@ -1,11 +1,20 @@
 """What is measured, against whom, and what must be reached."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 _SIZES = {"hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 512}
-_TRAINERS = ("ours", "ours, compiled", "stock Trainer", "bare loop", "bare loop, compiled")
+_STEP = {"task": "location", "batch_size": 512, "steps": 3, **_SIZES}
+_TRAINERS = {
+    "ours": ("training:ours", {}),
+    "ours, compiled": ("training:ours", {"torch_compile": True}),
+    "stock Trainer": ("training:stock_trainer", {}),
+    "bare loop": ("training:bare_loop", {}),
+    "bare loop, compiled": ("training:bare_loop", {"torch_compile": True}),
+}
+_TARGETS = {"stock Trainer": 1.5, "bare loop": 0.95, "bare loop, compiled": 0.95}
 
 
 @dataclass(frozen=True)
@@ -13,18 +22,18 @@ class Contest:
     """One table: contenders that do the same work.
 
     Attributes:
-        name: as the command line calls it. module: where the contenders are, `tasks.bench.<module>`.
-        contenders: the first is what the others are compared with.
-        unit: what the work consists of.
-        options: what the contenders are told.
-        targets: contender -> how many times as long as the first it should take at least.
-        tolerance: how far what they agree on may differ, relative (0: not at all).
-        rounds: how many of the rounds that are asked for are made at most.
+        name: As the command line calls it.
+        contenders: Name -> `module:function` below `tasks.bench` that returns its work, and options of its own. The
+            first is what the others are compared with.
+        unit: What the work consists of.
+        options: Options of every contender.
+        targets: Contender -> how many times as long as the first it should take at least.
+        tolerance: How far what they agree on may differ, relative (0: not at all).
+        rounds: Largest number of rounds.
     """
 
     name: str
-    module: str
-    contenders: tuple[str, ...]
+    contenders: Mapping[str, tuple[str, Mapping[str, Any]]]
     unit: str
     options: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -32,16 +41,17 @@ class Contest:
     rounds: int = 100
 
 
-def _training(task: str, batch_size: int, steps: int) -> Contest:
-    return Contest(
-        name=f"{task}_{batch_size}",
-        module="training",
-        contenders=_TRAINERS,
-        unit="samples",
-        options={"task": task, "batch_size": batch_size, "steps": steps, **_SIZES},
-        targets={"stock Trainer": 1.5, "bare loop": 0.95, "bare loop, compiled": 0.95},
-        tolerance=1e-3,
-    )
+def _training(
+    task: str,
+    batch_size: int,
+    steps: int,
+    names: Sequence[str] = tuple(_TRAINERS),
+    targets: Mapping[str, float] = MappingProxyType(_TARGETS),
+    rounds: int = 100,
+) -> Contest:
+    options = {"task": task, "batch_size": batch_size, "steps": steps, **_SIZES}
+    contenders = {name: _TRAINERS[name] for name in names}
+    return Contest(f"{task}_{batch_size}", contenders, "examples", options, targets, 1e-3, rounds)
 
 
 CONTESTS = (
@@ -51,55 +61,51 @@ CONTESTS = (
     _training("distance", 512, 3),
     Contest(
         name="arithmetic",
-        module="arithmetic",
-        contenders=("matrix product", "ours", "ours, compiled"),
+        contenders={
+            "matrix product": ("arithmetic:product", {}),
+            "ours": ("arithmetic:training_step", _STEP),
+            "ours, compiled": ("arithmetic:training_step", {"torch_compile": True, **_STEP}),
+        },
         unit="GFLOP",
-        options={"task": "location", "batch_size": 512, "steps": 3, **_SIZES},
     ),
-    Contest(
-        name="random_walk_64",
-        module="training",
-        contenders=("ours", "stock Trainer", "bare loop"),
-        unit="samples",
-        options={"task": "random_walk", "batch_size": 64, "steps": 5, **_SIZES},
-        targets={"stock Trainer": 2.5},
-        tolerance=1e-3,
-        rounds=3,
-    ),
+    _training("random_walk", 64, 5, ("ours", "stock Trainer", "bare loop"), {"stock Trainer": 2.5}, rounds=3),
     Contest(
         name="generating",
-        module="generating",
-        contenders=("ours", "generate, batch 16", "generate, batch 128", "generate, batch 512"),
+        contenders={
+            "ours": ("generating:ours", {}),
+            **{f"generate, batch {size}": ("generating:stock", {"batch_size": size}) for size in (16, 128, 512)},
+        },
         unit="prompts",
         options=_SIZES,
         targets={"generate, batch 16": 10, "generate, batch 128": 1.5, "generate, batch 512": 1.5},
     ),
     Contest(
         name="building",
-        module="building",
-        contenders=("ours", "row by row"),
+        contenders={"ours": ("building:ours", {}), "row by row": ("building:row_by_row", {})},
         unit="rows",
         options={"rows": 1_000_000},
         targets={"row by row": 100},
     ),
     Contest(
         name="tokenising",
-        module="tokenising",
-        contenders=("ours", "sample by sample", "tokenizer, batched"),
+        contenders={
+            "ours": ("tokenising:ours", {}),
+            "sample by sample": ("tokenising:one_by_one", {}),
+            "tokenizer, batched": ("tokenising:batched", {}),
+        },
         unit="rows",
         options={"rows": 1_000_000},
         targets={"sample by sample": 1_000, "tokenizer, batched": 150},
     ),
     Contest(
         name="growing",
-        module="growing",
-        contenders=(
-            "1 M rows, 5,075 cities",
-            "0.1 M rows, 5,075 cities",
-            "10 M rows, 5,075 cities",
-            "0.4 M rows, 1,000 cities",
-            "1 M rows, 30,000 cities",
-        ),
+        contenders={
+            f"{millions} M rows, {cities:,} cities": (
+                "building:in_memory",
+                {"rows": round(millions * 1e6), "cities": cities},
+            )
+            for millions, cities in ((1, 5_075), (0.1, 5_075), (10, 5_075), (0.4, 1_000), (1, 30_000))
+        },
         unit="rows",
         rounds=2,
     ),

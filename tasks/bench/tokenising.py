@@ -1,41 +1,35 @@
 """Rows of `distance` as token ids: this stack's columns, and its tokenizer called for every sample, or on lists."""
 
-import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tasks.bench.training import Work
+from tasks.bench.building import distance_dataset
+from tasks.bench.contender import Work, timed
 from tokenization.characters import build_tokenizer
-from trainers import registry
 from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE
-from trainers.folders import dataset_folder
 from trainers.text import TextRows
 
 CHECKED = 2_000  # rows whose ids must agree
 ONE_BY_ONE, AT_ONCE = 5_000, 50_000  # rows that the slow contenders tokenise
 
 
-def ours(options: Mapping[str, Any]) -> Work:
+def ours(rows: int) -> Work:
     """`TextRows`: ids of all rows in one array, lengths, what they share."""
-    table: Any = _table(options)
+    table = _table(rows)
 
-    def work() -> dict[str, Any]:
-        start_s = time.perf_counter()
-        rows = TextRows("train", table)
-        seconds = time.perf_counter() - start_s
-        first = zip(rows.ids_NT.numpy(), rows.length_N.tolist(), range(CHECKED), strict=False)
-        return _result(seconds, len(rows), [ids[: length - 1] for ids, length, _ in first])
+    def bytes_of(encoded: TextRows) -> bytes:
+        lengths = encoded.length_N[:CHECKED].tolist()
+        return _bytes(ids[: length - 1] for ids, length in zip(encoded.ids_NT[:CHECKED].numpy(), lengths, strict=True))
 
-    return work
+    return lambda: timed(lambda: TextRows("train", table), len(table), bytes_of)
 
 
-def one_by_one(options: Mapping[str, Any]) -> Work:
+def one_by_one(rows: int) -> Work:
     """What a dataset's `__getitem__` does for a sample: a row, the tokenizer, padding, tensors, the prompt masked."""
-    table, tokenizer = _table(options).select(range(ONE_BY_ONE)), build_tokenizer()
+    table, tokenizer = _table(rows).select(range(ONE_BY_ONE)), build_tokenizer()
     tokenizer.padding_side = "right"
     width = TextRows("train", table).ids_NT.shape[1]
 
@@ -49,45 +43,22 @@ def one_by_one(options: Mapping[str, Any]) -> Work:
         labels[: len(tokenizer(row["prompt"])["input_ids"])] = IGNORE
         return {"input_ids": ids, "labels": labels, "length": int(mask.sum())}
 
-    def work() -> dict[str, Any]:
-        start_s = time.perf_counter()
-        samples = [sample(number) for number in range(len(table))]
-        seconds = time.perf_counter() - start_s
-        return _result(seconds, len(samples), [s["input_ids"][: s["length"] - 1] for s in samples[:CHECKED]])
+    def bytes_of(samples: list[dict[str, Any]]) -> bytes:
+        return _bytes(s["input_ids"][: s["length"] - 1] for s in samples[:CHECKED])
 
-    return work
+    return lambda: timed(lambda: [sample(number) for number in range(len(table))], len(table), bytes_of)
 
 
-def batched(options: Mapping[str, Any]) -> Work:
+def batched(rows: int) -> Work:
     """The fast tokenizer called on a list."""
-    texts, tokenizer = _texts(options), build_tokenizer()
-
-    def work() -> dict[str, Any]:
-        start_s = time.perf_counter()
-        ids = tokenizer(texts)["input_ids"]
-        return _result(time.perf_counter() - start_s, len(texts), ids)
-
-    return work
+    first, tokenizer = _table(rows)[:AT_ONCE], build_tokenizer()
+    texts = [prompt + answer for prompt, answer in zip(first["prompt"], first["answer"], strict=True)]
+    return lambda: timed(lambda: tokenizer(texts)["input_ids"], len(texts), lambda ids: _bytes(ids[:CHECKED]))
 
 
-def _table(options: Mapping[str, Any]) -> Any:
-    task = registry.load("distance")
-    wanted = task.options(n_train=options["rows"], n_val=100, n_test=0)
-    return dataset_folder.build_or_load(task, wanted, resolved_prefix()).splits["train"]
+def _table(rows: int) -> Any:
+    return distance_dataset(rows, resolved_prefix()).splits["train"]
 
 
-def _texts(options: Mapping[str, Any]) -> list[str]:
-    first = _table(options)[:AT_ONCE]
-    return [prompt + answer for prompt, answer in zip(first["prompt"], first["answer"], strict=True)]
-
-
-def _result(seconds: float, units: int, ids: Any) -> dict[str, Any]:
-    first = b"".join(np.asarray(row, dtype=np.uint8).tobytes() for row in ids[:CHECKED])
-    return {"seconds": seconds, "units": units, "check": [zlib.crc32(first)]}
-
-
-CONTENDERS: Mapping[str, Callable[[Mapping[str, Any]], Work]] = {
-    "ours": ours,
-    "sample by sample": one_by_one,
-    "tokenizer, batched": batched,
-}
+def _bytes(ids: Iterable[Any]) -> bytes:
+    return b"".join(np.asarray(row, dtype=np.uint8).tobytes() for row in ids)

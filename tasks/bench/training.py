@@ -1,16 +1,17 @@
-"""A training step, by four hands: stock `Trainer`, a bare loop, the same compiled, and this stack.
+"""A training step by stock `Trainer`, a bare loop, the same compiled, and this stack.
 
 All start from the same weights, see the same rows in the same order and take the same number of AdamW steps; what they
 agree on afterwards is the loss of the first batch.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
+from tasks.bench.contender import Work
 from tokenization.characters import build_tokenizer
 from trainers import registry
 from trainers.base import build_rows
@@ -21,22 +22,18 @@ from trainers.settings.run_options import STACK_DEFAULTS, RunOptions
 from trainers.text import TextRows
 
 LEARNING_RATE = 1e-3
-Work = Callable[[], dict[str, Any]]
-SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class TrainingContest:
-    """What is the same for all: rows in their order, the untrained model, the optimiser's settings."""
+    """The same for all: rows in their order, the untrained model, the optimiser's settings."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        torch.set_num_threads(options["threads"])
-        self.options, self.task = options, registry.load(options["task"])
-        self.batch_size, self.steps = options["batch_size"], options["steps"]
+    def __init__(self, task: str, batch_size: int, steps: int, **sizes: int) -> None:
+        self.task, self.batch_size, self.steps = registry.load(task), batch_size, steps
         self.data = self._rows_in_order()
         torch.manual_seed(0)
-        sizes = self.task.model_options(**{name: options[name] for name in SIZES})
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: PreTrainedModel = self.task.load("build_model")(sizes, self.data).to(self.device)
+        model_options = self.task.model_options(**sizes)
+        self.model: PreTrainedModel = self.task.load("build_model")(model_options, self.data).to(DEVICE)
         self._start = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def reset(self) -> PreTrainedModel:
@@ -59,87 +56,92 @@ class TrainingContest:
             **settings,
         )
 
+    def batches(self, fixed_width: bool = False) -> Iterator[dict[str, Any]]:
+        """All batches, on the device; with `fixed_width` as wide as the longest row, and without `known`."""
+        rows = TextRows("train", self.data.splits["train"], fixed_width)
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows.__getitems__(list(range(start, start + self.batch_size)))
+            known = {} if fixed_width else {"known": batch["known"]}
+            yield {name: batch[name].to(DEVICE) for name in ("input_ids", "labels")} | known
+
     def result(self, seconds: float) -> dict[str, Any]:
-        """The time, the samples, the loss of the first batch as it is now."""
-        rows = TextRows("train", self.data.splits["train"])  # pyright: ignore[reportArgumentType]
-        batch = {name: rows.__getitems__(list(range(self.batch_size)))[name] for name in ("input_ids", "labels")}
+        """The time, the number of examples, and the loss of the first batch as it is now."""
+        batch = next(self.batches())
         with torch.no_grad():
-            loss = self.model.eval()(**{name: value.to(self.device) for name, value in batch.items()}).loss
+            loss = self.model.eval()(input_ids=batch["input_ids"], labels=batch["labels"]).loss
         return {"seconds": seconds, "units": self.steps * self.batch_size, "check": [loss.item()]}
 
     def _rows_in_order(self) -> StoredDataset:
-        """As many rows as the steps need."""
-        wanted = (self.steps + 1) * self.batch_size
-        found = dataset_folder.build_or_load(self.task, self.task.options(), resolved_prefix())
-        table: Any = found.splits["train"]
-        longest = int(TextRows("train", table).length_N.argmax())  # contenders that pad do so up to the whole dataset's
-        table = table.select([longest, *(number % len(table) for number in range(wanted - 1))])
-        return StoredDataset(found.path, {"train": table.flatten_indices()}, found.metadata)
+        """Take the rows that the steps need; the first is the longest, to which contenders that pad do so."""
+        data = dataset_folder.build_or_load(self.task, self.task.options(), resolved_prefix())
+        table: Any = data.splits["train"]
+        longest = int(TextRows("train", table).length_N.argmax())
+        others = (number % len(table) for number in range((self.steps + 1) * self.batch_size - 1))
+        table = table.select([longest, *others])
+        return StoredDataset(data.path, {"train": table.flatten_indices()}, data.metadata)
 
 
-def stock_trainer(options: Mapping[str, Any]) -> Work:
+def stock_trainer(**options: Any) -> Work:
     """`transformers.Trainer`: tokenised in `map`, padded to the longest row by the stock collator."""
-    course, tokenizer = TrainingContest(options), build_tokenizer()
+    contest, tokenizer = TrainingContest(**options), build_tokenizer()
     tokenizer.padding_side = "right"
-    rows: Any = course.data.splits["train"]
+    rows: Any = contest.data.splits["train"]
     tokenised = rows.map(lambda batch: _tokenised(tokenizer, batch), batched=True, remove_columns=rows.column_names)
     longest = max(map(len, tokenised["input_ids"]))
     collator = DataCollatorForSeq2Seq(tokenizer, padding="max_length", max_length=longest)
+    return _turns(contest, Trainer(contest.model, contest.arguments(), collator, train_dataset=tokenised))
 
-    return _turns(course, Trainer(course.model, course.arguments(), collator, train_dataset=tokenised))
 
-
-def ours(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
+def ours(torch_compile: bool = False, **options: Any) -> Work:
     """This stack's Trainer, with the settings that every run of it has."""
-    course = TrainingContest(options)
+    contest = TrainingContest(**options)
     settings = {
         name: STACK_DEFAULTS[name] for name in ("logging_steps", "logging_nan_inf_filter", "remove_unused_columns")
     }
+    arguments = contest.arguments(torch_compile=torch_compile, dataloader_pin_memory=False, **settings)
+    rows = build_rows(contest.task, contest.data, contest.model, torch_compile)
+    trainer = contest.task.load("trainer")(contest.task, contest.data, rows, contest.model, arguments, RunOptions())
+    return _turns(contest, trainer)
 
-    arguments = course.arguments(torch_compile=torch_compile, dataloader_pin_memory=False, **settings)
-    rows = build_rows(course.task, course.data, course.model, torch_compile)
-    trainer = course.task.load("trainer")(course.task, course.data, rows, course.model, arguments, RunOptions())
-    return _turns(course, trainer)
 
-
-def bare_loop(options: Mapping[str, Any], torch_compile: bool = False) -> Work:
+def bare_loop(torch_compile: bool = False, **options: Any) -> Work:
     """A loop by hand over tensors that lie ready in memory, fused AdamW."""
-    course = TrainingContest(options)
-    model: Any = torch.compile(course.model) if torch_compile else course.model
+    contest = TrainingContest(**options)
+    model: Any = torch.compile(contest.model) if torch_compile else contest.model
 
     def work() -> dict[str, Any]:
-        course.reset()
+        contest.reset()
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
         start_s = 0.0
-        for number, batch in enumerate(_padded_batches(course)):
+        for number, batch in enumerate(contest.batches(fixed_width=True)):
             if number == 1:
-                start_s = now_s(course.device)
+                start_s = now_s()
             model(**batch, use_cache=False).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-        return course.result(now_s(course.device) - start_s)
+        return contest.result(now_s() - start_s)
 
     return work
 
 
-def _turns(course: TrainingContest, trainer: Trainer) -> Work:
-    """Every turn trains the same weights anew. One Trainer for all turns: accelerate compiles only for the first."""
-    clock = _Clock(course)
+def _turns(contest: TrainingContest, trainer: Trainer) -> Work:
+    """Train the same weights anew in every turn. One Trainer for all turns: accelerate compiles only for the first."""
+    clock = _Clock()
     trainer.add_callback(clock)
 
     def work() -> dict[str, Any]:
-        course.reset()
+        contest.reset()
         trainer.optimizer = trainer.lr_scheduler = None
         trainer.train()
-        return course.result(clock.seconds)
+        return contest.result(clock.seconds)
 
     return work
 
 
-def now_s(device: torch.device) -> float:
-    """The clock, once a GPU has done what it was told."""
-    if device.type == "cuda":
+def now_s() -> float:
+    """Read the clock, once a GPU has finished its work."""
+    if DEVICE.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -147,15 +149,14 @@ def now_s(device: torch.device) -> float:
 class _Clock(TrainerCallback):
     """Seconds from the end of the first step to the end of the last."""
 
-    def __init__(self, course: TrainingContest) -> None:
-        self.course, self.seconds, self._start_s = course, 0.0, 0.0
+    seconds = _start_s = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The first step's end starts the clock."""
+        """Start the clock after the first step, stop it after the last."""
         if state.global_step == 1:
-            self._start_s = now_s(self.course.device)
+            self._start_s = now_s()
         if state.global_step == state.max_steps:
-            self.seconds = now_s(self.course.device) - self._start_s
+            self.seconds = now_s() - self._start_s
 
 
 def _tokenised(tokenizer: Any, batch: Mapping[str, list[str]]) -> dict[str, list[list[int]]]:
@@ -163,19 +164,3 @@ def _tokenised(tokenizer: Any, batch: Mapping[str, list[str]]) -> dict[str, list
     ids, prompts = tokenizer(texts)["input_ids"], tokenizer(batch["prompt"])["input_ids"]
     labels = [[IGNORE] * len(prompt) + row[len(prompt) :] for row, prompt in zip(ids, prompts, strict=True)]
     return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids], "labels": labels}
-
-
-def _padded_batches(course: TrainingContest) -> Iterator[dict[str, torch.Tensor]]:
-    rows = TextRows("train", course.data.splits["train"], fixed_width=True)  # pyright: ignore[reportArgumentType]
-    for start in range(0, len(rows), course.batch_size):
-        batch = rows.__getitems__(list(range(start, start + course.batch_size)))
-        yield {name: batch[name].to(course.device) for name in ("input_ids", "labels")}
-
-
-CONTENDERS: Mapping[str, Callable[[Mapping[str, Any]], Work]] = {
-    "ours": ours,
-    "ours, compiled": lambda options: ours(options, torch_compile=True),
-    "stock Trainer": stock_trainer,
-    "bare loop": bare_loop,
-    "bare loop, compiled": lambda options: bare_loop(options, torch_compile=True),
-}
