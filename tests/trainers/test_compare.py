@@ -125,7 +125,7 @@ def test_the_record_above_a_sweeps_runs_is_not_one_of_them(record, prefix):
 def test_all_pages_of_a_search_are_read(record, prefix, monkeypatch):
     for number in range(5):
         record(f"run-{number}", [], tag="pages")
-    monkeypatch.setattr(queries, "_PAGE", 2)
+    monkeypatch.setattr("mlflow.tracking.fluent.NUM_RUNS_PER_PAGE_PANDAS", 2)
     assert len(queries.find("tags.tag = 'pages'")) == 5
 
 

@@ -49,10 +49,10 @@ def track_results(
     from mlflow import MlflowException
 
     open_store(experiment)
-    tracker = Tracker(run_id)
     if run_id is None:
-        print("not tracked: the run has no MLflow record", flush=True)
+        print("not tracked: the run has no MLflow run", flush=True)
         return
+    tracker = Tracker(run_id)
     try:
         tracker.client.get_run(run_id)
     except MlflowException:

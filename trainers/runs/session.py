@@ -32,7 +32,7 @@ from trainers.runs import checks, inputs, records
 from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained
 from trainers.settings.resolve import Settings
-from trainers.tracking.mlflow_store import open_store, tracked_run
+from trainers.tracking.mlflow_store import open_store, terminate_as_exit, tracked_run
 from trainers.tracking.tracker import Tracker
 
 
@@ -69,15 +69,14 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
 def train(prepared: Prepared) -> Path:
     """Claim the folder, train, evaluate the best model, save it with its card; return the folder."""
     settings, trainer = prepared.settings, prepared.trainer
-    is_main = PartialState().is_main_process
-    experiment_id = open_store(settings.task.name) if is_main else None
+    experiment_id = open_store(settings.task.name) if PartialState().is_main_process else None
     with (
         _claimed(prepared.plan, settings) as run,
         _file_errors(run.path),
-        tracked_run(experiment_id, run.path, run.run_id) as tracker,
+        tracked_run(experiment_id, run.path, run.run_id) if experiment_id else terminate_as_exit() as tracker,
     ):
         trainer.args.output_dir = str(run.path)
-        if is_main:
+        if tracker:
             run.write_marker({**run.marker, "mlflow_run_id": tracker.run_id})
             records.log_start(tracker, settings, trainer, run)
             recomputes = bool(trainer.args.activation_checkpointing)
@@ -90,7 +89,7 @@ def train(prepared: Prepared) -> Path:
         trainer.unwrapped_model.config.use_cache = True  # the Trainer switches it off; users of the saved model want it
         trainer.save_model(str(run.path))
         trainer.save_state()
-        if is_main:
+        if tracker:
             records.write_results(tracker, settings, trainer, run, results)
             print(f"done: {run.path} (tracked: `mlflow ui` in {ROOT})", flush=True)
     # Else PyTorch complains, aborts, or waits for ever when several processes end: a gloo thread that still has a
@@ -162,14 +161,14 @@ def _file_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _callbacks(prepared: Prepared, tracker: Tracker) -> Iterator[TrainerCallback]:
+def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerCallback]:
     trainer, run = prepared.trainer, prepared.settings.run
     yield from (SaveUntrained(trainer), StopOnBadLoss(), SaveOnTermination())
     if run.l2_to_start:
         yield PullToStart(trainer.unwrapped_model, run.l2_to_start)
     if run.early_stopping_patience:
         yield EarlyStoppingCallback(run.early_stopping_patience)
-    if not PartialState().is_main_process:
+    if tracker is None:  # not the main process
         return
     if run.keep_best:
         yield KeepBest(run.keep_best)
