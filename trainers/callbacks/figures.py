@@ -126,7 +126,7 @@ class ProbeWhileTraining(TrainerCallback):
         if state.global_step == self.step:
             return
         self.step = state.global_step
-        result = self.probe.read(self.trainer.unwrapped_model)
+        result = self.probe.fit(self.probe.states(self.trainer.unwrapped_model))
         tqdm.write(record.console_line(self.step, result))
         self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in result.flat().items()}, self.step)
         figure = result.draw(record.title(self.trainer.task.name, self.step))

@@ -1,4 +1,4 @@
-"""Reading what a network knows from its hidden states: the states themselves, what a probe is, and linear CKA."""
+"""Extract hidden states of prompts, and compare representations by linear CKA."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,10 +24,11 @@ def extract_hidden_states(
     tokens: int,
     vocabulary: Vocabulary = VOCABULARY,
 ) -> np.ndarray:
-    """Outputs of blocks at the last tokens of prompts, (N, len(blocks), tokens, D) float32.
+    """Return outputs of blocks at the last tokens of prompts, (N, len(blocks), tokens, D) float32.
 
-    Arguments:
-        model: a causal language model over the tokens of `vocabulary`. prompts: texts, without `<bos>`.
+    Args:
+        model: A causal language model over the tokens of `vocabulary`.
+        prompts: Texts without `<bos>`.
         blocks: 0 is the embedding, b the output of block b; that of the last block has gone through the final norm.
 
     Raises:
@@ -44,25 +45,21 @@ def extract_hidden_states(
         raise UserError(f"{tokens} tokens are read, but a prompt has {shortest}; give a longer one")
     was_training = model.training
     model.eval()
-    found = []
+    parts = []
     for begin in range(0, len(prompts), _PROMPTS_AT_ONCE):
         part = slice(begin, begin + _PROMPTS_AT_ONCE)
         ids_NT = torch.from_numpy(encoded.ids_NT[part]).long().to(model.device)
         # Padding is on the right, where a causal model's real tokens cannot see it.
         output = model(ids_NT, output_hidden_states=True, logits_to_keep=1)
-        column_NK = torch.from_numpy(encoded.prompt_len_N[part])[:, None] + torch.arange(-tokens, 0)
-        row_N1 = torch.arange(len(ids_NT))[:, None]
-        found.append(
-            torch.stack(
-                [output.hidden_states[b][row_N1.to(model.device), column_NK.to(model.device)] for b in blocks], 1
-            )
-        )
+        column_NK = (torch.from_numpy(encoded.prompt_len_N[part])[:, None] + torch.arange(-tokens, 0)).to(model.device)
+        row_N1 = torch.arange(len(ids_NT), device=model.device)[:, None]
+        parts.append(torch.stack([output.hidden_states[block][row_N1, column_NK] for block in blocks], dim=1))
     model.train(was_training)
-    return torch.cat(found).float().cpu().numpy()
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def linear_cka(x_ND: np.ndarray, y_NE: np.ndarray) -> float:
-    """Similarity, 0 to 1, of two representations of the same N things, blind to rotation and scale of either.
+    """Return the similarity, 0 to 1, of two representations of the same N things, blind to rotation and scale.
 
     Source: Kornblith et al. 2019, "Similarity of Neural Network Representations Revisited", eq. for linear CKA.
     """

@@ -10,11 +10,11 @@ import numpy as np
 from tokenization.characters import VOCABULARY, Vocabulary
 from trainers.common.metric_names import flatten
 from trainers.contract import StoredDataset, Task
+from trainers.probes.hidden_states import extract_hidden_states
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from transformers import PreTrainedModel
-from trainers.probes.hidden_states import extract_hidden_states
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,25 @@ class ProbeResult:
     """Metric -> name -> what a trivial answer scores on it; "" names the only one."""
 
     def flat(self) -> dict[str, float]:
-        """All numbers in one level, as they are written: a baseline of x is `baseline_x`."""
+        """Return all numbers in one level, a baseline of x as `baseline_x`."""
         return flatten(self.metrics, self.baselines, {})
 
 
 class Probe(ABC):
-    """A linear probe of one task: which prompts it shows to a model, and what it fits to the hidden states.
-
-    Attributes:
-        options: dataclass of what it can be asked for; every field is a flag of `world-models probe`.
-        label: names a choice of options in file and metric names.
-        prompts: texts, one for each thing that is probed.
-        blocks: numbers, from 1, of the blocks whose outputs are read (0 is the embedding).
-        tokens: how many of a prompt's last tokens are read.
-        vocabulary: of the model's tokenizer.
-    """
+    """A linear probe of one task: the prompts it shows to a model, and what it fits to the hidden states."""
 
     options: ClassVar[type]
+    """Dataclass whose fields are flags of `world-models probe`."""
     label: str
+    """Names a choice of options in file and metric names."""
     prompts: Sequence[str]
+    """One text for each thing that is probed."""
     blocks: Sequence[int]
+    """Numbers, from 1, of the blocks whose outputs are read (0: the embedding)."""
     tokens: int
+    """Number of last tokens of a prompt that are read."""
     vocabulary: Vocabulary = VOCABULARY
+    """Of the model's tokenizer."""
 
     @abstractmethod
     def __init__(self, options: Any, task: Task, data: StoredDataset, n_blocks: int) -> None:
@@ -58,12 +55,12 @@ class Probe(ABC):
 
     @abstractmethod
     def fit(self, states_NLTD: np.ndarray) -> ProbeResult:
-        """Fit to the hidden states of the prompts: `blocks` along L, the last `tokens` in order of the text along T."""
+        """Fit to hidden states of the prompts: `blocks` along L, the last `tokens` in order of the text along T."""
 
     @abstractmethod
-    def draw_curves(self, steps: Sequence[int], readings: Sequence[ProbeResult]) -> "Figure":
-        """The readings over training."""
+    def draw_curves(self, steps: Sequence[int], results: Sequence[ProbeResult]) -> "Figure":
+        """Draw the results over training steps."""
 
-    def read(self, model: "PreTrainedModel") -> ProbeResult:
-        """Fit the probe to a model."""
-        return self.fit(extract_hidden_states(model, self.prompts, self.blocks, self.tokens, self.vocabulary))
+    def states(self, model: "PreTrainedModel") -> np.ndarray:
+        """Return a model's hidden states of the prompts, as `fit` takes them."""
+        return extract_hidden_states(model, self.prompts, self.blocks, self.tokens, self.vocabulary)

@@ -1,4 +1,4 @@
-"""What a probe found, on disk and in MLflow: table, curves, map, animation; and a callback that probes in training."""
+"""Write and track the results of a probe: table, curves, map, animation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from trainers.tracking.tracker import Tracker
 
 
 def console_line(step: int, result: ProbeResult) -> str:
-    """One line for the console, with each metric's baseline; single groups and training cities are left out."""
+    """Return one line of metrics with their baselines, without single groups and training cities."""
     shown = {n: v for n, v in result.metrics.items() if not n.startswith("train_")}
     shown = {n: v for n, v in shown.items() if not any(n.startswith(f"{other}_") for other in shown)}
     texts = []
@@ -23,28 +23,35 @@ def console_line(step: int, result: ProbeResult) -> str:
     return f"probe at step {step:,}: " + "  ".join(texts)
 
 
-def write_results(folder: Path, task_name: str, probe: Probe, readings: Mapping[int, ProbeResult]) -> None:
-    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif`."""
+def title(task_name: str, step: int) -> str:
+    """Return the title of a map that a probe draws."""
+    return f"{task_name}: cities decoded at step {step:,}"
+
+
+def write_results(folder: Path, task_name: str, probe: Probe, results: Mapping[int, ProbeResult]) -> None:
+    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif` of results by step."""
     folder.mkdir(parents=True, exist_ok=True)
-    last = max(readings)
-    drawn = {step: reading.draw(title(task_name, step)) for step, reading in readings.items()}
-    figures.save_figure(drawn[last], folder / "probe_map.png")
-    figures.save_figure(probe.draw_curves(list(readings), list(readings.values())), folder / "probe_curves.png")
-    figures.save_animation(list(drawn.values()), folder / "probe_map.gif")
-    write_csv(folder / "probe.csv", [{"step": step, **reading.flat()} for step, reading in readings.items()])
+    maps = [result.draw(title(task_name, step)) for step, result in results.items()]
+    figures.save_figure(maps[-1], folder / "probe_map.png")
+    figures.save_figure(probe.draw_curves(list(results), list(results.values())), folder / "probe_curves.png")
+    figures.save_animation(maps, folder / "probe_map.gif")
+    write_csv(folder / "probe.csv", [{"step": step, **result.flat()} for step, result in results.items()])
 
 
 def track_results(
     run_id: str | None,
     experiment: str,
     label: str,
-    readings: Mapping[int, ProbeResult],
+    results: Mapping[int, ProbeResult],
     folder: Path,
     renamed: Mapping[str, str],
 ) -> None:
-    """Add the readings as `probe_<label>/<name>`, and the files, to the run's record.
+    """Add results by step as `probe_<label>/<name>`, and the files of a folder, to an MLflow run.
 
-    Points that are there already are not logged again. Metrics in `renamed` have another name there.
+    Points that are there already are not logged again.
+
+    Args:
+        renamed: Metric -> name in MLflow, where it is another one.
     """
     from mlflow import MlflowException
 
@@ -58,16 +65,11 @@ def track_results(
     except MlflowException:
         print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
         return
-    names = {f"probe_{label}/{renamed.get(name, name)}": name for name in next(iter(readings.values())).flat()}
-    for tracked_name, name in names.items():
-        known = {point.step for point in tracker.client.get_metric_history(run_id, tracked_name)}
-        for step in sorted(set(readings) - known):
-            tracker.metrics({tracked_name: readings[step].flat()[name]}, step)
+    for name in next(iter(results.values())).flat():
+        tracked = f"probe_{label}/{renamed.get(name, name)}"
+        known = {point.step for point in tracker.client.get_metric_history(run_id, tracked)}
+        for step in sorted(set(results) - known):
+            tracker.metrics({tracked: results[step].flat()[name]}, step)
     tracker.flush()
     for path in sorted(folder.iterdir()):
         tracker.file(path, f"probe/{folder.name}")
-
-
-def title(task_name: str, step: int) -> str:
-    """Return the title of a map that a probe draws."""
-    return f"{task_name}: cities decoded at step {step:,}"
