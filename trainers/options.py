@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import field
+from types import MappingProxyType
 from typing import Any
 
 from trainers.errors import UserError
@@ -12,32 +13,30 @@ MAX_SEED = 2**63 - 1
 """The largest random seed."""
 
 OWN_METADATA = ("range", "is_path")
-"""What `option` notes of a field that is not for argparse."""
-
-_NO_RANGES: Mapping[str, tuple[float | None, float | None]] = {}
+"""The metadata of a field that is not for argparse."""
 
 
 def option(
     default: Any, help_text: str, *, least: float | None = None, most: float | None = None, is_path: bool = False
 ) -> Any:
-    """A dataclass field that becomes a flag (in the form `HfArgumentParser` reads).
+    """Return a dataclass field that becomes a flag (in the form `HfArgumentParser` reads).
 
     Args:
-        default: the value where the flag is not given.
-        help_text: one clause for `--help`.
-        least, most: the range of a number, both ends allowed; None is no limit.
-        is_path: whether the value names a file or a folder, or several with commas between. A dataset's folder then
+        default: The value without the flag.
+        help_text: One clause for `--help`.
+        least, most: The range of a number, both ends allowed; None is no limit.
+        is_path: Whether the value names a file or a folder, or several with commas between. A dataset's folder then
             depends on their content too: a changed file is another dataset.
     """
     return field(default=default, metadata={"help": help_text, "range": (least, most), "is_path": is_path})
 
 
-def check_ranges(options: Any, ranges: Mapping[str, tuple[float | None, float | None]] = _NO_RANGES) -> None:
+def check_ranges(options: Any, ranges: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Raise a `UserError` if a number among the dataclass's fields is not finite or out of its range.
 
     Args:
-        options: an instance of an options class.
-        ranges: the ranges by name of fields that are not made by `option`.
+        options: An instance of an options class.
+        ranges: Name -> (least, greatest value) of fields that are not made by `option`.
     """
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
@@ -53,13 +52,13 @@ def check_ranges(options: Any, ranges: Mapping[str, tuple[float | None, float | 
 
 
 def path_options(options: Any) -> dict[str, str]:
-    """The paths that an instance of an options class holds, by the option's name."""
+    """Return the paths in an instance of an options class, by the option's name."""
     values = {item.name: getattr(options, item.name) for item in dataclasses.fields(options) if is_path(item)}
     return {name: value for name, value in values.items() if value}
 
 
 def is_path(item: "dataclasses.Field[Any]") -> bool:
-    """Whether an option's value names files or folders."""
+    """Return whether an option's value names files or folders."""
     return bool(item.metadata.get("is_path"))
 
 

@@ -1,4 +1,4 @@
-"""One form for every command: read its command line, answer `--help`, return an exit code."""
+"""Make commands of functions: read the command line, answer `--help`, return an exit code."""
 
 import functools
 import sys
@@ -15,12 +15,12 @@ _HELP = {"-h", "--help", "--help_all"}
 
 
 def command(*options: type, positional: str = "", extra: Callable[[Layer], type] | None = None) -> Callable[..., Main]:
-    """Make a command of a function that is given an instance of each options class.
+    """Make a command of a function that takes an instance of each options class.
 
     Args:
         options: Dataclasses; every field is a flag of the command.
-        positional: The field that a first word without `--` is for.
-        extra: Gives one more options class, which depends on the flags (on the run or the study that is named).
+        positional: The field that a first word without `--` sets.
+        extra: Returns one more options class, which depends on the flags (on the run or the study that is named).
     """
 
     def decorate(function: Callable[..., None]) -> Main:

@@ -1,4 +1,4 @@
-"""The text of `--help`: every flag with the value it has if it is not given, without importing anything heavy."""
+"""Write the text of `--help`: every flag with its default, without importing anything heavy."""
 
 import dataclasses
 import textwrap
@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers import registry
 from trainers.contract import Task
-from trainers.settings.layers import as_tokens, flags_of
+from trainers.settings.layers import argv_of, flags_of
 from trainers.settings.resolve import Request, flag_names, read_request
 from trainers.settings.run_options import STACK_DEFAULTS, USUAL_TRAINING, RunOptions
 from trainers.settings.training_fields import training_defaults
@@ -35,26 +35,25 @@ Build a task's dataset without training; it is used by every run that asks for t
 
 
 def train_help(argv: Sequence[str]) -> str:
-    """The help of training; with `--task` or `--config`, that task's flags too, with the values that it sets."""
+    """Return the help of training; with `--task` or `--config`, also that task's flags and the values that it sets."""
     request = _request_of(argv)
     values = request.sources if request else {name: (str(v), "stack") for name, v in STACK_DEFAULTS.items()}
-    parts = [_TRAIN, _tasks(), "\nRun:", options_text(RunOptions, values)]
-    if request is None:
-        parts.append("\nA task has flags of its own; `--task NAME --help` shows them.")
-    else:
-        parts += [_dataset_text(request.task, values), "\nModel:", options_text(request.task.model_options, values)]
+    parts = ["\nA task has flags of its own; `--task NAME --help` shows them."]
+    if request is not None:
+        parts = [_dataset_text(request.task, values), "\nModel:", options_text(request.task.model_options, values)]
+    parts = [_TRAIN, _tasks(), "\nRun:", options_text(RunOptions, values), *parts]
     return "\n".join([*parts, *_training_texts(values, "--help_all" in argv)])
 
 
 def dataset_help(argv: Sequence[str]) -> str:
-    """The help of building a dataset, with the task's flags if one is named."""
+    """Return the help of building a dataset, with the task's flags if one is named."""
     request = _request_of(argv)
     shown = _dataset_text(request.task, request.sources) if request else "`--task NAME --help` shows a task's flags."
     return "\n".join([_BUILD, _tasks(), shown])
 
 
 def options_text(options: type[Any], values: Values = MappingProxyType({})) -> str:
-    """One line for each field of an options class: flag, value, help text, and which layer the value is from."""
+    """Return a line for each field of an options class: flag, value, help text, and the layer of the value."""
     fields = dataclasses.fields(options)
     return "\n".join(_line(f.name, f.metadata.get("help", ""), f.default, values) for f in fields)
 
@@ -70,7 +69,7 @@ def _dataset_text(task: Task, values: Values) -> str:
 
 
 def _training_texts(values: Values, with_all: bool) -> list[str]:
-    """The settings of transformers that are usual, and on demand all others."""
+    """Return the usual settings of transformers, and on demand all others."""
     defaults = training_defaults()
     texts = ["\nTraining:", *(_line(name, text, defaults[name], values) for name, text in USUAL_TRAINING.items())]
     others = [name for name in flag_names(None)["training"] if name not in USUAL_TRAINING]
@@ -85,7 +84,6 @@ def _tasks() -> str:
 
 
 def _request_of(argv: Sequence[str]) -> Request | None:
-    """What the task and the config on the command line ask for, if one is named."""
+    """Return what the task and the config on the command line ask for, if one is named."""
     named = {name: values for name, values in flags_of(argv).items() if name in ("task", "config")}
-    tokens = [token for name, values in named.items() for token in as_tokens(name, values)]
-    return read_request(tokens, registry.load) if named else None
+    return read_request(argv_of(named), registry.load) if named else None

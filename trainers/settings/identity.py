@@ -1,11 +1,11 @@
-"""Which run it is: its resolved settings, however they were written on the command line."""
+"""Compare runs by their resolved settings, however these were written on the command line."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from trainers.settings.layers import merge_layers
-from trainers.settings.resolve import Request, argv_of, parser_of
+from trainers.settings.layers import argv_of, merge_layers
+from trainers.settings.resolve import Request, parser_of
 from trainers.settings.run_options import RunOptions
 
 _PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run"}
@@ -13,11 +13,11 @@ _PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_chec
 
 
 def identity_of(request: Request) -> dict[str, Any]:
-    """Every setting by name, typed and with defaults, as JSON values; equal ones are the same run."""
+    """Return every setting by name, typed and with defaults, as JSON values; equal ones are the same run."""
     from transformers import TrainingArguments
 
     task = request.task
-    parser = parser_of((RunOptions, task.options, task.model_options, TrainingArguments), lambda name: "")
+    parser = parser_of((RunOptions, task.options, task.model_options, TrainingArguments))
     flags = merge_layers(request.layers)
     tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])  # the parser would take true and false only
     values = vars(parser.parse_args(argv_of(flags)))
@@ -27,7 +27,7 @@ def identity_of(request: Request) -> dict[str, Any]:
 
 
 def differing_settings(request: Request, settings: Mapping[str, Any]) -> list[str]:
-    """The names of settings in which a request differs from the run whose `settings.json` is given."""
+    """Return the names of settings in which a request differs from the run whose `settings.json` is given."""
     given = request.sources
     if "resolved" in settings:
         mine, theirs = identity_of(request), settings["resolved"]

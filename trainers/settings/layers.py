@@ -1,4 +1,4 @@
-"""Settings as text: the command line and YAML files as layers of flag names and strings, and layers merged."""
+"""Read the command line and YAML files as layers of flag names and strings, and merge them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ EITHER_OR = (
 
 
 def flags_of(argv: Sequence[str]) -> Layer:
-    """`--name value ...` and `--name=value` as a layer; `--no_name` is `--name false`."""
+    """Return `--name value ...` and `--name=value` as a layer; `--no_name` is `--name false`."""
     layer: Layer = {}
     values: list[str] | None = None
     for token in argv:
@@ -35,31 +35,29 @@ def flags_of(argv: Sequence[str]) -> Layer:
             raise UserError(f"{token!r} stands alone; settings are given as --name value")
         else:
             values.append(token)
-    empty = next((name for name, values in layer.items() if "" in values), None)
-    if empty is not None:
-        raise UserError(f"--{empty} has an empty value; give one or leave it out")
     given: Layer = {}
     for name, values in layer.items():  # the last of --x and --no_x counts
+        if "" in values:
+            raise UserError(f"--{name} has an empty value; give one or leave it out")
         is_off = name.startswith("no_") and not values
         given[name.removeprefix("no_") if is_off else name] = ["false"] if is_off else values
     return given
 
 
 def config_path(name: str) -> Path:
-    """The file that `--config name` means: a path, or a name below configs/ with or without `.yaml`."""
+    """Return the file that `--config` names: a path, or a name below configs/ with or without `.yaml`."""
     for candidate in (Path(name), ROOT / "configs" / name, ROOT / "configs" / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
     available = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
     stem = Path(name).stem
-    raise UserError(f"there is no config {name!r}; configs/ has: {', '.join(available)}.{suggest(stem, available)}")
+    raise UserError(
+        f"--config: there is no config {name!r}; configs/ has: {', '.join(available)}.{suggest(stem, available)}"
+    )
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice instead of keeping the last one, and aliases of whole lists.
-
-    A few lines of these can stand for more text than there is memory, or for themselves.
-    """
+    """SafeLoader that refuses duplicate keys, and aliases of lists and mappings, which can expand beyond all memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         is_alias = self.check_event(yaml.AliasEvent)
@@ -72,30 +70,26 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.YAMLError(f"the key {twice!r} stands twice")
+            raise yaml.YAMLError(f"the key {twice!r} is there twice")
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Layer:
-    """The flags of a YAML file.
-
-    Raises:
-        UserError: it is not YAML, or not lines of the form `name: value`.
-    """
+    """Return the flags of a YAML file; raise a `UserError` unless it has lines of the form `name: value`."""
     text = path.read_bytes()
     try:
         content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
         if isinstance(content, dict):
             return as_strings(content, str(path))
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        # PyYAML has a kind of its own only for what is no YAML; a value that it cannot make raises what Python raises.
+        # PyYAML has an error of its own for syntax only; a value that it cannot make raises what Python raises.
         raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())[:300]}") from error
-    found = "is empty" if content is None else f"holds a {type(content).__name__}"
-    raise UserError(f"{path} {found}, expected lines of the form `name: value`")
+    problem = "is empty" if content is None else f"holds a {type(content).__name__}"
+    raise UserError(f"{path} {problem}, expected lines of the form `name: value`")
 
 
 def as_strings(content: Mapping[Any, Any], source: str) -> Layer:
-    """Values of a YAML file or of Python defaults as the strings one would type."""
+    """Return values of a YAML file or of Python defaults as the strings one would type."""
     layer: Layer = {}
     for name, value in content.items():
         if value is None:
@@ -108,13 +102,16 @@ def as_strings(content: Mapping[Any, Any], source: str) -> Layer:
     return layer
 
 
-def as_tokens(name: str, values: list[str]) -> list[str]:
-    """Flag and values for argparse; `=` keeps a value like -5 or -inf from being read as a flag."""
-    return [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
+def argv_of(flags: Layer) -> list[str]:
+    """Return a command line for argparse; `=` keeps a value like -5 or -inf from being read as a flag."""
+    argv: list[str] = []
+    for name, values in flags.items():
+        argv += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
+    return argv
 
 
 def merge_layers(layers: Mapping[str, Layer]) -> Layer:
-    """One layer from all, the last winning; of two settings for the same thing too, e.g. epochs and steps."""
+    """Return one layer from all, the last winning; of two settings for the same thing too, e.g. epochs and steps."""
     flags: Layer = {}
     for source, layer in layers.items():
         for one, other in EITHER_OR:
@@ -132,7 +129,7 @@ def merge_layers(layers: Mapping[str, Layer]) -> Layer:
 
 
 def display_path(path: Path | None) -> str:
-    """How a config is named in messages: relative to the project if it lies there."""
+    """Return the name of a config in messages: relative to the project if it lies there."""
     if path is None:
         return "no config"
     resolved = path.resolve()

@@ -1,9 +1,10 @@
-"""From the command line to typed settings: code default < task default < YAML < command line.
+"""Resolve the command line to typed settings: code default < task default < YAML < command line.
 
-Every layer becomes `--name value` strings for one `HfArgumentParser`, so a file is checked as strictly as the command
-line. Names are checked first, without importing transformers, so that a typo is answered at once.
+Every layer becomes `--name value` strings for one `HfArgumentParser`, so that a file is checked as strictly as the
+command line. Names are checked first, without importing transformers, so that a typo is answered at once.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -11,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trainers.common.environment import ROOT, asks_for_fsdp
@@ -19,8 +21,8 @@ from trainers.errors import UserError, suggest
 from trainers.options import OWN_METADATA, check_ranges
 from trainers.settings.layers import (
     Layer,
+    argv_of,
     as_strings,
-    as_tokens,
     config_path,
     display_path,
     flags_of,
@@ -33,11 +35,12 @@ from trainers.settings.training_fields import training_defaults
 if TYPE_CHECKING:
     from transformers import HfArgumentParser, TrainingArguments
 
-
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no record
-_TOKENS_SEEN = {"all": "all", "true": "all", "non_padding": "non_padding", "no": "no", "false": "no"}
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no MLflow run
+_TOKENS_SEEN = {"": "all", "all": "all", "true": "all", "non_padding": "non_padding", "no": "no", "false": "no"}
 """Values of --include_num_input_tokens_seen, of which HfArgumentParser would take true and false only."""
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+_REFUSALS = (ValueError, TypeError, ArithmeticError, ImportError, OSError)
+"""What `TrainingArguments` raises about its own fields."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a run is asked for, typed and range-checked."""
+    """All options of a run, typed and range-checked."""
 
     request: Request
     run: RunOptions
@@ -76,21 +79,20 @@ class Settings:
         return self.request.task
 
     def given(self, name: str) -> str | None:
-        """The value of a flag as it was given in any layer, or None."""
-        found = self.request.sources.get(name)
-        return found[0] if found else None
+        """Return the value of a flag as it was given in any layer, or None."""
+        return self.request.sources.get(name, (None,))[0]
 
 
 def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_only: bool = False) -> Request:
-    """Check names and collect the layers; imports nothing heavy.
+    """Check names and collect the layers, without importing anything heavy.
 
-    Arguments:
-        argv: the command line without the program's name.
-        find_task: gives the task of a name (`trainers.registry.load`).
-        task_only: only the dataset's flags are allowed (for building a dataset without a run).
+    Args:
+        argv: The command line without the program's name.
+        find_task: Returns the task of a name (`trainers.registry.load`).
+        task_only: Whether only the dataset's flags are allowed (to build a dataset without a run).
 
     Raises:
-        UserError: unknown task, config or flag (with suggestions), or a flag without a value.
+        UserError: An unknown task, config or flag (with suggestions), or a flag without a value.
     """
     command_line = flags_of(argv)
     given, config_name = command_line.get("task"), command_line.get("config")
@@ -113,17 +115,12 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     for source, layer in layers.items():
         _check_names(layer, known, source)
     if task_only:
-        allowed = {item.name for item in dataclasses.fields(task.options)} | {"task", "config"}
-        _check_names(command_line, {"dataset builder": sorted(allowed)}, "command line")
+        _check_names(command_line, {"": ["task", "config", *known["dataset"]]}, "command line")
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 
 
 def resolve_settings(request: Request) -> Settings:
-    """Type and check every value.
-
-    Raises:
-        UserError: a value of the wrong type, out of range, or in conflict with another.
-    """
+    """Type and check every value; raise a `UserError` for a wrong type or range, and for values in conflict."""
     from transformers import TrainingArguments
 
     task = request.task
@@ -132,90 +129,84 @@ def resolve_settings(request: Request) -> Settings:
         flags = {"save_steps": ["1"], **flags, "eval_steps": ["1"]}
     _check_json(flags)
     tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])
+    types = (RunOptions, task.options, task.model_options, TrainingArguments)
     try:
-        parsed = _parse(
-            (RunOptions, task.options, task.model_options, TrainingArguments),
-            flags,
-            lambda name: _origin(name, request),
-        )
-    # what TrainingArguments finds in its own fields
-    except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
-        raise UserError(f"transformers refuses these training settings: {error}") from error
-    for options in parsed[:3]:
-        check_ranges(options)
-    check_ranges(parsed[3], TRAINING_RANGES)
-    parsed[3].include_num_input_tokens_seen = _tokens_seen(" ".join(tokens_seen) or "true")
-    _check_training(parsed[3])
-    if parsed[0].muon and asks_for_fsdp():
-        raise UserError("--muon needs whole matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
-    if parsed[0].min_learning_rate and not parsed[0].restart_epochs:
+        run, dataset, model, training = _parse(types, flags, request)
+    except _REFUSALS as error:
+        raise UserError(f"transformers refuses {_refused(types, flags)}: {error}; correct or remove it") from error
+    if (counted := " ".join(tokens_seen).lower()) not in _TOKENS_SEEN:
+        raise UserError(f"--include_num_input_tokens_seen is {counted}; choose all, non_padding or no")
+    training.include_num_input_tokens_seen = _TOKENS_SEEN[counted]
+    _check_training(training)
+    if run.muon and asks_for_fsdp():
+        raise UserError("--muon needs complete matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
+    if run.min_learning_rate and not run.restart_epochs:
         raise UserError("--min_learning_rate belongs to --restart_epochs; give that too, or --lr_scheduler_kwargs")
-    return Settings(request, *parsed)
+    return Settings(request, run, dataset, model, training)
 
 
 def dataset_options(request: Request) -> Any:
     """Type and check only the dataset builder's options."""
     names = {item.name for item in dataclasses.fields(request.task.options)}
     flags = {n: v for layer in request.layers.values() for n, v in layer.items() if n in names}
-    (options,) = _parse((request.task.options,), flags, lambda name: _origin(name, request))
-    check_ranges(options)
-    return options
+    return _parse((request.task.options,), flags, request)[0]
 
 
-def read_command(argv_flags: Layer, *types: Any) -> tuple[Any, ...]:
-    """Instances of the options classes `types` from a command line of their own (of another command than run.py).
+def read_command(flags: Layer, *types: Any) -> tuple[Any, ...]:
+    """Return instances of the options classes `types` from the command line of another command than run.py.
 
     Raises:
-        UserError: an unknown flag (with suggestions), a wrong type, or a number out of its range.
+        UserError: An unknown flag (with suggestions), a wrong type, or a number out of its range.
     """
-    _check_names(argv_flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
-    if not argv_flags:
+    _check_names(flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
+    if not flags:
         return tuple(kind() for kind in types)  # nothing to parse: transformers' parser need not be imported
-    parsed = _parse(types, argv_flags, lambda name: "")
-    for options in parsed:
-        check_ranges(options)
-    return parsed
+    return _parse(types, flags)
 
 
-def _parse(types: tuple[Any, ...], flags: Layer, origin: Callable[[str], str]) -> tuple[Any, ...]:
-    """Instances of the dataclasses `types` from the flags; a wrong type names the layer it came from by `origin`."""
-    parser = parser_of(types, origin)
+def _parse(types: tuple[Any, ...], flags: Layer, request: Request | None = None) -> tuple[Any, ...]:
+    """Return instances of the dataclasses `types`; an error names the layer of `request` that a value is from."""
+    parser = parser_of(types, request)
     *parsed, rest = parser.parse_args_into_dataclasses(argv_of(flags), True, look_for_args_file=False)
     if rest:
         raise UserError(f"{' '.join(rest)!r} is left over; a setting takes one value, and --no_name takes none")
+    for options in parsed:
+        check_ranges(options, TRAINING_RANGES)
     return tuple(parsed)
 
 
-def parser_of(types: tuple[Any, ...], origin: Callable[[str], str]) -> "HfArgumentParser":
-    """A parser with a flag for every field of the dataclasses `types`."""
+def _refused(types: tuple[Any, ...], flags: Layer) -> str:
+    """Return the flag without which `TrainingArguments` accepts all others, e.g. `--optim_args x`; last given first."""
+    for name in reversed(flags):
+        with contextlib.suppress(*_REFUSALS):
+            _parse(types, {other: values for other, values in flags.items() if other != name})
+            return f"--{name} {' '.join(flags[name])}"
+    return "these training settings"
+
+
+def parser_of(types: tuple[Any, ...], request: Request | None = None) -> "HfArgumentParser":
+    """Return a parser with a flag for every field of the dataclasses `types`."""
     from transformers import HfArgumentParser
 
     class Parser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
             names, _, complaint = message.removeprefix("argument --").partition(":")
             name = names.partition("/")[0]  # without its second spelling, with hyphens
-            raise UserError(f"--{name}:{complaint}{origin(name)}")
+            origin = f" (from {request.sources[name][1]})" if request and name in request.sources else ""
+            raise UserError(f"--{name}:{complaint}{origin}")
 
         def add_argument(self, *names: Any, **kwargs: Any) -> Any:
-            """As argparse does; `HfArgumentParser` hands on all of a field's metadata."""
+            """Add an argument without the metadata that `HfArgumentParser` hands on but argparse does not know."""
             return super().add_argument(*names, **{n: v for n, v in kwargs.items() if n not in OWN_METADATA})
 
     return Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]
 
 
-def argv_of(flags: Layer) -> list[str]:
-    """Flags as a command line for argparse."""
-    return [token for name, values in flags.items() for token in as_tokens(name, values)]
-
-
 def flag_names(task: Task | None) -> dict[str, list[str]]:
-    """Group -> flag names, without importing transformers."""
-    groups = {"run": [item.name for item in dataclasses.fields(RunOptions)]}
-    if task is not None:
-        groups["dataset"] = [item.name for item in dataclasses.fields(task.options)]
-        groups["model"] = [item.name for item in dataclasses.fields(task.model_options)]
-    groups["training"] = [name for name in training_defaults() if name not in REFUSED]
-    return groups
+    """Return group -> flag names, without importing transformers."""
+    types = {"run": RunOptions, **({"dataset": task.options, "model": task.model_options} if task else {})}
+    groups = {group: [item.name for item in dataclasses.fields(kind)] for group, kind in types.items()}
+    return {**groups, "training": [name for name in training_defaults() if name not in REFUSED]}
 
 
 def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> None:
@@ -232,43 +223,28 @@ def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> N
 
 
 def _check_json(flags: Layer) -> None:
-    """Settings that hold a mapping are JSON; transformers takes other text as it is and fails when it is used."""
+    """Check that settings of mappings are JSON (or a file of it): transformers would fail only when it uses them."""
     for name, values in flags.items():
         text = " ".join(values)
-        if not name.endswith("_kwargs") and not text.startswith("{"):
+        is_file = name == "accelerator_config" and Path(text).is_file()
+        if is_file or not (name.endswith(("_kwargs", "_config")) or text.startswith("{")):
             continue
-        try:
-            is_mapping = isinstance(json.loads(text), dict)
-        except json.JSONDecodeError:
-            is_mapping = False
-        if not is_mapping:
-            raise UserError(f"--{name} is {text!r}, expected JSON such as '{{\"power\": 2}}'")
-
-
-def _tokens_seen(value: str) -> str:
-    if value.lower() not in _TOKENS_SEEN:
-        raise UserError(f"--include_num_input_tokens_seen is {value}; choose all, non_padding or no")
-    return _TOKENS_SEEN[value.lower()]
+        with contextlib.suppress(json.JSONDecodeError):
+            if isinstance(json.loads(text), dict):
+                continue
+        raise UserError(f"--{name} is {text!r}, expected JSON such as '{{\"power\": 2}}'")
 
 
 def _check_training(training: "TrainingArguments") -> None:
     from accelerate.utils import DynamoBackend
 
-    backends = [backend.value.lower() for backend in DynamoBackend]
-    if training.torch_compile_backend not in (None, *backends):
-        raise UserError(f"--torch_compile_backend is {training.torch_compile_backend}; choose {', '.join(backends)}")
-    if training.torch_compile_mode not in (None, *_COMPILE_MODES):
-        raise UserError(f"--torch_compile_mode is {training.torch_compile_mode}; choose {', '.join(_COMPILE_MODES)}")
-    if training.learning_rate == 0:
-        raise UserError("--learning_rate is 0; nothing would be learnt: it must be greater than 0")
+    backends = tuple(backend.value.lower() for backend in DynamoBackend)
+    for name, choices in (("torch_compile_backend", backends), ("torch_compile_mode", _COMPILE_MODES)):
+        value = getattr(training, name)
+        if value not in (None, *choices):
+            raise UserError(f"--{name} is {value}; choose {', '.join(choices)}")
     if training.max_steps == 0 or training.max_steps < -1:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > 1 and training.world_size == 1:
         raise UserError(f"{started} processes were started, but there is no GPU for them; add --use_cpu, or start one")
-
-
-def _origin(name: str, request: Request) -> str:
-    """` (from configs/x.yaml)` for a flag."""
-    found = [source for flag, (_, source) in request.sources.items() if flag == name]
-    return f" (from {found[-1]})" if found else ""

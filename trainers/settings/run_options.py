@@ -17,31 +17,23 @@ class RunOptions:
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
-    evals_per_epoch: float | None = option(
-        None, "evaluations per epoch, e.g. 10 or 0.2, instead of --eval_steps; default: 1", least=1e-6
-    )
+    evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 0.2; replaces --eval_steps", least=1e-6)
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation", least=1e-6)
-    early_stopping_patience: int | None = option(
-        None, "stop after this many evaluations without a better best metric", least=1
-    )
-    keep_best: int | None = option(None, "checkpoints to keep: so many best ones, and the last; default: all", least=1)
+    early_stopping_patience: int | None = option(None, "evaluations without a new best metric before stopping", least=1)
+    keep_best: int | None = option(None, "number of best checkpoints to keep besides the last; default: all", least=1)
     restart_epochs: float | None = option(
         None,
-        "cosine rate, restarted every so many epochs, constant within one, no warm-up; for --lr_scheduler_type",
+        "epochs between restarts of a cosine rate, constant within an epoch; replaces --lr_scheduler_type",
         least=1,
     )
-    min_learning_rate: float = option(0.0, "what the cosine of --restart_epochs goes towards", least=0)
+    min_learning_rate: float = option(0.0, "learning rate that the cosine of --restart_epochs falls towards", least=0)
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
-    group_by_length: bool = option(False, "put rows of like length into one training batch: less padding")
+    group_by_length: bool = option(False, "batch training examples of similar length: less padding")
     probe: bool = option(False, "fit the task's linear probe at every evaluation")
-    freeze: str | None = option(None, "weights left as they are: parts of their names, e.g. embed_tokens,layers.0")
-    l2_to_start: float = option(
-        0.0, "pull of the weights to where training started, as a decoupled L2 penalty", least=0
-    )
-    stock_forward: bool = option(False, "text tasks: train and generate by transformers' own, slower passes (to debug)")
-    threads: int | None = option(
-        None, "CPU threads of one process; default: the machine's cores shared by the processes", least=1, most=1024
-    )
+    freeze: str | None = option(None, "weights to freeze, by parts of their names, e.g. embed_tokens,layers.0")
+    l2_to_start: float = option(0.0, "decoupled L2 penalty on the distance to the starting weights", least=0)
+    stock_forward: bool = option(False, "text tasks: use transformers' own, slower forward pass (to debug)")
+    threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 
 
 STACK_DEFAULTS: Mapping[str, Any] = {
@@ -56,11 +48,10 @@ STACK_DEFAULTS: Mapping[str, Any] = {
     "restore_callback_states_from_checkpoint": True,  # a resumed run goes on counting evaluations without progress
     "logging_nan_inf_filter": False,  # a loss that is not finite ends the run instead of being averaged away
     "dataloader_pin_memory": False,
-    "report_to": "none",  # the run itself owns its MLflow record (trainers/tracking/tracker.py)
+    "report_to": "none",  # the run itself owns its MLflow run (trainers/tracking/tracker.py)
     "disable_tqdm": True,  # trainers/callbacks/reporting.py shows the progress
 }
 """Where this stack's defaults differ from those of `transformers.TrainingArguments`."""
-
 
 USUAL_TRAINING: Mapping[str, str] = {
     "learning_rate": "peak learning rate",
@@ -76,101 +67,84 @@ USUAL_TRAINING: Mapping[str, str] = {
 }
 """The settings of `transformers.TrainingArguments` that `--help` describes."""
 
-TYPED: Mapping[str, str] = {
-    "batch": "per_device_train_batch_size",
-    "batch_size": "per_device_train_batch_size",
-    "cpu": "use_cpu",
-    "cuda": "use_cpu",
-    "device": "use_cpu",
-    "epochs": "num_train_epochs",
-    "eval_batch_size": "per_device_eval_batch_size",
-    "force": "overwrite",
-    "layers": "num_hidden_layers",
-    "lr": "learning_rate",
-    "lr_scheduler": "lr_scheduler_type",
-    "optimizer": "optim",
-    "out": "output_dir",
-    "output": "output_dir",
-    "patience": "early_stopping_patience",
-    "pretrained": "init_from",
-    "resume": "resume_from_checkpoint",
-    "scheduler": "lr_scheduler_type",
-    "steps": "max_steps",
-    "train_batch_size": "per_device_train_batch_size",
-    "warmup": "warmup_steps",
-    "wd": "weight_decay",
-    "workers": "dataloader_num_workers",
-}
+
+def _by_name(names: Mapping[Any, str]) -> dict[str, Any]:
+    """Return name -> value, given value -> names with spaces between."""
+    return {name: value for value, joined in names.items() for name in joined.split()}
+
+
+TYPED: Mapping[str, str] = _by_name(
+    {
+        "per_device_train_batch_size": "batch batch_size train_batch_size",
+        "per_device_eval_batch_size": "eval_batch_size",
+        "use_cpu": "cpu cuda device",
+        "num_train_epochs": "epochs",
+        "max_steps": "steps",
+        "learning_rate": "lr",
+        "lr_scheduler_type": "lr_scheduler scheduler",
+        "warmup_steps": "warmup",
+        "weight_decay": "wd",
+        "optim": "optimizer",
+        "num_hidden_layers": "layers",
+        "dataloader_num_workers": "workers",
+        "early_stopping_patience": "patience",
+        "output_dir": "out output",
+        "overwrite": "force",
+        "init_from": "pretrained",
+        "resume_from_checkpoint": "resume",
+    }
+)
 """Words that people type -> the setting that they mean; it is suggested, not taken."""
 
-TRAINING_RANGES: Mapping[str, tuple[float | None, float | None]] = {
-    "per_device_train_batch_size": (1, 2**31),
-    "per_device_eval_batch_size": (1, 2**31),
-    "gradient_accumulation_steps": (1, 2**31),
-    "num_train_epochs": (1e-9, None),
-    "learning_rate": (0, None),
-    "weight_decay": (0, None),
-    "adam_beta1": (0, 0.9999999),
-    "adam_beta2": (0, 0.9999999),
-    "adam_epsilon": (0, None),
-    "max_grad_norm": (0, None),
-    "label_smoothing_factor": (0, 1),
-    "warmup_steps": (0, None),
-    "logging_steps": (1e-9, None),
-    "eval_steps": (1e-9, None),
-    "save_steps": (1e-9, None),
-    "eval_delay": (0, None),
-    "save_total_limit": (1, None),
-    "seed": (0, 2**32 - 1),
-    "data_seed": (0, 2**32 - 1),
-    "dataloader_num_workers": (0, None),
-}
+TRAINING_RANGES: Mapping[str, tuple[float | None, float | None]] = _by_name(
+    {
+        (1, 2**31): "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps",
+        (1e-9, None): "num_train_epochs logging_steps eval_steps save_steps",
+        (1e-300, None): "learning_rate",
+        (0, None): "weight_decay adam_epsilon max_grad_norm warmup_steps eval_delay dataloader_num_workers",
+        (0, 0.9999999): "adam_beta1 adam_beta2",
+        (0, 1): "label_smoothing_factor",
+        (1, None): "save_total_limit",
+        (0, 2**32 - 1): "seed data_seed",
+    }
+)
+"""Setting -> its least and greatest value."""
 
-
-REFUSED: Mapping[str, str] = {
-    "do_train": "run.py always trains",
-    "do_eval": "run.py always evaluates",
-    "do_predict": "run.py evaluates by generation already",
-    "remove_unused_columns": "batches come finished from the dataset, so there are no columns to remove",
-    "label_names": "the batches name their labels themselves",
-    "train_sampling_strategy": "rows are drawn in random order, or with --group_by_length in batches of like length",
-    "length_column_name": "rows know their lengths themselves",
-    "fp16": "earlier runs of such models ended in NaN with it; use --bf16, or neither",
-    **dict.fromkeys(
-        ("fp16_full_eval", "bf16_full_eval"),
-        "the model is saved after its last evaluation, and would be saved in half precision",
-    ),
-    **dict.fromkeys(
-        ("batch_eval_metrics", "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object"),
-        "an evaluation gathers nothing but the loss; the task scores generated answers or rollouts itself",
-    ),
-    "include_for_metrics": "the task scores generated answers or rollouts, not the batches of the loss",
-    "prediction_loss_only": "the loss is the only thing that is predicted; the task scores the rest itself",
-    "auto_find_batch_size": "steps between evaluations are settled before training, for the batch that was asked for",
-    "enable_jit_checkpoint": "SIGTERM saves a checkpoint and ends the run in any case",
-    **dict.fromkeys(
-        ("use_liger_kernel", "liger_kernel_config"),
-        "text tasks have a faster pass of their own, others no kernel",
-    ),
-    "neftune_noise_alpha": "the training pass embeds all rows of a batch as one, where its noise does not fit",
-    "use_cache": "nothing is cached in training, and the saved model has its cache on",
-    **dict.fromkeys(
-        ("fsdp", "fsdp_config", "deepspeed", "parallelism_config"),
-        "the launcher decides how a model is spread: accelerate launch --config_file configs/accelerate/fsdp.yaml",
-    ),
-    "local_rank": "the launcher tells every process its rank",
-    "disable_tqdm": "progress is shown by trainers/callbacks/reporting.py, as plain lines where there is no terminal",
-    **dict.fromkeys(
-        (
-            "push_to_hub",
-            "hub_token",
-            "hub_private_repo",
-            "hub_model_id",
-            "hub_strategy",
-            "hub_always_push",
-            "hub_revision",
+REFUSED: Mapping[str, str] = _by_name(
+    {
+        "run.py always trains": "do_train",
+        "run.py always evaluates": "do_eval",
+        "run.py evaluates by generation already": "do_predict",
+        "batches come finished from the dataset, so there are no columns to remove": "remove_unused_columns",
+        "the batches name their labels themselves": "label_names",
+        "rows are drawn in random order, or with --group_by_length in batches of like length": (
+            "train_sampling_strategy"
         ),
-        "runs stay on this machine; upload the finished folder with the hf command",
-    ),
-}
+        "rows know their lengths themselves": "length_column_name",
+        "earlier runs of such models ended in NaN with it; use --bf16, or neither": "fp16",
+        "the model is saved after its last evaluation, and would be saved in half precision": (
+            "fp16_full_eval bf16_full_eval"
+        ),
+        "an evaluation gathers nothing but the loss; the task scores generated answers or rollouts itself": (
+            "batch_eval_metrics eval_accumulation_steps eval_do_concat_batches eval_use_gather_object"
+        ),
+        "the task scores generated answers or rollouts, not the batches of the loss": "include_for_metrics",
+        "the loss is the only thing that is predicted; the task scores the rest itself": "prediction_loss_only",
+        "steps between evaluations are settled before training, for the batch that was asked for": (
+            "auto_find_batch_size"
+        ),
+        "SIGTERM saves a checkpoint and ends the run in any case": "enable_jit_checkpoint",
+        "text tasks have a faster pass of their own, others no kernel": "use_liger_kernel liger_kernel_config",
+        "the training pass embeds all rows of a batch as one, where its noise does not fit": "neftune_noise_alpha",
+        "nothing is cached in training, and the saved model has its cache on": "use_cache",
+        "the launcher decides how a model is spread: accelerate launch --config_file configs/accelerate/fsdp.yaml": (
+            "fsdp fsdp_config deepspeed parallelism_config"
+        ),
+        "the launcher tells every process its rank": "local_rank",
+        "progress is shown by trainers/callbacks/reporting.py, as plain lines without a terminal": "disable_tqdm",
+        "runs stay on this machine; upload the finished folder with the hf command": (
+            "push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision"
+        ),
+    }
+)
 """Fields of `TrainingArguments` that would do nothing here, or break a run; a test classifies all others."""

@@ -1,4 +1,4 @@
-"""The fields of `transformers.TrainingArguments`, read from its source: importing it takes seconds."""
+"""Read the fields of `transformers.TrainingArguments` from its source: importing it takes seconds."""
 
 import ast
 import dataclasses
@@ -13,7 +13,7 @@ from trainers.errors import UserError
 
 @functools.cache
 def training_defaults() -> Mapping[str, Any]:
-    """Name -> default of every field (None where it is made anew for every run).
+    """Return name -> default of every field (None for a default factory).
 
     Raises:
         UserError: transformers is not installed.
@@ -24,7 +24,7 @@ def training_defaults() -> Mapping[str, Any]:
     path = Path(spec.submodule_search_locations[0]) / "training_args.py"
     try:
         return read_defaults(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):  # of another form than read here: slower, and as right
+    except (OSError, SyntaxError, ValueError):  # another form of source: import it, which is slower
         from transformers import TrainingArguments
 
         fields = [item for item in dataclasses.fields(TrainingArguments) if item.init]
@@ -32,25 +32,17 @@ def training_defaults() -> Mapping[str, Any]:
 
 
 def read_defaults(source: str) -> dict[str, Any]:
-    """Name -> default of every field of the class `TrainingArguments`.
+    """Return name -> default of every field of the class `TrainingArguments`.
 
     Raises:
-        ValueError: there is no such class without bases, or a default is no plain value.
+        ValueError: There is no such class without bases, or a default is no plain value.
     """
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    (fields,) = [node for node in classes if node.name == "TrainingArguments" and not node.bases]
-    assigned = {
-        target.id: node.value  # breadth first: what a branch assigns (a newer PyTorch's optimizer) counts
-        for node in ast.walk(fields)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    return {
-        node.target.id: _default_of(node.value, assigned)
-        for node in fields.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
+    (body,) = [node for node in classes if node.name == "TrainingArguments" and not node.bases]
+    assigns = [node for node in ast.walk(body) if isinstance(node, ast.Assign)]  # the last counts: a branch's
+    assigned = {target.id: node.value for node in assigns for target in node.targets if isinstance(target, ast.Name)}
+    fields = [node for node in body.body if isinstance(node, ast.AnnAssign)]
+    return {node.target.id: _default_of(node.value, assigned) for node in fields if isinstance(node.target, ast.Name)}
 
 
 def _default_of(value: ast.expr | None, assigned: Mapping[str, ast.expr]) -> Any:

@@ -111,9 +111,9 @@ def task_of(flags: Mapping[str, Any]) -> Task:
 
 def tokens_of(flags: Mapping[str, Any]) -> list[str]:
     """Flags of a study as the command line for trainers/run.py."""
-    from trainers.settings.layers import as_strings, as_tokens
+    from trainers.settings.layers import argv_of, as_strings
 
-    return [token for name, values in as_strings(flags, "study").items() for token in as_tokens(name, values)]
+    return argv_of(as_strings(flags, "study"))
 
 
 def no_study(path: Path, form: str, error: Exception) -> UserError:
