@@ -1,4 +1,4 @@
-"""Generating grids: greedy decoding with cached keys and values, and a second attempt."""
+"""Generate grids: greedy decoding with cached keys and values, and a second attempt."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from trainers.models.blocks import Cache
 
 @dataclass
 class Generated:
-    """What was decoded for B prompts.
+    """Decoded answers to B prompts.
 
     Attributes:
-        ids_BT: int64, PAD behind EOS. runner_up_BT: the second best token at each place. margin_BT: difference of
-            the two best logits, infinite behind EOS.
+        ids_BT: int64, PAD after EOS. runner_up_BT: the second best token at each place. margin_BT: difference of
+            the two best logits, infinite after EOS.
     """
 
     ids_BT: torch.Tensor
@@ -26,10 +26,10 @@ class Generated:
 
 @dataclass(frozen=True)
 class Prompts:
-    """B encoded prompts, to be decoded once or more.
+    """B encoded prompts.
 
     Attributes:
-        ids_BL: what stands in front of BOS for a decoder alone, PAD on the right; (B, 0) if there is an encoder.
+        ids_BL: the tokens before BOS for a decoder alone, PAD on the right; (B, 0) if there is an encoder.
     """
 
     ids_BL: torch.Tensor
@@ -39,7 +39,7 @@ class Prompts:
 
 @dataclass
 class _State:
-    """Where decoding stands: `index_B`, `row_B`, `column_B` belong to the token that comes next."""
+    """State of decoding; `index_B`, `row_B`, `column_B` belong to the next token."""
 
     caches: list[Cache]
     visible_BL: torch.Tensor
@@ -50,7 +50,7 @@ class _State:
 
 @torch.no_grad()
 def encode(model: ArcModel, input_ids: torch.Tensor, context_ids: torch.Tensor | None = None) -> Prompts:
-    """Prompts as `ArcModel` takes them, without any of the answer."""
+    """Encode prompts as `ArcModel` takes them, without any of the answer."""
     code = colour_code(model.config.colours, input_ids, context_ids)
     if model.has_encoder:
         return Prompts(input_ids[:, :0].long(), code, model.remember(input_ids, context_ids, code))
@@ -63,29 +63,28 @@ def generate(
 ) -> Generated:
     """Decode the output grids greedily, each until EOS.
 
-    Arguments:
-        forced_BT: tokens that must come; -1 leaves the choice to the model.
+    Args:
+        forced_BT: tokens to emit; -1 leaves the choice to the model.
     """
     state = _begin(model, prompts, max_new_tokens)
     token_B = torch.full((len(prompts.ids_BL),), BOS, device=prompts.ids_BL.device)
     done_B = torch.zeros_like(token_B, dtype=torch.bool)
-    found: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for step in range(max_new_tokens):
-        (best, second), (first_B, runner_up_B) = (
-            part.unbind(1) for part in _step(model, prompts, state, token_B).topk(2, dim=1)
-        )
+        two_best = _step(model, prompts, state, token_B).topk(2, dim=1)
+        (best, second), (first_B, runner_up_B) = (part.unbind(1) for part in two_best)
         if forced_BT is not None and step < forced_BT.shape[1]:
             first_B = torch.where(forced_BT[:, step] >= 0, forced_BT[:, step], first_B)
         token_B = first_B.masked_fill(done_B, PAD)
-        found.append((token_B, runner_up_B, (best - second).masked_fill(done_B, torch.inf)))
+        steps.append((token_B, runner_up_B, (best - second).masked_fill(done_B, torch.inf)))
         done_B = done_B | (token_B == EOS)
         if bool(done_B.all()):
             break
-    return Generated(*(torch.stack(column, dim=1) for column in zip(*found, strict=True)))
+    return Generated(*(torch.stack(column, dim=1) for column in zip(*steps, strict=True)))
 
 
 def second_attempt(model: ArcModel, prompts: Prompts, max_new_tokens: int, first: Generated) -> torch.Tensor:
-    """Another answer, (B, T): the first one's least certain token decided the other way, and greedily on from there."""
+    """Return another answer, (B, T): the first one's least certain token replaced, then decoded greedily."""
     doubt_B1 = first.margin_BT.argmin(dim=1, keepdim=True)
     place_T = torch.arange(first.ids_BT.shape[1], device=first.ids_BT.device)
     forced_BT = torch.where(place_T == doubt_B1, first.runner_up_BT, first.ids_BT).masked_fill(place_T > doubt_B1, -1)
@@ -93,7 +92,7 @@ def second_attempt(model: ArcModel, prompts: Prompts, max_new_tokens: int, first
 
 
 def _begin(model: ArcModel, prompts: Prompts, max_new_tokens: int) -> _State:
-    """The state before BOS, the prompt of a decoder alone already read."""
+    """Return the state before BOS; a decoder alone has then read the prompt."""
     ids_BL, device = prompts.ids_BL, prompts.ids_BL.device
     batch, prefix = ids_BL.shape
     shape = (batch, model.config.num_attention_heads, prefix + max_new_tokens, model.head_size)
@@ -110,21 +109,14 @@ def _begin(model: ArcModel, prompts: Prompts, max_new_tokens: int) -> _State:
 
 
 def _step(model: ArcModel, prompts: Prompts, state: _State, token_B: torch.Tensor) -> torch.Tensor:
-    """Logits (B, VOCABULARY_SIZE) behind one more token."""
+    """Return logits (B, VOCABULARY_SIZE) after one more token."""
     is_row, starts = token_B == ROW, token_B == BOS
     state.row_B = torch.where(starts, 0, state.row_B + is_row)
     state.column_B = torch.where(starts | is_row, 0, state.column_B + 1)
     seen = state.visible_BL[:, None, None, : state.caches[0].filled + 1]
     places = [state.row_B[:, None], state.column_B[:, None]] if model.is_2d else []
-    hidden = model.decode(
-        token_B[:, None],
-        prompts.code,
-        prompts.memory,
-        state.index_B[:, None],
-        places,
-        seen,
-        state.caches,
-    )
+    index_B1 = state.index_B[:, None]
+    hidden = model.decode(token_B[:, None], prompts.code, prompts.memory, index_B1, places, seen, state.caches)
     state.index_B = state.index_B + 1
     logits_BV = prompts.code.logits(model.head(hidden))[:, -1]
     logits_BV[:, [PAD, BOS]] = -torch.inf  # neither is part of an answer

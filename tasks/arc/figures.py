@@ -1,4 +1,4 @@
-"""Pictures of episodes in the colours of the ARC website."""
+"""Figures of examples in the colours of the ARC website."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _RIGHT, _WRONG = "#2f855a", "#c53030"
 
 
 @dataclass(frozen=True)
-class Episode:
-    """What one row of a picture shows; `generated` is None where no grid could be read."""
+class ArcExample:
+    """One line of the figure; `generated` is None where no grid could be read."""
 
     task: str
     demonstrations: Sequence[tuple[np.ndarray, np.ndarray]]
@@ -25,37 +25,38 @@ class Episode:
     generated: np.ndarray | None
 
 
-def episodes_figure(episodes: Sequence[Episode], title: str) -> Figure:
-    """One line for each episode: its demonstrations, the input, the expected and the generated output."""
-    n_columns = 2 * max(len(episode.demonstrations) for episode in episodes) + 3
-    figure = Figure(figsize=(1.7 * n_columns, 1.9 * len(episodes) + 0.5), dpi=100, layout="constrained")
+def examples_figure(examples: Sequence[ArcExample], title: str) -> Figure:
+    """Draw one line per example: demonstrations, input, expected and generated output."""
+    n_columns = 2 * max(len(example.demonstrations) for example in examples) + 3
+    figure = Figure(figsize=(1.7 * n_columns, 1.9 * len(examples) + 0.5), dpi=100, layout="constrained")
     figure.suptitle(title)
-    grid = figure.subplots(len(episodes), n_columns, squeeze=False)
-    for line, episode in zip(grid, episodes, strict=True):
+    grid = figure.subplots(len(examples), n_columns, squeeze=False)
+    for line, example in zip(grid, examples, strict=True):
         shown = [
-            (f"{part} {n}", g)
-            for n, pair in enumerate(episode.demonstrations, 1)
-            for part, g in zip(("in", "out"), pair, strict=True)
+            (f"{part} {number}", cells)
+            for number, pair in enumerate(example.demonstrations, 1)
+            for part, cells in zip(("in", "out"), pair, strict=True)
         ]
-        shown += [(f"{episode.task}: input", episode.given), ("expected", episode.expected)]
+        shown += [(f"{example.task}: input", example.given), ("expected", example.expected)]
         for axes in line:
             axes.axis("off")
         for axes, (label, cells) in zip(line, shown, strict=False):
             _draw(axes, cells, label, "black")
-        is_right = episode.generated is not None and np.array_equal(episode.generated, episode.expected)
-        cells = np.zeros((1, 1)) if episode.generated is None else episode.generated
-        label = "no grid" if episode.generated is None else "generated"
-        _draw(line[-1], cells, label, _RIGHT if is_right else _WRONG)
+        if example.generated is None:
+            _draw(line[-1], np.zeros((1, 1)), "no grid", _WRONG)
+        else:
+            is_right = np.array_equal(example.generated, example.expected)
+            _draw(line[-1], example.generated, "generated", _RIGHT if is_right else _WRONG)
     return figure
 
 
 def per_task_figure(per_task: Mapping[str, tuple[float, float]], title: str) -> Figure:
-    """Exact match of every task as bars, the better trivial baseline (the second number) as a line across each."""
+    """Draw the exact match of every task as bars, the better trivial baseline (second number) as a line on each."""
     figure = Figure(figsize=(max(5.0, 0.55 * len(per_task) + 2), 4), dpi=110, layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(per_task))
-    found, trivial = zip(*per_task.values(), strict=True)
-    axes.bar(places, found, color="#2b6cb0", label="generated exact match")
+    matched, trivial = zip(*per_task.values(), strict=True)
+    axes.bar(places, matched, color="#2b6cb0", label="generated exact match")
     axes.hlines(trivial, places - 0.4, places + 0.4, color=_WRONG, label="better of copy and common")
     axes.set_xticks(places, list(per_task), rotation=60, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of grids", title=title)

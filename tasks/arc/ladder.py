@@ -1,4 +1,4 @@
-"""The ladder: which step from decoder-only to champion helps? All models of a study, every seed, table and figure."""
+"""Report `ladder`: exact match of every model of a study over its seeds, as table and figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MEASURES = {
     MetricName(FINAL, "unseen_tasks", "pass_at_2"): "unseen pass@2",
     MetricName(FINAL, "unseen_tasks", "cell_accuracy"): "unseen cells",
 }
-"""The columns of the table, from a run's results.json; all are shares."""
+"""Columns of the table, from a run's results.json; all are shares."""
 BASELINES = ("copy", "common", "repeat")
 
 
@@ -31,7 +31,7 @@ class Ladder:
     """Exact match of every model of the study, mean over its seeds."""
 
     def run(self, path: Path, folder: Path) -> None:
-        """Train what is not finished yet; write table and figure."""
+        """Train unfinished runs; write table and figure."""
         runs = train_all(read_seeded(path), folder)
         results = {name: [run.results for run in seeds] for name, seeds in runs.items()}
         rows = summary(results)
@@ -40,20 +40,20 @@ class Ladder:
         print(f"\n{table(rows)}\nwritten: {folder / 'ladder.csv'}, ladder.png")
 
 
-def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One row per model: mean over its seeds of every measure, and the spread (half of largest minus smallest).
+def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return one row per model: mean over seeds of every measure, and spread (half of largest minus smallest).
 
     The trivial baselines follow as rows of their own: they are the same for every run on the same dataset.
     """
     rows: list[dict[str, Any]] = []
-    for name, results in found.items():
-        row: dict[str, Any] = {"model": name, "seeds": len(results)}
+    for model, of_seeds in results.items():
+        row: dict[str, Any] = {"model": model, "seeds": len(of_seeds)}
         for measure in (name.logged for name in MEASURES):
-            values = [float(result[measure]) for result in results if measure in result]
+            values = [float(result[measure]) for result in of_seeds if measure in result]
             row[measure] = float(np.mean(values)) if values else None
             row[f"{measure}_spread"] = (max(values) - min(values)) / 2 if values else None
         rows.append(row)
-    first = next(iter(found.values()))[0]
+    first = next(iter(results.values()))[0]
     for guess in BASELINES:
         row = {"model": f"baseline {guess}", "seeds": None}
         for name in MEASURES:
@@ -64,10 +64,14 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as text, in per cent."""
-    measures = {name.logged: label for name, label in MEASURES.items()}
-    shares = [{label: _percent(row[n], row[f"{n}_spread"]) for n, label in measures.items()} for row in rows]
-    return format_table([{"model": row["model"], **cells} for row, cells in zip(rows, shares, strict=True)])
+    """Return the rows as text, in per cent."""
+    labels = {name.logged: label for name, label in MEASURES.items()}
+    return format_table(
+        [
+            {"model": row["model"], **{label: _percent(row[n], row[f"{n}_spread"]) for n, label in labels.items()}}
+            for row in rows
+        ]
+    )
 
 
 def _percent(value: float | None, spread: float | None) -> str:
@@ -76,19 +80,18 @@ def _percent(value: float | None, spread: float | None) -> str:
     return f"{value:.1%}" + (f" ± {100 * spread:.1f}" if spread else "")
 
 
-def _figure(found: Mapping[str, Sequence[Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Exact match of every model, a dot for each seed, on held-out pairs and on unseen tasks."""
+def _figure(results: Mapping[str, Sequence[Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Draw the exact match of every model, a dot for each seed, on held-out pairs and on unseen tasks."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(7.0, 1.6 * len(found) + 3), 4), dpi=110, layout="constrained")
-    models = list(found)
+    figure = Figure(figsize=(max(7.0, 1.6 * len(results) + 3), 4), dpi=110, layout="constrained")
     shown = [name for name in MEASURES if name.metric == "exact_match"]
     for axes, name in zip(figure.subplots(1, 2), shown, strict=True):
         measure = name.logged
         by_model = {row["model"]: row[measure] or 0.0 for row in rows}
-        axes.bar(models, [by_model[model] for model in models], color="#2b6cb0", alpha=0.8)
-        for place, model in enumerate(models):
-            values = [result.get(measure, 0.0) for result in found[model]]
+        axes.bar(list(results), [by_model[model] for model in results], color="#2b6cb0", alpha=0.8)
+        for place, of_seeds in enumerate(results.values()):
+            values = [result.get(measure, 0.0) for result in of_seeds]
             axes.plot([place] * len(values), values, "o", color="#1a365d", ms=4)
         trivial = max(by_model["baseline copy"], by_model["baseline common"])
         axes.axhline(trivial, color="#c53030", ls=":", label=f"best trivial baseline ({trivial:.1%})")

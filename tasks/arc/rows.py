@@ -1,4 +1,4 @@
-"""A split as tensors: batches are gathered, turned, recoloured and written as tokens, all rows at once."""
+"""Splits as tensors: batches are gathered, turned, recoloured and written as tokens, all rows at once."""
 
 from typing import Any
 
@@ -32,12 +32,12 @@ Batch = dict[str, torch.Tensor]
 
 
 class EpisodeRows(Dataset):
-    """The episodes of a split: an input and an output grid, and demonstrations of the same task.
+    """Examples of a split: an input and an output grid, and demonstrations of the same task.
 
     Attributes:
-        split: the split's name. table: its `datasets.Dataset`. tasks: the task of every row.
+        split: name. table: the stored rows. tasks: the task of every row.
         inputs, outputs: the grids of N rows; context_inputs, context_outputs: of N * P demonstrations.
-        length_N: tokens of input and output, by which rows are grouped with `--group_by_length`.
+        length_N: tokens of input and output, for `--group_by_length`.
     """
 
     def __init__(self, split: str, table: datasets.Dataset, config: ArcConfig, options: dict[str, Any]) -> None:
@@ -48,8 +48,8 @@ class EpisodeRows(Dataset):
         self.n_context = len(self.context_inputs) // len(table)
         self.length_N = self.inputs.length_B + self.outputs.length_B
         side = int(options["max_side"])
-        self.longest_answer = side * (side + 1)  # tokens of the largest grid there may be, and EOS
-        # Rows of one task lie together; drawing demonstrations needs where they begin and how many they are.
+        self.longest_answer = side * (side + 1)  # tokens of the largest possible grid, and EOS
+        # Rows of one task lie together; drawing demonstrations needs their start and count.
         _, first, code, count = np.unique(self.tasks, return_index=True, return_inverse=True, return_counts=True)
         self._start_N, self._count_N = first[code], count[code]
         if len(self.context_inputs) != len(self.context_outputs):
@@ -64,26 +64,21 @@ class EpisodeRows(Dataset):
         return len(self.tasks)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """`input_ids`, `labels` and, if the model has a bridge for them, `context_ids`; see `ArcModel`."""
+        """Return `input_ids`, `labels` and, if the model has a bridge for them, `context_ids`; see `ArcModel`."""
         return self.batch(*self.episodes(rows))
 
     def episodes(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
-        """Input, output (B grids each) and demonstrations (B * P) of rows; training rows varied as the options ask.
+        """Return input, output (B grids each) and demonstrations (B * P); training rows augmented as the options ask.
 
-        What is random follows from the seed, the epoch and the row's number, so that it is the same wherever and
-        whenever a batch is made: among other rows, in another process, after an interruption.
+        Random draws are keyed by seed, epoch and row, so that they are equal wherever and whenever a batch is made:
+        among other rows, in another process, after an interruption.
         """
-        index_B = torch.tensor(rows)
+        index_B, rows_B = torch.tensor(rows), np.array(rows)
         context_C = (index_B[:, None] * self.n_context + torch.arange(self.n_context)).flatten()
-        parts = [
-            self.inputs[index_B],
-            self.outputs[index_B],
-            self.context_inputs[context_C],
-            self.context_outputs[context_C],
-        ]
+        context = [self.context_inputs[context_C], self.context_outputs[context_C]]
+        parts = [self.inputs[index_B], self.outputs[index_B], *context]
         if self.split != "train":
             return tuple(parts)  # pyright: ignore[reportReturnType]
-        rows_B = np.array(rows)
         if self.options["resample_context"]:
             drawn_C = self.draw_context(rows_B)
             parts[2:] = [self.inputs[drawn_C], self.outputs[drawn_C]]
@@ -97,14 +92,14 @@ class EpisodeRows(Dataset):
         return tuple(parts)  # pyright: ignore[reportReturnType]
 
     def set_epoch(self, epoch: int) -> None:
-        """What is random is drawn for this epoch."""
+        """Set the epoch of random draws."""
         self.epoch = epoch
 
     def _random(self, rows_B: np.ndarray, count: int, use: str) -> np.ndarray:
         return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, count)
 
     def draw_context(self, rows_B: np.ndarray) -> torch.Tensor:
-        """For every row P other rows of its task, all different, (B * P,)."""
+        """Draw for every row P other rows of its task, all different, (B * P,)."""
         others_B = self._count_N[rows_B] - 1
         keys = self._random(rows_B, int(others_B.max()), "context")
         keys[np.arange(keys.shape[1]) >= others_B[:, None]] = np.inf
@@ -114,30 +109,31 @@ class EpisodeRows(Dataset):
         return torch.from_numpy((drawn_BP + self._start_N[rows_B, None]).ravel())
 
     def batch(self, before: Grids, after: Grids, shown: Grids, shown_after: Grids) -> Batch:
-        """Episodes as the model takes them."""
+        """Write examples as the model takes them."""
         answer, _ = concatenate([(tokens(after), after.length_B), column_of(EOS, len(after))])
         prompt, prompt_len_B = self._prompt(before, shown, shown_after)
         if self.config.architecture == "decoder_only":
-            whole, _ = concatenate([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])
-            is_answer = (torch.arange(whole.shape[1]) > prompt_len_B[:, None]) & (whole != PAD)
-            return {"input_ids": whole[:, :-1], "labels": whole.long().masked_fill(~is_answer, IGNORE)[:, 1:]}
+            ids, _ = concatenate([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])
+            is_answer = (torch.arange(ids.shape[1]) > prompt_len_B[:, None]) & (ids != PAD)
+            return {"input_ids": ids[:, :-1], "labels": ids.long().masked_fill(~is_answer, IGNORE)[:, 1:]}
         labels = answer.long().masked_fill(answer == PAD, IGNORE)
         return {"input_ids": prompt, "labels": labels, **self._context(shown, shown_after)}
 
     def prompts(self, rows: list[int]) -> Batch:
-        """What generation begins with: `input_ids`, and `context_ids` if the model has a bridge for them."""
+        """Return the prompts of generation: `input_ids`, and `context_ids` if the model has a bridge for them."""
         before, _, shown, shown_after = self.episodes(rows)
         context = {} if self.config.architecture == "decoder_only" else self._context(shown, shown_after)
         return {"input_ids": self._prompt(before, shown, shown_after)[0], **context}
 
     def _prompt(self, before: Grids, shown: Grids, shown_after: Grids) -> tuple[torch.Tensor, torch.Tensor]:
-        """The input grid; behind the demonstrations with the bridge `prompt`."""
-        pieces = [(tokens(before), before.length_B)]
+        """Return the input grid; with the bridge `prompt` after the demonstrations."""
+        pieces = []
         if self.config.bridge == "prompt":
             ids, length = self._pairs(shown, shown_after)
-            for number in reversed(range(self.n_context)):
-                pieces.insert(0, (ids[number :: self.n_context], length[number :: self.n_context]))
-        return concatenate(pieces)
+            pieces = [
+                (ids[number :: self.n_context], length[number :: self.n_context]) for number in range(self.n_context)
+            ]
+        return concatenate([*pieces, (tokens(before), before.length_B)])
 
     def _context(self, shown: Grids, shown_after: Grids) -> Batch:
         if self.config.bridge not in ("concat_mlp", "cross_attention"):
@@ -146,16 +142,21 @@ class EpisodeRows(Dataset):
         return {"context_ids": ids.unflatten(0, (-1, self.n_context))}
 
     def _pairs(self, shown: Grids, shown_after: Grids) -> tuple[torch.Tensor, torch.Tensor]:
-        """Every demonstration as `input BOS output EOS`, and its length."""
+        """Return every demonstration as `input BOS output EOS`, and its length."""
         bos, eos = column_of(BOS, len(shown)), column_of(EOS, len(shown))
         return concatenate([(tokens(shown), shown.length_B), bos, (tokens(shown_after), shown_after.length_B), eos])
 
 
 def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:
+    """Return the task of every row.
+
+    Raises:
+        UserError: columns or rows are missing, or the rows of a task do not lie together.
+    """
     wrong = [name for name, kind in FEATURES.items() if table.features.get(name) != kind]
     if wrong or len(table) == 0:
-        found = f"no column {' and '.join(wrong)} as this task writes it" if wrong else "no rows"
-        raise UserError(f"split {split} has {found}; build the dataset again, or give another --dataset")
+        lacking = f"no column {' and '.join(wrong)} as this task writes it" if wrong else "no rows"
+        raise UserError(f"split {split} has {lacking}; build the dataset again, or give another --dataset")
     if None in table["task"]:
         raise UserError(f"split {split} has a row without a task; build the dataset again")
     tasks = np.array(table["task"])
@@ -165,10 +166,10 @@ def _tasks(split: str, table: datasets.Dataset) -> np.ndarray:
 
 
 def _grids(table: datasets.Dataset, name: str) -> Grids:
-    """A column of grids (or of lists of them, all as long) as tensors.
+    """Return a column of grids (or of lists of them, all as long) as tensors.
 
     Raises:
-        UserError: something that is no grid of colours 0-9.
+        UserError: anything that is no grid of colours 0-9.
     """
     column: Any = table.with_format("arrow")[:][name].combine_chunks()
     if name.startswith("context"):
@@ -197,13 +198,11 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
     row_R = np.arange(len(grid_R)) - first_N[grid_R]
     column_V = np.arange(len(values)) - np.repeat(np.cumsum(width_R) - width_R, width_R)
     cells[np.repeat(grid_R, width_R), np.repeat(row_R, width_R), column_V] = values
-    return Grids(
-        torch.from_numpy(cells), torch.from_numpy(height_N.astype(np.int64)), torch.from_numpy(width_N.astype(np.int64))
-    )
+    return Grids(*(torch.from_numpy(part) for part in (cells, height_N.astype(np.int64), width_N.astype(np.int64))))
 
 
 def rows_of(data: StoredDataset, split: str, config: ArcConfig, fixed_width: bool) -> EpisodeRows:
-    """A split of a stored dataset as episodes."""
+    """Return a split of a stored dataset."""
     varied = dict.fromkeys(("resample_context", "augment_dihedral", "augment_colours"), bool)
     options = data.fact("options", max_side=int, dataset_seed=int, **varied)
     return EpisodeRows(split, data.splits[split], config, options)

@@ -1,7 +1,8 @@
-"""The Trainer of `arc`: generates every output grid, twice, and scores it and the trivial baselines."""
+"""Trainer of `arc`: generates two attempts at every output grid, and scores them next to trivial baselines."""
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import PreTrainedModel
 
 from tasks.arc import baselines
 from tasks.arc.decoding import encode, generate, second_attempt
-from tasks.arc.figures import Episode, episodes_figure, per_task_figure
+from tasks.arc.figures import ArcExample, examples_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS, NAMES, read_grid
 from tasks.arc.metric import same
 from tasks.arc.model import ArcModel
@@ -21,12 +22,12 @@ from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
 
 SHOWN = 4  # examples in the console and in the tracked table
-DRAWN = 8  # episodes in the picture
-TASKS_NAMED = 30  # tasks with metrics of their own: of a whole corpus the best ones
+DRAWN = 8  # examples in the figure
+TASKS_NAMED = 30  # tasks with metrics of their own: of a large corpus the best ones
 
 
 class ArcTrainer(WorldTrainer):
-    """Trains on episodes; evaluation generates."""
+    """Trainer whose evaluation generates grids."""
 
     smooths_labels = False  # the model computes its loss itself
 
@@ -34,21 +35,19 @@ class ArcTrainer(WorldTrainer):
         """Grids need no tokenizer."""
 
     def describe_row(self, split: str, row: int) -> str:
-        """The tokens of the sequence that is trained on, and whether the loss sees them."""
-        batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
-        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
-        shown = [f"  input    {' '.join(NAMES[token] for token in ids)}"]
-        for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist():
-            shown.append(f"  context  {' '.join(NAMES[token] for token in pair)}")
-        return "\n".join([*shown, f"  loss on  {' '.join(NAMES[token] for token in labels if token >= 0)}"])
+        """Return the tokens that the model sees, and those that the loss sees."""
+        batch = cast(EpisodeRows, self.rows[split]).__getitems__([row])
+        lines = [("input  ", batch["input_ids"][0].tolist())]
+        lines += [("context", pair) for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist()]
+        lines += [("loss on", [token for token in batch["labels"][0].tolist() if token >= 0])]
+        return "\n".join(f"  {name}  {' '.join(NAMES[token] for token in ids)}" for name, ids in lines)
 
     def evaluate_split(self, rows: EpisodeRows) -> Evaluation:
-        """Generate two attempts for every row and compare them with the true grids."""
-        attempts, cells = self._answers(rows)
-        return self.score(rows, attempts, cells)
+        """Generate two attempts at every example and score them."""
+        return self.score(rows, *self._answers(rows))
 
     def score(self, rows: EpisodeRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Evaluation:
-        """Score two attempts a row (None: no grid) and the cells predicted under teacher forcing."""
+        """Score two attempts per example (None: no grid) and the cells predicted under teacher forcing."""
         inputs, true = rows.inputs.list(), rows.outputs.list()
         readable = [[[] if grid is None else grid for grid in tried] for tried in attempts]
         metrics = self.metric.compute(
@@ -68,13 +67,13 @@ class ArcTrainer(WorldTrainer):
             samples=_samples(rows, [tried[0] for tried in attempts], true),
             values=np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)]),
             figures={
-                "episodes.png": lambda: episodes_figure(_episodes(rows, attempts), step),
+                "episodes.png": lambda: examples_figure(_drawn(rows, attempts), step),
                 "per_task.png": lambda: per_task_figure(per_task, step),
             },
         )
 
     def _common(self, rows: EpisodeRows) -> list[np.ndarray]:
-        """For every row the most common output of its task in training, or among its demonstrations."""
+        """Return for every example the most common output of its task in training, or among its demonstrations."""
         shown, n = rows.context_outputs.list(), rows.n_context
         return [
             self._common_in_training.get(task, baselines.most_common(shown[row * n : (row + 1) * n]))
@@ -85,24 +84,22 @@ class ArcTrainer(WorldTrainer):
     def _common_in_training(self) -> dict[str, np.ndarray]:
         train = cast(EpisodeRows, self.train_dataset)
         outputs = train.outputs.list()
-        by_task: dict[str, list[np.ndarray]] = {}
-        for task, grid in zip(train.tasks.tolist(), outputs, strict=True):
-            by_task.setdefault(task, []).append(grid)
-        return {task: baselines.most_common(grids) for task, grids in by_task.items()}
+        of_task = _rows_by_task(train.tasks)
+        return {task: baselines.most_common([outputs[row] for row in rows]) for task, rows in of_task.items()}
 
     def _answers(self, rows: EpisodeRows) -> tuple[list[list[Any]], list[np.ndarray]]:
-        """Two attempts and the teacher-forced cells of every row; every process does its share."""
+        """Return two attempts and the teacher-forced cells of every example; every process does its share."""
         state = PartialState()
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
-        found = []
+        answers = []
         with self.accelerator.autocast():  # both ways of predicting in the precision of training
-            for start in range(0, len(by_length), self.args.eval_batch_size):
-                chosen = by_length[start : start + self.args.eval_batch_size].tolist()
-                found += zip(chosen, *self._answer(rows, chosen), strict=True)
+            for part in by_length.split(self.args.eval_batch_size):
+                chosen = part.tolist()
+                answers += zip(chosen, *self._answer(rows, chosen), strict=True)
         if state.num_processes > 1:
-            found = gather_object(found)
-        found.sort(key=lambda answer: answer[0])
-        return [[first, second] for _, first, second, _ in found], [cells for *_, cells in found]
+            answers = gather_object(answers)
+        answers.sort(key=lambda answer: answer[0])
+        return [[first, second] for _, first, second, _ in answers], [cells for *_, cells in answers]
 
     @torch.no_grad()
     def _answer(self, rows: EpisodeRows, chosen: list[int]) -> tuple[list[Any], list[Any], list[np.ndarray]]:
@@ -120,20 +117,17 @@ class ArcTrainer(WorldTrainer):
 def _per_task(
     tasks: np.ndarray, generated: Sequence[Any], true: Sequence[np.ndarray], guesses: Sequence[Sequence[np.ndarray]]
 ) -> dict[str, tuple[float, float]]:
-    """Task -> its exact match and that of the better guess; with very many tasks only of the best ones."""
-    of_task: dict[str, list[int]] = {}
-    for row, name in enumerate(tasks.tolist()):
-        of_task.setdefault(name, []).append(row)
+    """Return task -> its exact match and that of the better guess, for at most `TASKS_NAMED` tasks, the best ones."""
 
     def share(grids: Sequence[Any], chosen: list[int]) -> float:
         return float(np.mean([same(grids[row], true[row]) for row in chosen]))
 
-    found = {
+    shares = {
         name: (share(generated, chosen), max(share(guess, chosen) for guess in guesses))
-        for name, chosen in sorted(of_task.items())
+        for name, chosen in sorted(_rows_by_task(tasks).items())
     }
-    best = sorted(found, key=lambda name: -found[name][0])[:TASKS_NAMED]
-    return {name: found[name] for name in sorted(best)}
+    best = sorted(shares, key=lambda name: -shares[name][0])[:TASKS_NAMED]
+    return {name: shares[name] for name in sorted(best)}
 
 
 def _samples(rows: EpisodeRows, generated: Sequence[Any], true: Sequence[np.ndarray]) -> dict[str, list[Any]]:
@@ -145,25 +139,28 @@ def _samples(rows: EpisodeRows, generated: Sequence[Any], true: Sequence[np.ndar
     }
 
 
-def _episodes(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[Episode]:
-    n, drawn = rows.n_context, []
+def _drawn(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[ArcExample]:
+    n, examples = rows.n_context, []
     for row in _one_of_each_task(rows)[:DRAWN]:
         context = range(row * n, (row + 1) * n)
         pairs = [(rows.context_inputs.numpy(place), rows.context_outputs.numpy(place)) for place in context]
-        drawn.append(
-            Episode(str(rows.tasks[row]), pairs, rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0])
-        )
-    return drawn
+        grids = rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0]
+        examples.append(ArcExample(str(rows.tasks[row]), pairs, *grids))
+    return examples
 
 
 def _one_of_each_task(rows: EpisodeRows) -> list[int]:
-    """The first row of every task, then the second of every one, and so on."""
-    seen: dict[str, int] = {}
-    rank = []
-    for row, task in enumerate(rows.tasks.tolist()):
-        rank.append((seen.setdefault(task, 0), row))
-        seen[task] += 1
-    return [row for _, row in sorted(rank)]
+    """Return the first row of every task, then the second of every one, and so on."""
+    in_turn = zip_longest(*_rows_by_task(rows.tasks).values())
+    return [row for turn in in_turn for row in turn if row is not None]
+
+
+def _rows_by_task(tasks: np.ndarray) -> dict[str, list[int]]:
+    """Return task -> its rows, in order of appearance."""
+    rows: dict[str, list[int]] = {}
+    for row, task in enumerate(tasks.tolist()):
+        rows.setdefault(task, []).append(row)
+    return rows
 
 
 def _text(grid: np.ndarray) -> str:

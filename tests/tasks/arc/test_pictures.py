@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from tasks.arc.figures import PALETTE, Episode, episodes_figure, per_task_figure
+from tasks.arc.figures import PALETTE, ArcExample, examples_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS
 
 from .score_helpers import any_grid
@@ -15,14 +15,14 @@ def episodes():
     rng = np.random.default_rng(0)
     largest, smallest = any_grid(rng, (30, 30)), any_grid(rng, (1, 1))
     return [
-        Episode("a", [(largest, smallest), (smallest, largest)], largest, smallest, smallest),
-        Episode("b", [(any_grid(rng), any_grid(rng, (1, 30)))], any_grid(rng, (30, 1)), largest, None),
-        Episode("c", [], any_grid(rng), any_grid(rng), np.zeros((2, 7), dtype=np.uint8)),
+        ArcExample("a", [(largest, smallest), (smallest, largest)], largest, smallest, smallest),
+        ArcExample("b", [(any_grid(rng), any_grid(rng, (1, 30)))], any_grid(rng, (30, 1)), largest, None),
+        ArcExample("c", [], any_grid(rng), any_grid(rng), np.zeros((2, 7), dtype=np.uint8)),
     ]
 
 
 def test_episodes_of_any_size_are_drawn():
-    figure = episodes_figure(episodes(), "a title")
+    figure = examples_figure(episodes(), "a title")
     figure.draw_without_rendering()
     last = [axes for number, axes in enumerate(figure.axes) if number % 7 == 6]
     assert [axes.get_title() for axes in last] == ["generated", "no grid", "generated"]
@@ -31,7 +31,7 @@ def test_episodes_of_any_size_are_drawn():
 
 
 def test_one_episode_without_an_answer_is_drawn():
-    episodes_figure(episodes()[1:2], "").draw_without_rendering()
+    examples_figure(episodes()[1:2], "").draw_without_rendering()
 
 
 @pytest.mark.parametrize("n_tasks", [1, 18])
@@ -45,7 +45,7 @@ def test_tasks_are_drawn(n_tasks):
 
 def test_every_colour_is_drawn_as_itself():
     grid = np.arange(N_COLOURS, dtype=np.uint8).reshape(2, 5)
-    figure = episodes_figure([Episode("a", [(grid, grid)], grid, grid, grid[:1])], "")
+    figure = examples_figure([ArcExample("a", [(grid, grid)], grid, grid, grid[:1])], "")
     colours = [to_hex(colour).upper() for colour in PALETTE.colors]
     assert len(set(colours)) == N_COLOURS and colours[0] == "#000000"
     for axes in figure.axes:
