@@ -1,11 +1,10 @@
-"""Dark rooms: grids in which an agent sees only where it stands. Where the reward is differs from task to task.
+"""Dark rooms: grids in which an agent observes only its own cell. The place of the reward differs between tasks.
 
 Darkroom (Laskin et al. 2022, "In-context Reinforcement Learning with Algorithm Distillation"): one goal, a reward for
-every step that ends on it. Permuted Darkroom: the goal is fixed, what each action does is not. Dark Key-to-Door: the
-key is worth a reward once, then the door once; the agent does not see which of them it has.
+every step that ends on it. Permuted Darkroom: the goal is fixed, the effect of each action is not. Dark Key-to-Door:
+the key is worth a reward once, then the door once; the agent does not observe whether it has the key.
 
-All three are goals that are to be reached one after the other, so one set of rules serves them. A cell is one number,
-row * size + column.
+All three are goals to be reached in order, so they share one set of rules. A cell is a number, row * size + column.
 """
 
 import itertools
@@ -16,8 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
+from trainers.contract import StoredDataset
+from trainers.errors import UserError
+
+LARGEST_SIDE = 15
 MOVES = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [0, 0]])
-"""Rows and columns that the five moves lead on; without a permutation, action and move are the same number."""
+"""Change of row and column by the five moves; without a permutation, action and move are the same number."""
 N_ACTIONS = len(MOVES)
 
 
@@ -26,8 +29,8 @@ class Room:
     """The rules that all tasks of a family share.
 
     Attributes:
-        size: rows, and columns. start: the cell of every episode's beginning. horizon: steps of an episode.
-        n_goals: cells to be reached one after the other. once: a goal is worth a reward only the first time.
+        size: rows, and columns. start: first cell of every episode. horizon: steps of an episode.
+        n_goals: cells to be reached in order. once: a goal is worth a reward only the first time.
     """
 
     size: int
@@ -43,12 +46,12 @@ class Room:
 
     @property
     def n_stages(self) -> int:
-        """How far an episode can have come: goals reached, if reaching them counts once."""
+        """Number of states besides the cell: goals reached, if reaching them counts once."""
         return self.n_goals + 1 if self.once else 1
 
     @cached_property
     def moved_CM(self) -> np.ndarray:
-        """Where each move leads from each cell; walls stop it."""
+        """Cell after each move from each cell, (C, M); walls stop it."""
         row_C, column_C = np.divmod(np.arange(self.n_cells), self.size)
         place_CM2 = np.stack([row_C, column_C], -1)[:, None] + MOVES
         row_CM, column_CM = np.moveaxis(place_CM2.clip(0, self.size - 1), -1, 0)
@@ -57,7 +60,7 @@ class Room:
 
 @dataclass(frozen=True)
 class RoomTasks:
-    """N tasks of one room: goals_NG, the cells to be reached in order; moves_NA, the move that every action makes."""
+    """N tasks of one room: goals_NG, the cells to be reached in order; moves_NA, the move of each action."""
 
     goals_NG: np.ndarray
     moves_NA: np.ndarray
@@ -69,14 +72,14 @@ class RoomTasks:
         return RoomTasks(self.goals_NG[chosen], self.moves_NA[chosen])
 
     def repeated(self, times: int) -> "RoomTasks":
-        """Every task so many times, one after the other."""
+        """Repeat every task `times` times in a row."""
         return RoomTasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
 
 
 def step(
     room: Room, tasks: RoomTasks, cell_N: np.ndarray, stage_N: np.ndarray, action_N: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One step of N tasks at once: the next cells, the next stages, and the rewards (0 or 1)."""
+    """Step N tasks at once; return the next cells, the next stages, and the rewards (0 or 1)."""
     every_N = np.arange(len(tasks))
     cell_N = room.moved_CM[cell_N, tasks.moves_NA[every_N, action_N]]
     if not room.once:
@@ -88,7 +91,7 @@ def step(
 
 @dataclass(frozen=True)
 class RoomFamily:
-    """A room and every task there is in it; labels name them for people."""
+    """A room and all of its tasks; labels name them for people."""
 
     room: Room
     tasks: RoomTasks
@@ -96,14 +99,14 @@ class RoomFamily:
 
 
 def darkroom(size: int = 9, horizon: int = 20) -> RoomFamily:
-    """Every cell as the goal, row by row; episodes begin in the middle."""
+    """Return Darkroom: every cell as the goal, row by row; episodes begin in the middle."""
     goals_NG = np.arange(size**2)[:, None]
     labels = [f"goal {_place(goal, size)}" for goal in goals_NG[:, 0]]
     return RoomFamily(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
 
 
 def permuted_darkroom(size: int = 9, horizon: int = 50) -> RoomFamily:
-    """From the first cell to the last, and all 120 orders of the actions."""
+    """Return Permuted Darkroom: from the first cell to the last, with all 120 orders of the actions."""
     moves_NA = np.array(list(itertools.permutations(range(N_ACTIONS))))
     goals_NG = np.full((len(moves_NA), 1), size**2 - 1)
     labels = ["moves " + "".join(map(str, moves)) for moves in moves_NA.tolist()]
@@ -111,7 +114,7 @@ def permuted_darkroom(size: int = 9, horizon: int = 50) -> RoomFamily:
 
 
 def key_to_door(size: int = 9, horizon: int = 50) -> RoomFamily:
-    """Every pair of cells as key and door, which may be the same; episodes begin in the middle."""
+    """Return Dark Key-to-Door: every pair of cells, also of equal ones; episodes begin in the middle."""
     goals_NG = np.array(list(itertools.product(range(size**2), repeat=2)))
     labels = [f"key {_place(key, size)} door {_place(door, size)}" for key, door in goals_NG]
     return RoomFamily(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
@@ -122,11 +125,11 @@ ROOMS: Mapping[str, Callable[[int, int], RoomFamily]] = {
     "permuted_darkroom": permuted_darkroom,
     "key_to_door": key_to_door,
 }
-"""Every family of rooms by name, made from the size and the horizon."""
+"""Families of rooms by name, made from size and horizon."""
 
 
 def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the training and of the held-out tasks, as published: Python's own shuffle, the first part trains."""
+    """Return numbers of the training and the held-out tasks, as published: the first part of Python's own shuffle."""
     order = list(range(n_tasks))
     random.Random(seed).shuffle(order)
     n_train = round(n_tasks * train_share)
@@ -134,7 +137,7 @@ def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[in
 
 
 def random_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
-    """The expected return of uniformly random actions, (N,) float64: exact, by the distribution over states."""
+    """Return the expected return of uniformly random actions, (N,) float64: exact, by the distribution over states."""
     spread_CC = np.zeros((room.n_cells, room.n_cells))
     np.add.at(spread_CC, (np.arange(room.n_cells)[:, None], room.moved_CM), 1 / N_ACTIONS)
     every_N = np.arange(len(tasks))
@@ -154,16 +157,30 @@ def random_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
 
 
 def optimal_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
-    """The largest possible return, (N,) float64: exact, by backward induction over the horizon (Bellman 1957)."""
+    """Return the largest possible return, (N,) float64: exact, by backward induction (Bellman 1957)."""
     every_N = np.arange(len(tasks))
     value_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
     for _ in range(room.horizon):
-        worth_NSC = value_NSC.copy()  # of arriving somewhere: the reward there, and what can be had from then on
+        worth_NSC = value_NSC.copy()  # of arriving: the reward there, and the value from then on
         for stage in range(room.n_goals):
             goal_N = tasks.goals_NG[:, stage]
             worth_NSC[every_N, stage, goal_N] = 1 + value_NSC[every_N, stage + room.once, goal_N]
         value_NSC = worth_NSC[:, :, room.moved_CM].max(axis=-1)
     return value_NSC[:, 0, room.start]
+
+
+def room_of(data: StoredDataset) -> Room:
+    """Return the rules of a stored dataset.
+
+    Raises:
+        UserError: its metadata has none, or impossible ones.
+    """
+    kinds = {"size": int, "start": int, "horizon": int, "n_goals": int, "once": bool}
+    facts = data.fact("room", **kinds)
+    room = Room(**{name: facts[name] for name in kinds})
+    if not (1 <= room.size <= LARGEST_SIDE and 0 <= room.start < room.n_cells and min(room.horizon, room.n_goals) > 0):
+        raise UserError(f"the metadata.json of the dataset {data.path} has an impossible room; build the dataset again")
+    return room
 
 
 def _middle(size: int) -> int:

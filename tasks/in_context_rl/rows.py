@@ -1,4 +1,4 @@
-"""A split of histories as tensors: in training stretches from anywhere in them, else whole ones."""
+"""Splits of histories as tensors: random sections for training, complete histories for evaluation."""
 
 from typing import Any
 
@@ -12,21 +12,20 @@ from torch.utils.data import Dataset
 from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, room_of
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import row_uniform
 
 Batch = dict[str, torch.Tensor]
-LARGEST_SIDE = 15
 
 
 class HistoryRows(Dataset):
     """N histories of T steps each.
 
     Attributes:
-        split: the split's name. table: its `datasets.Dataset`. room: the rules.
-        columns: by name (N, T) arrays, see `histories.STEP_COLUMNS`.
+        split: name. table: the stored rows. room: the rules.
+        columns: (N, T) arrays by name, see `histories.STEP_COLUMNS`; goals (N, G) and moves (N, A).
         task_N: number of each history's task.
     """
 
@@ -38,7 +37,6 @@ class HistoryRows(Dataset):
         self.columns = _columns(split, table)
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
-        _check_tasks(split, table, room)
         self.n_steps = self.columns["cell"].shape[1]
         self.depth_D, self.chance_D = config.depths()
         longest = config.schedule.length(int(self.depth_D.max()))
@@ -52,7 +50,7 @@ class HistoryRows(Dataset):
         return len(self.task_N)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """`steps` (B, T, 7) and `labels` (B, T), see `HistoryModel`."""
+        """Return `steps` (B, T, 7) and `labels` (B, T), see `HistoryModel`."""
         rows_B = np.array(rows)
         if self.split != "train":
             return self.stretch(rows_B, np.zeros_like(rows_B), self.n_steps)
@@ -61,17 +59,17 @@ class HistoryRows(Dataset):
         return self.stretch(rows_B, self.draw_start(rows_B, length), length)
 
     def set_epoch(self, epoch: int) -> None:
-        """What is random is drawn for this epoch."""
+        """Set the epoch of random draws."""
         self.epoch = epoch
 
     def draw_depth(self, rows: list[int]) -> int:
-        """One depth for the whole batch, so that all of its rows are equally long; by its first row."""
+        """Draw one depth per batch, keyed by its first row, so that all rows are equally long."""
         u = self._random(np.array(rows[:1]), "depth")[0]
         place = np.searchsorted(np.cumsum(self.chance_D)[:-1], u, side="right")
         return int(self.depth_D[place])
 
     def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
-        """First step of every row's stretch, anywhere in its history.
+        """Draw the first step of every row's stretch, anywhere in its history.
 
         Stretches that reach beyond an end are moved inside, else the first and the last steps would be in fewer
         stretches than others; and acting begins at the first.
@@ -80,9 +78,9 @@ class HistoryRows(Dataset):
         return start_B.clip(0, self.n_steps - length)
 
     def stretch(self, rows_B: np.ndarray, start_B: np.ndarray, length: int) -> Batch:
-        """Consecutive steps of histories."""
+        """Return consecutive steps of histories."""
         place_BT, row_B1 = start_B[:, None] + np.arange(length), rows_B[:, None]
-        before_BT = place_BT - 1  # -1 at the beginning of a history: whatever stands there is not looked at
+        before_BT = place_BT - 1  # -1 at the beginning of a history: the value there is not used
 
         def at(name: str, places: np.ndarray) -> np.ndarray:
             return self.columns[name][row_B1, places].astype(np.int64)
@@ -98,7 +96,7 @@ class HistoryRows(Dataset):
         return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(at("action", place_BT))}
 
     def tasks(self) -> tuple[RoomTasks, dict[str, np.ndarray]]:
-        """The split's tasks, each once, in order of appearance; beside them `row`, where each first appears."""
+        """Return the split's tasks in order of appearance, and facts about them; `row` is the first row of each."""
         _, first = np.unique(self.task_N, return_index=True)
         row_K = np.sort(first)
         table = self.table[row_K.tolist()]
@@ -106,7 +104,7 @@ class HistoryRows(Dataset):
         return RoomTasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
 
     def returns(self) -> np.ndarray:
-        """Return of every episode of the histories, (N, E)."""
+        """Sum the rewards of every episode of the histories, (N, E)."""
         reward_NT = self.columns["reward"]
         return reward_NT.reshape(len(self), -1, self.room.horizon).sum(-1, dtype=np.int64)
 
@@ -115,18 +113,18 @@ class HistoryRows(Dataset):
 
 
 def _columns(split: str, table: datasets.Dataset) -> dict[str, np.ndarray]:
-    """The columns with a value per step, (N, T) each.
+    """Return goals, moves, and the columns with a value per step, (N, T) each.
 
     Raises:
         UserError: a column is missing, has gaps, or is not of lists of one length.
     """
-    whole: Any = table.with_format("arrow")[:]
-    plain = ("task", "label", "goals", "moves", "random_return", "optimal_return")
-    for name in (*plain, *STEP_COLUMNS):
-        if name not in whole.column_names or whole[name].null_count:
+    stored: Any = table.with_format("arrow")[:]
+    lists = ("goals", "moves", *STEP_COLUMNS)
+    for name in ("task", "label", "random_return", "optimal_return", *lists):
+        if name not in stored.column_names or stored[name].null_count:
             raise UserError(f"split {split} has no column {name}, or one with gaps; build the dataset again")
-    columns = {name: _matrix(split, name, whole[name].combine_chunks()) for name in STEP_COLUMNS}
-    if len({values.shape for values in columns.values()}) > 1:
+    columns = {name: _matrix(split, name, stored[name].combine_chunks()) for name in lists}
+    if len({columns[name].shape for name in STEP_COLUMNS}) > 1:
         raise UserError(f"the columns of split {split} differ in length; build the dataset again")
     return columns
 
@@ -141,10 +139,10 @@ def _matrix(split: str, name: str, column: Any) -> np.ndarray:
 
 
 def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
-    """Values in range, and whole episodes.
+    """Refuse values out of range, incomplete episodes, and goals or moves that the room does not have.
 
     Raises:
-        UserError: it is not so.
+        UserError: there are some.
     """
     limits = {"cell": room.n_cells, "next_cell": room.n_cells, "action": N_ACTIONS, "reward": 2}
     for name, limit in limits.items():
@@ -155,36 +153,13 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
         raise UserError(f"the column probability of split {split} is not between 0 and 1; build the dataset again")
     if columns["cell"].shape[1] % room.horizon:
         raise UserError(f"the histories of split {split} are no whole episodes; build the dataset again")
-
-
-def _check_tasks(split: str, table: datasets.Dataset, room: Room) -> None:
-    """Goals in the room, and moves that are an order of the five.
-
-    Raises:
-        UserError: it is not so.
-    """
-    whole: Any = table.with_format("arrow")[:]
-    goals_NG, moves_NA = (_matrix(split, name, whole[name].combine_chunks()) for name in ("goals", "moves"))
+    goals_NG, moves_NA = columns["goals"], columns["moves"]
     wrong_goals = goals_NG.shape[1] != room.n_goals or goals_NG.min() < 0 or goals_NG.max() >= room.n_cells
     if wrong_goals or (np.sort(moves_NA) != np.arange(N_ACTIONS)).any():
         raise UserError(f"the goals or moves of split {split} are not those of a task; build the dataset again")
 
 
 def rows_of(data: StoredDataset, split: str, config: HistoryConfig, fixed_width: bool = False) -> HistoryRows:
-    """A split of a stored dataset as histories."""
+    """Return a split of a stored dataset."""
     options = data.fact("options", dataset_seed=int, eval_episodes=int, eval_rollouts=int)
     return HistoryRows(split, data.splits[split], room_of(data), config, options)
-
-
-def room_of(data: StoredDataset) -> Room:
-    """The rules of a stored dataset.
-
-    Raises:
-        UserError: its metadata has none, or impossible ones.
-    """
-    kinds = {"size": int, "start": int, "horizon": int, "n_goals": int, "once": bool}
-    found = data.fact("room", **kinds)
-    room = Room(**{name: found[name] for name in kinds})
-    if not (1 <= room.size <= LARGEST_SIDE and 0 <= room.start < room.n_cells and min(room.horizon, room.n_goals) > 0):
-        raise UserError(f"the metadata.json of the dataset {data.path} has an impossible room; build the dataset again")
-    return room

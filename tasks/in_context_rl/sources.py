@@ -1,6 +1,6 @@
-"""Where learning histories come from: tabular Q-learning, or an oracle whose noise fades.
+"""Sources of learning histories: tabular Q-learning, or an oracle whose noise fades.
 
-Both act by probabilities that are known, and record them: what a model of the histories can reach is then known.
+Both record the probability of every action, which gives the entropy bound of a model of the histories.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,19 @@ import numpy as np
 
 from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, step
 
+Policy = Callable[[np.ndarray, int], np.ndarray]
+"""States (N,) and the step's number -> probabilities of the actions (N, A)."""
+Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+"""State, action, reward and next state, (N,) each."""
+
 
 @dataclass(frozen=True)
 class Histories:
     """T steps of N learners, each (N, T): uint8, the probabilities float16.
 
     Attributes:
-        cell: where the agent stood. action: what it did. reward: what that brought. next_cell: where it led, also at
-            the end of an episode. probability: of the action under the policy that chose it.
+        cell: before the action. next_cell: after it, also at the end of an episode.
+        probability: of the action under the policy that chose it.
     """
 
     cell: np.ndarray
@@ -32,7 +37,7 @@ class QLearning:
     """Watkins' Q-learning (1989) with a fading share of random actions; ties are broken at random.
 
     Attributes:
-        step_size, discount: of the update. initial: every Q before it is learnt; above 0 the agent explores by itself.
+        step_size, discount: of the update. initial: every Q at first; above 0 the agent explores by itself.
         noise_start, noise_end: share of random actions, linear between them over `noise_share` of the history.
     """
 
@@ -43,15 +48,15 @@ class QLearning:
     noise_end: float
     noise_share: float
 
-    def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple["Policy", "Learn"]:
-        """How N learners act, and what they learn from a step."""
+    def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple[Policy, Learn]:
+        """Return how N learners act, and how they learn from a step."""
         every_N = np.arange(len(tasks))
         value_NSA = np.full((len(tasks), room.n_stages * room.n_cells, N_ACTIONS), self.initial, dtype=np.float32)
 
         def policy(state_N: np.ndarray, number: int) -> np.ndarray:
             known_NA = value_NSA[every_N, state_N]
             best_NA = known_NA == known_NA.max(axis=1, keepdims=True)
-            return _noisy(best_NA, faded(self, number, n_steps))
+            return _add_noise(best_NA, self, number, n_steps)
 
         def learn(state_N: np.ndarray, action_N: np.ndarray, reward_N: np.ndarray, next_N: np.ndarray) -> None:
             target_N = reward_N + np.float32(self.discount) * value_NSA[every_N, next_N].max(axis=1)
@@ -61,15 +66,9 @@ class QLearning:
         return policy, learn
 
 
-Policy = Callable[[np.ndarray, int], np.ndarray]
-"""States (N,) and the step's number -> probabilities of the actions (N, A)."""
-Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
-"""State, action, reward and next state, (N,) each."""
-
-
 @dataclass(frozen=True)
 class FadingOracle:
-    """An optimal policy whose share of random actions fades: no learner, but a history of improvement.
+    """An optimal policy whose share of random actions fades: a history of improvement without a learner.
 
     Source: Zisman et al. 2023, "Emergence of In-Context Reinforcement Learning from Noise Distillation".
     """
@@ -79,7 +78,7 @@ class FadingOracle:
     noise_share: float
 
     def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple[Policy, Learn]:
-        """How N oracles act; they learn nothing."""
+        """Return how N oracles act; they learn nothing."""
         every_N = np.arange(len(tasks))
         action_of_move_NM = np.argsort(tasks.moves_NA, axis=1)
 
@@ -91,7 +90,7 @@ class FadingOracle:
             move_N = np.select([down_N > 0, down_N < 0, right_N > 0, right_N < 0], [0, 1, 2, 3], 4)
             best_NA = np.zeros((len(tasks), N_ACTIONS), dtype=bool)
             best_NA[every_N, action_of_move_NM[every_N, move_N]] = True
-            return _noisy(best_NA, faded(self, number, n_steps))
+            return _add_noise(best_NA, self, number, n_steps)
 
         return policy, lambda *_: None
 
@@ -99,42 +98,37 @@ class FadingOracle:
 def record(
     source: QLearning | FadingOracle, room: Room, tasks: RoomTasks, n_steps: int, rng: np.random.Generator
 ) -> Histories:
-    """Histories of N tasks, all at once: equal seeds, equal histories."""
+    """Record histories of N tasks, all at once; equal seeds give equal histories."""
     policy, learn = source.policy(room, tasks, n_steps)
     n = len(tasks)
-    taken = Histories(*(np.empty((n_steps, n), kind) for kind in (np.uint8,) * 4 + (np.float16,)))
-    every_N, start_N, stage0_N = np.arange(n), np.full(n, room.start), np.zeros(n, dtype=np.int64)
-    cell_N, stage_N = start_N, stage0_N
+    columns = [np.empty((n_steps, n), kind) for kind in (np.uint8,) * 4 + (np.float16,)]
+    every_N, start_N = np.arange(n), np.full(n, room.start)
+    cell_N, stage_N = start_N, np.zeros_like(start_N)
     for number in range(n_steps):
         if number % room.horizon == 0:
-            cell_N, stage_N = start_N, stage0_N
+            cell_N, stage_N = start_N, np.zeros_like(start_N)
         state_N = stage_N * room.n_cells + cell_N
         chance_NA = policy(state_N, number)
-        action_N = _drawn(chance_NA, rng)
+        action_N = _draw(chance_NA, rng)
         next_N, stage_N, reward_N = step(room, tasks, cell_N, stage_N, action_N)
         learn(state_N, action_N, reward_N, stage_N * room.n_cells + next_N)
-        for column, value in zip(
-            vars(taken).values(), (cell_N, action_N, reward_N, next_N, chance_NA[every_N, action_N]), strict=True
-        ):
+        taken = (cell_N, action_N, reward_N, next_N, chance_NA[every_N, action_N])
+        for column, value in zip(columns, taken, strict=True):
             column[number] = value
         cell_N = next_N
-    return Histories(*(np.ascontiguousarray(column.T) for column in vars(taken).values()))
+    return Histories(*(np.ascontiguousarray(column.T) for column in columns))
 
 
-def _drawn(chance_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One action each, by its probability."""
+def _draw(chance_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw one action for each task by its probability."""
     below_NA = np.cumsum(chance_NA, axis=1)
     u_N1 = rng.random((len(chance_NA), 1), dtype=np.float32) * below_NA[:, -1:]
     return (below_NA[:, :-1] <= u_N1).sum(axis=1)
 
 
-def _noisy(best_NA: np.ndarray, noise: float) -> np.ndarray:
-    """Uniform over the best actions, and with the chance `noise` over all."""
+def _add_noise(best_NA: np.ndarray, source: QLearning | FadingOracle, number: int, n_steps: int) -> np.ndarray:
+    """Return probabilities of a step: uniform over the best actions, and for the share of noise over all."""
+    done = min(1.0, number / (source.noise_share * n_steps))
+    noise = source.noise_start + (source.noise_end - source.noise_start) * done
     greedy_NA = best_NA / best_NA.sum(axis=1, keepdims=True, dtype=np.float32)
     return np.float32(1 - noise) * greedy_NA + np.float32(noise / N_ACTIONS)
-
-
-def faded(source: QLearning | FadingOracle, number: int, n_steps: int) -> float:
-    """Share of random actions in the step with this number."""
-    done = min(1.0, number / (source.noise_share * n_steps))
-    return source.noise_start + (source.noise_end - source.noise_start) * done

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.in_context_rl.building import build_model
 from tasks.in_context_rl.compression import Schedule
+from tasks.in_context_rl.model import build_model
 from tasks.in_context_rl.options import HistoryModelOptions
 from tests.helpers import refusal
 from trainers.contract import StoredDataset

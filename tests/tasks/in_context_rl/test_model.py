@@ -66,8 +66,8 @@ def test_latents_depend_on_their_past_alone(name, schedule):
     stride = model.schedule.stride
     steps = random_steps(1, 3 * stride)
     with torch.no_grad():
-        expected, found = model.compressed(model.embed(steps))[0], model.compressed(model.embed(each_changed(steps)))
-        shorter = model.compressed(model.embed(steps[:, : 2 * stride]))[0]
+        expected, found = model.compress(model.embed(steps))[0], model.compress(model.embed(each_changed(steps)))
+        shorter = model.compress(model.embed(steps[:, : 2 * stride]))[0]
     assert expected.shape == (3, TINY["n_latents"], TINY["hidden_size"])
     assert gap(shorter, expected[:2]) < 1e-12
     for place, depth in itertools.product(range(len(found)), range(3)):
@@ -77,7 +77,7 @@ def test_latents_depend_on_their_past_alone(name, schedule):
 
 def test_ad_has_no_latents():
     model = build("ad")
-    assert model.n_latents == 0 and model.compressed(model.embed(random_steps(1, 9))) is None
+    assert model.n_latents == 0 and model.compress(model.embed(random_steps(1, 9))) is None
     other = build("ad", n_latents=9, num_encoder_layers=1, gated=False)
     assert sum(part.numel() for part in model.parameters()) == sum(part.numel() for part in other.parameters())
     assert gap(logits_of(model, random_steps(1, 9)), logits_of(other, random_steps(1, 9))) == 0
