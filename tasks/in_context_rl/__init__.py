@@ -1,1 +1,1 @@
-"""What the tasks of in-context reinforcement learning share: rooms, learning histories, models that act."""
+"""In-context reinforcement learning: dark rooms, learning histories, models that act."""

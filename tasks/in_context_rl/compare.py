@@ -1,7 +1,4 @@
-"""The comparison: does a model with a compressed past learn in context as well as one that sees more?
-
-Every model of a study acts in the test tasks, and what its actions cost is counted and measured.
-"""
+"""Report `comparison`: return in context of every model of a study in the test tasks, and the cost of its actions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +24,10 @@ _ROUNDS = 5  # of the timing
 
 @dataclass(frozen=True)
 class Acted:
-    """What acting in K test tasks brought: R rollouts of E episodes each, of every seed, and what they cost.
+    """Results of acting in K test tasks with S seeds, R rollouts of E episodes each, and the cost of an action.
 
     Attributes:
-        return_SKRE: S seeds. metrics: of every seed. context: vectors that the decoder sees at most.
+        return_SKRE: returns. metrics: of every seed. context: most vectors that the decoder sees.
         flops: see `cost.flops_per_action`. seconds: CPU time per action, several measurements.
     """
 
@@ -46,24 +43,24 @@ class Acted:
 class Comparison:
     """Return in context of every model of the study, and what its actions cost."""
 
-    rollouts: int = option(32, "how often every model acts in each test task", least=1)
+    rollouts: int = option(32, "rollouts of every model per test task", least=1)
 
     def run(self, path: Path, folder: Path) -> None:
-        """Train what is not finished yet, let every model act; write table and figure."""
+        """Train unfinished runs, let every model act; write table and figure."""
         runs = train_all(read_seeded(path), folder)
         rows = _test_rows([run for seeds in runs.values() for run in seeds])
-        acted = _acted(runs, rows, self.rollouts)
-        measured = summary(acted)
+        by_model = _act(runs, rows, self.rollouts)
+        measured = summary(by_model)
         write_csv(folder / "compare.csv", measured)
-        figures.save_figure(_figure(acted, rows, path.stem), folder / "compare.png")
+        figures.save_figure(_figure(by_model, rows, path.stem), folder / "compare.png")
         print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
-def summary(found: Mapping[str, Acted]) -> list[dict[str, Any]]:
-    """One row per model: means over its seeds, half of the spread between them, costs, and these beside the first's."""
+def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
+    """Return one row per model: means over seeds, half of the spread between them, costs, and ratios to the first."""
     rows = []
-    first = next(iter(found.values()))
-    for name, acted in found.items():
+    first = next(iter(by_model.values()))
+    for name, acted in by_model.items():
         row: dict[str, Any] = {"model": name, "seeds": len(acted.metrics), "parameters": acted.parameters}
         for metric in acted.metrics[0]:
             values = [measured[metric] for measured in acted.metrics]
@@ -78,7 +75,7 @@ def summary(found: Mapping[str, Acted]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as text; a ratio is to the first row."""
+    """Return the rows as text; ratios are to the first row."""
     return format_table([_shown(row) for row in rows], {"last 10": ".2f", "normalised": ".3f", "solved": ".0%"})
 
 
@@ -98,7 +95,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
-    """The test split of the dataset that all runs were trained on.
+    """Return the test split of the dataset that all runs were trained on.
 
     Raises:
         UserError: they were not trained on one dataset, it has no test split, or it holds no histories.
@@ -116,7 +113,7 @@ def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
     return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0].path))
 
 
-def _acted(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
+def _act(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
     """Let every model act in the test tasks, with the same seed of the draws."""
     import torch
 
@@ -128,14 +125,17 @@ def _acted(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollout
 
     models = {name: [HistoryModel.from_pretrained(run.path).eval() for run in seeds] for name, seeds in runs.items()}
     tasks, facts = rows.tasks()
-    many, episodes = tasks.repeated(rollouts), int(rows.options["eval_episodes"])
+    repeated, episodes = tasks.repeated(rollouts), int(rows.options["eval_episodes"])
     bounds = {name: facts[f"{name}_return"].repeat(rollouts).tolist() for name in ("random", "optimal")}
-    seconds = seconds_per_action({name: seeds[0] for name, seeds in models.items()}, len(many), _ROUNDS)
+    seconds = seconds_per_action({name: seeds[0] for name, seeds in models.items()}, len(repeated), _ROUNDS)
     metric: Any = ReturnInContext()
-    found = {}
+    by_model = {}
     for name, seeds in models.items():
-        returns = [rollout(m, rows.room, many, episodes, torch.Generator().manual_seed(ROLLOUT_SEED)) for m in seeds]
-        found[name] = Acted(
+        returns = [
+            rollout(model, rows.room, repeated, episodes, torch.Generator().manual_seed(ROLLOUT_SEED))
+            for model in seeds
+        ]
+        by_model[name] = Acted(
             np.stack(returns).reshape(len(seeds), len(tasks), rollouts, episodes),
             [metric.compute(predictions=part.tolist(), **bounds) for part in returns],
             seeds[0].n_latents + seeds[0].schedule.window,
@@ -143,11 +143,11 @@ def _acted(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollout
             flops_per_action(seeds[0]),
             seconds[name],
         )
-    return found
+    return by_model
 
 
-def _figure(found: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
-    """Return by episode in context of every model, mean over seeds, tasks and rollouts."""
+def _figure(by_model: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
+    """Draw the return by episode in context of every model, mean over seeds, tasks and rollouts."""
     from matplotlib.figure import Figure
 
     from tasks.in_context_rl.figures import draw_references
@@ -156,13 +156,12 @@ def _figure(found: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     colours = ("#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#97266d", "#234e52")
-    for colour, (name, acted) in zip(colours * len(found), found.items(), strict=False):
+    for colour, (name, acted) in zip(colours * len(by_model), by_model.items(), strict=False):
         of_seed_SE = acted.return_SKRE.mean(axis=(1, 2))
         episode_E = np.arange(1, of_seed_SE.shape[1] + 1)
         axes.plot(episode_E, of_seed_SE.T, color=colour, lw=0.8, alpha=0.4)
         axes.plot(episode_E, of_seed_SE.mean(axis=0), color=colour, lw=2.2, label=f"{name} (sees {acted.context})")
-    random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
-    draw_references(axes, rows.returns().mean(axis=0), random, optimal, int(rows.options["eval_episodes"]))
+    draw_references(axes, rows.returns().mean(axis=0), facts, int(rows.options["eval_episodes"]))
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=f"{title}: tasks that were held out")
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -1,10 +1,10 @@
-"""The rooms as gymnasium environments: one at a time, and many at once in NumPy.
+"""Dark rooms as gymnasium environments: one agent, or many at once in NumPy.
 
     import gymnasium, tasks.in_context_rl.environments
     gymnasium.make("WorldModels/Darkroom-v0")
     gymnasium.make_vec("WorldModels/DarkKeyToDoor-v0", num_envs=64, size=7)
 
-Observations are row and column; what the goal is, the agent is not told. Episodes are truncated at the horizon.
+Observations are row and column; the goal is hidden. Episodes are truncated at the horizon.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class RoomEnv(gymnasium.Env[np.ndarray, np.int64]):
         return self._observation(), {"task": self.task}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; the wrapper that `gymnasium.make` adds counts them."""
+        """Take one step; `gymnasium.make` adds the time limit."""
         self.cell_N, self.stage_N, reward_N = rooms.step(
             self.family.room, self.family.tasks[[self.task]], self.cell_N, self.stage_N, np.array([action])
         )
@@ -92,7 +92,7 @@ class RoomVectorEnv(VectorEnv):
         return self._observation(), {"task": self.task_N}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every agent."""
+        """Take one step with every agent."""
         self.cell_N, self.stage_N, reward_N = rooms.step(
             self.family.room, self.tasks, self.cell_N, self.stage_N, actions
         )

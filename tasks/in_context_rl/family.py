@@ -1,4 +1,4 @@
-"""What every dark room is as a task; a room of its own is this with other options."""
+"""Task declaration that all dark rooms share; each replaces some of its fields."""
 
 from tasks.in_context_rl.options import HistoryModelOptions, HistoryOptions
 from trainers.contract import SummarySpec, Task

@@ -1,6 +1,6 @@
-"""Pictures of learning in context."""
+"""Figures of learning in context."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,28 +9,30 @@ from matplotlib.figure import Figure
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
-def curves_figure(return_KE: np.ndarray, source_E: np.ndarray, random: float, optimal: float, title: str) -> Figure:
-    """Return by episode in context, each of K tasks thin and their mean thick, beside what it is to be compared with.
-
-    Arguments:
-        source_E: the source's mean return in its own episodes, of the same tasks.
-    """
+def curves_figure(return_KE: np.ndarray, source_E: np.ndarray, facts: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Draw the return by episode in context, each of K tasks thin and their mean thick, and `draw_references`."""
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     episode_E = np.arange(1, return_KE.shape[1] + 1)
     if len(return_KE) <= 20:
         axes.plot(episode_E, return_KE.T, color=_BLUE, alpha=0.25, lw=0.8)
-    axes.plot(
-        episode_E, return_KE.mean(axis=0), color=_BLUE, lw=2.2, label=f"the model, mean of {len(return_KE)} tasks"
-    )
-    draw_references(axes, source_E, random, optimal, len(episode_E))
+    label = f"the model, mean of {len(return_KE)} tasks"
+    axes.plot(episode_E, return_KE.mean(axis=0), color=_BLUE, lw=2.2, label=label)
+    draw_references(axes, source_E, facts, len(episode_E))
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=title, xlim=(1, max(2, len(episode_E))))
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def draw_references(axes: Axes, source_E: np.ndarray, random: float, optimal: float, n_episodes: int) -> None:
-    """The source's curve as far as it goes beside the model's, random and optimal actions."""
+def draw_references(axes: Axes, source_E: np.ndarray, facts: Mapping[str, np.ndarray], n_episodes: int) -> None:
+    """Draw what a model's returns are compared with: the source, optimal and random actions.
+
+    Args:
+        source_E: mean return of the source in its own episodes, of the same tasks.
+        facts: `random_return` and `optimal_return` of the tasks.
+        n_episodes: episodes of the model; the source is shown for as many at most.
+    """
+    random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
     shown_E = source_E[:n_episodes]
     axes.plot(np.arange(1, len(shown_E) + 1), shown_E, color=_RED, lw=1.2, label="the source, same tasks")
     axes.axhline(optimal, color=_GREY, ls="--", lw=1, label=f"optimal actions ({optimal:.2f})")
@@ -38,14 +40,14 @@ def draw_references(axes: Axes, source_E: np.ndarray, random: float, optimal: fl
     axes.grid(alpha=0.25)
 
 
-def per_task_figure(reached: Mapping[str, float], optimal: Mapping[str, float], title: str) -> Figure:
-    """Return of the last episodes in every task as bars, the optimum as a line across each."""
-    figure = Figure(figsize=(max(5.0, 0.5 * len(reached) + 2), 4), dpi=110, layout="constrained")
+def per_task_figure(labels: Sequence[str], reached_K: np.ndarray, optimal_K: np.ndarray, title: str) -> Figure:
+    """Draw the return of the last episodes in every task as bars, the optimum as a line across each."""
+    figure = Figure(figsize=(max(5.0, 0.5 * len(labels) + 2), 4), dpi=110, layout="constrained")
     axes = figure.subplots()
-    places = np.arange(len(reached))
-    axes.bar(places, list(reached.values()), color=_BLUE, label="last episodes in context")
-    axes.hlines(list(optimal.values()), places - 0.4, places + 0.4, color=_RED, label="optimum")
-    axes.set_xticks(places, list(reached), rotation=60, ha="right")
+    places = np.arange(len(labels))
+    axes.bar(places, reached_K, color=_BLUE, label="last episodes in context")
+    axes.hlines(optimal_K, places - 0.4, places + 0.4, color=_RED, label="optimum")
+    axes.set_xticks(places, labels, rotation=60, ha="right")
     axes.set(ylabel="return of an episode", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.25)

@@ -1,4 +1,4 @@
-"""The metrics of learning in context: what acting brings, and how well actions of histories are predicted."""
+"""Metrics of learning in context: returns of acting, and accuracy of predicted actions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,16 +9,15 @@ import numpy as np
 from trainers.common.local_metric import LocalMetric
 
 LAST = 10
-"""Episodes at the end of a rollout that count as what was learnt."""
+"""Episodes at the end of a rollout over which returns are averaged."""
 SHALLOW = 4
 """Depths with an accuracy of their own; deeper ones share one."""
 
-_DESCRIPTION = "Returns of episodes that follow one another in one context, between random and optimal."
 _INPUTS = """
 Args:
-    predictions: for every rollout the returns of its episodes, in order; equally many everywhere.
+    predictions: for every rollout the returns of its episodes, in order; the same number everywhere.
     random, optimal: for every rollout the expected return of random actions in its task, and the largest possible.
-    last: episodes at the end that count as what was learnt.
+    last: number of episodes at the end over which returns are averaged.
 Returns:
     normalised_return: of the last episodes, 0 for random and 1 for optimal actions, each rollout alike.
     return_last: the same in rewards. return_first: of the first episode.
@@ -33,7 +32,7 @@ _NUMBER = datasets.Value("float64")
 class ReturnInContext(LocalMetric):
     """`evaluate.load("tasks/in_context_rl/metric.py")` or `ReturnInContext()`."""
 
-    about = _DESCRIPTION
+    about = "Returns of consecutive episodes in one context, between random and optimal."
     inputs = _INPUTS
     columns: ClassVar = {"predictions": datasets.List(_NUMBER), "random": _NUMBER, "optimal": _NUMBER}
 
@@ -58,11 +57,7 @@ class ReturnInContext(LocalMetric):
 
 
 def accuracy_by_depth(correct_NT: np.ndarray, depth_T: np.ndarray) -> Mapping[str, float]:
-    """Share of actions predicted right, overall and by how often the past was compressed; shallow depths each."""
-    found = {"accuracy": float(correct_NT.mean())}
-    for depth in range(SHALLOW):
-        if (depth_T == depth).any():
-            found[f"accuracy_depth_{depth}"] = float(correct_NT[:, depth_T == depth].mean())
-    if (depth_T >= SHALLOW).any():
-        found["accuracy_deeper"] = float(correct_NT[:, depth_T >= SHALLOW].mean())
-    return found
+    """Return the share of actions predicted correctly, overall and by depth; shallow depths each."""
+    shallow = {f"accuracy_depth_{depth}": depth_T == depth for depth in range(SHALLOW)}
+    steps_T = {"accuracy": depth_T >= 0, **shallow, "accuracy_deeper": depth_T >= SHALLOW}
+    return {name: float(correct_NT[:, chosen_T].mean()) for name, chosen_T in steps_T.items() if chosen_T.any()}

@@ -1,4 +1,4 @@
-"""Acting: one step at a time, with cached keys and values, and compression when the window is full."""
+"""Incremental inference with cached keys and values; logits equal those of a full forward pass."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from trainers.models.blocks import Cache
 
 
 class Actor:
-    """B agents in lockstep, each with its own history; what `HistoryModel` would say of the whole one, step by step."""
+    """B agents in lockstep, each with its own history."""
 
     def __init__(self, model: HistoryModel, batch: int) -> None:
         self.model = model
@@ -24,7 +24,7 @@ class Actor:
 
     @torch.no_grad()
     def logits(self, step_BF: torch.Tensor) -> torch.Tensor:
-        """Logits (B, N_ACTIONS) of the action to take, after one more step (B, 7) of every history."""
+        """Append a step (B, 7) to every history and return logits (B, N_ACTIONS) of the next action."""
         x_B1D = self.model.embed(step_BF[:, None].to(self.window_BWD.device))
         if self.window_BWD.shape[1] == self.model.schedule.window:
             self._compress()
@@ -33,7 +33,7 @@ class Actor:
         return self.model.head(hidden)[:, -1]
 
     def _compress(self) -> None:
-        """Fold the oldest steps away, and read the ones that stay anew behind the new latents."""
+        """Compress the oldest steps into latents and encode the rest again."""
         stride = self.model.schedule.stride
         if self.model.encoder is not None:
             self.latents_BMD = self.model.encoder(self.window_BWD[:, :stride], self.latents_BMD)
@@ -47,7 +47,7 @@ class Actor:
 def rollout(
     model: HistoryModel, room: Room, tasks: RoomTasks, n_episodes: int, generator: torch.Generator
 ) -> np.ndarray:
-    """Let the model act in N tasks at once, each for so many episodes in one context; returns of them, (N, E)."""
+    """Let the model act in N tasks at once, E episodes each in one context; return their returns, (N, E)."""
     n, actor = len(tasks), Actor(model, len(tasks))
     environment = RoomVectorEnv(RoomFamily(room, tasks, []), n, np.arange(n))
     seen, _ = environment.reset()
@@ -65,7 +65,7 @@ def rollout(
 
 
 def choose_actions(logits_BA: torch.Tensor, temperature: float, generator: torch.Generator) -> np.ndarray:
-    """One action for each of B agents, drawn on the CPU, so that every device draws alike."""
+    """Draw one action for each of B agents, on the CPU, so that all devices draw alike."""
     if temperature == 0:
         return logits_BA.argmax(dim=-1).cpu().numpy()
     logits_BA = logits_BA.float().cpu()

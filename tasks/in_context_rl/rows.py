@@ -152,7 +152,7 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
     if not ((columns["probability"] > 0) & (columns["probability"] <= 1)).all():
         raise UserError(f"the column probability of split {split} is not between 0 and 1; build the dataset again")
     if columns["cell"].shape[1] % room.horizon:
-        raise UserError(f"the histories of split {split} are no whole episodes; build the dataset again")
+        raise UserError(f"the histories of split {split} are no complete episodes; build the dataset again")
     goals_NG, moves_NA = columns["goals"], columns["moves"]
     wrong_goals = goals_NG.shape[1] != room.n_goals or goals_NG.min() < 0 or goals_NG.max() >= room.n_cells
     if wrong_goals or (np.sort(moves_NA) != np.arange(N_ACTIONS)).any():

@@ -1,4 +1,4 @@
-"""The Trainer of the dark rooms: it learns to predict actions of histories, and is measured by acting."""
+"""Trainer of the dark rooms: it trains on actions of histories, and is evaluated by acting."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from tasks.in_context_rl.rows import HistoryRows
 from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
 
-TASKS_SHOWN = 20  # tasks in the table and the picture with one bar each
+TASKS_SHOWN = 20  # tasks in the table and in the figure with one bar each
 ROLLOUT_SEED = 0
 
 
 class HistoryTrainer(WorldTrainer):
-    """Trains on stretches of histories; evaluation predicts whole ones of held-out tasks, and acts in these."""
+    """Trainer whose evaluation predicts complete histories of held-out tasks, and acts in these tasks."""
 
     smooths_labels = False  # the model computes its loss itself
 
@@ -34,7 +34,7 @@ class HistoryTrainer(WorldTrainer):
         """Steps need no tokenizer."""
 
     def describe_row(self, split: str, row: int) -> str:
-        """The first episode of a history and what is to be predicted."""
+        """Return the first episode of a history and the labels."""
         rows = cast(HistoryRows, self.rows[split])
         shown = slice(0, rows.room.horizon)
         lines = [f"  task     {rows.table[row]['label']}"]
@@ -42,13 +42,13 @@ class HistoryTrainer(WorldTrainer):
         return "\n".join([*lines, f"  loss on  {rows.columns['action'][row, shown].tolist()} (action)"])
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One batch, counted under its depth."""
+        """Train on one batch, counted under its depth."""
         rows, length = inputs["labels"].shape
         self.rows_of_depth[self.schedule.depth(length - 1)] += rows
         return super().training_step(model, inputs, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Beside the loss: on how many rows of which depth this process has trained since it started."""
+        """Add to the loss the number of rows of each depth that this process has trained on since its start."""
         if "loss" in logs:
             logs |= {f"rows_of_depth_{depth}": float(rows) for depth, rows in sorted(self.rows_of_depth.items())}
         super().log(logs, *args, **kwargs)
@@ -56,22 +56,17 @@ class HistoryTrainer(WorldTrainer):
     def evaluate_split(self, rows: HistoryRows) -> Evaluation:
         """Predict the actions of the histories, and act in their tasks."""
         with self.accelerator.autocast():
-            correct_NT = self._predicted(rows)
-            return self.score(rows, correct_NT, self._returns(rows))
+            return self.score(rows, self._predicted(rows), self._returns(rows))
 
     def score(self, rows: HistoryRows, correct_NT: np.ndarray, return_KRE: np.ndarray) -> Evaluation:
         """Score predicted actions (right or not) and the returns of R rollouts in each of K tasks, E episodes each."""
         _, facts = rows.tasks()
-        rollouts = return_KRE.shape[1]
-        metrics = self.metric.compute(
-            predictions=return_KRE.reshape(-1, return_KRE.shape[2]).tolist(),
-            random=facts["random_return"].repeat(rollouts).tolist(),
-            optimal=facts["optimal_return"].repeat(rollouts).tolist(),
-        )
+        bounds = {name: facts[f"{name}_return"].repeat(return_KRE.shape[1]).tolist() for name in ("random", "optimal")}
+        metrics = self.metric.compute(predictions=return_KRE.reshape(-1, return_KRE.shape[2]).tolist(), **bounds)
         depth_T = np.array([self.schedule.depth(step) for step in range(rows.n_steps)])
         reached_K, source_NE = return_KRE[:, :, -LAST:].mean(axis=(1, 2)), rows.returns()
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
-        bars = facts["label"][:TASKS_SHOWN].tolist()
+        bars = facts["label"][:TASKS_SHOWN].tolist(), reached_K[:TASKS_SHOWN], facts["optimal_return"][:TASKS_SHOWN]
         return Evaluation(
             metrics={**metrics, **accuracy_by_depth(correct_NT, depth_T)},
             baselines=_baselines(rows, facts),
@@ -80,43 +75,31 @@ class HistoryTrainer(WorldTrainer):
             samples=_table(facts, return_KRE, source_NE, rows),
             values=correct_NT.mean(axis=1),
             figures={
-                "curves.png": lambda: curves_figure(
-                    return_KRE.mean(axis=1),
-                    source_NE.mean(axis=0),
-                    float(facts["random_return"].mean()),
-                    float(facts["optimal_return"].mean()),
-                    step,
-                ),
-                "per_task.png": lambda: per_task_figure(
-                    dict(zip(bars, reached_K, strict=False)),
-                    dict(zip(bars, facts["optimal_return"], strict=False)),
-                    step,
-                ),
+                "curves.png": lambda: curves_figure(return_KRE.mean(axis=1), source_NE.mean(axis=0), facts, step),
+                "per_task.png": lambda: per_task_figure(*bars, step),
             },
         )
 
     @torch.no_grad()
     def _predicted(self, rows: HistoryRows) -> np.ndarray:
-        """Whether the likeliest action is the one taken, (N, T) bool."""
-        model, found = cast(HistoryModel, self.unwrapped_model), []
+        """Return whether the likeliest action is the one taken, (N, T) bool."""
+        model, correct = cast(HistoryModel, self.unwrapped_model), []
         for chosen in torch.arange(len(rows)).split(self.args.eval_batch_size):
             batch = {name: part.to(model.device) for name, part in rows.__getitems__(chosen.tolist()).items()}
-            found.append((model(**batch).logits.argmax(dim=-1) == batch["labels"]).cpu().numpy())
-        return np.concatenate(found)
+            correct.append((model(**batch).logits.argmax(dim=-1) == batch["labels"]).cpu().numpy())
+        return np.concatenate(correct)
 
     def _returns(self, rows: HistoryRows) -> np.ndarray:
-        """Returns of every rollout's episodes, (K, R, E); every process acts alike."""
-        tasks, _ = rows.tasks()
-        rollouts, generator = int(rows.options["eval_rollouts"]), torch.Generator().manual_seed(ROLLOUT_SEED)
-        episodes = int(rows.options["eval_episodes"])
-        found = rollout(
-            cast(HistoryModel, self.unwrapped_model), rows.room, tasks.repeated(rollouts), episodes, generator
-        )
-        return found.reshape(len(tasks), rollouts, episodes)
+        """Act, and return the returns of every rollout's episodes, (K, R, E); every process acts alike."""
+        model, (tasks, _) = cast(HistoryModel, self.unwrapped_model), rows.tasks()
+        rollouts, episodes = (int(rows.options[name]) for name in ("eval_rollouts", "eval_episodes"))
+        generator = torch.Generator().manual_seed(ROLLOUT_SEED)
+        return_NE = rollout(model, rows.room, tasks.repeated(rollouts), episodes, generator)
+        return return_NE.reshape(len(tasks), rollouts, episodes)
 
 
 def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Random actions and, of accuracy, always the commonest action."""
+    """Return the scores of random actions and, of accuracy, of always the most common action."""
     actions = np.bincount(rows.columns["action"].ravel())
     return {
         "normalised_return": {"": 0.0, "random": 0.0},  # by definition
@@ -128,7 +111,7 @@ def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, 
 def _references(
     rows: HistoryRows, facts: Mapping[str, np.ndarray], source_NE: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Optimal actions, and the source in the last tenth of its learning."""
+    """Return the scores of optimal actions, and of the source in the last tenth of its learning."""
     end_NE = source_NE[:, -max(1, source_NE.shape[1] // 10) :]
     row_by_task = {task: place for place, task in enumerate(facts["task"].tolist())}
     place_N = np.array([row_by_task[task] for task in rows.task_N.tolist()])
@@ -143,13 +126,13 @@ def _references(
 def _table(
     facts: Mapping[str, np.ndarray], return_KRE: np.ndarray, source_NE: np.ndarray, rows: HistoryRows
 ) -> dict[str, list[Any]]:
-    """Each task's returns beside what there is to reach; of very many tasks the first ones."""
-    of_task = [source_NE[rows.task_N == task, -LAST:].mean() for task in facts["task"][:TASKS_SHOWN]]
-    return {
-        "task": facts["label"][:TASKS_SHOWN].tolist(),
-        "first": return_KRE[:TASKS_SHOWN, :, 0].mean(axis=1).tolist(),
-        f"last {LAST}": return_KRE[:TASKS_SHOWN, :, -LAST:].mean(axis=(1, 2)).tolist(),
-        "random": facts["random_return"][:TASKS_SHOWN].tolist(),
-        "source": [float(value) for value in of_task],
-        "optimal": facts["optimal_return"][:TASKS_SHOWN].tolist(),
+    """Return the returns of the first tasks, and those of random actions, the source and optimal actions."""
+    columns = {
+        "task": facts["label"],
+        "first": return_KRE[:, :, 0].mean(axis=1),
+        f"last {LAST}": return_KRE[:, :, -LAST:].mean(axis=(1, 2)),
+        "random": facts["random_return"],
+        "source": np.array([source_NE[rows.task_N == task, -LAST:].mean() for task in facts["task"][:TASKS_SHOWN]]),
+        "optimal": facts["optimal_return"],
     }
+    return {name: values[:TASKS_SHOWN].tolist() for name, values in columns.items()}

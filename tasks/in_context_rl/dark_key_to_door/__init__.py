@@ -1,4 +1,4 @@
-"""First the key, then the door, neither of them seen: two rewards an episode, and a state that is hidden."""
+"""Task `dark_key_to_door`: reach a hidden key, then a hidden door; what the agent already has is hidden too."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,13 +15,13 @@ class DarkKeyToDoorOptions(HistoryOptions):
     room: ClassVar[str] = "key_to_door"
 
     horizon: int = option(50, "steps of an episode", least=1, most=10_000)
-    n_streams: int = option(2, "histories of every training task", least=1)
-    history_steps: int = option(10_000, "steps of a history; whole episodes", least=1)
-    train_share: float = option(0.95, "share of the tasks that are not held out for test", least=0, most=1)
+    n_streams: int = option(2, "histories per training task", least=1)
+    history_steps: int = option(10_000, "steps of a history, complete episodes", least=1)
+    train_share: float = option(0.95, "share of tasks not held out for test", least=0, most=1)
     split_seed: int = option(4, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
-    n_val_tasks: int = option(64, "of the training tasks, so many are held out to choose the checkpoint", least=0)
-    eval_streams: int = option(1, "histories of every held-out task, for loss and accuracy", least=1)
-    eval_rollouts: int = option(1, "how often it does so", least=1)
+    n_val_tasks: int = option(64, "training tasks held out to choose the checkpoint", least=0)
+    eval_streams: int = option(1, "histories per held-out task, for loss and accuracy", least=1)
+    eval_rollouts: int = option(1, "rollouts per held-out task", least=1)
 
 
 TASK = replace(

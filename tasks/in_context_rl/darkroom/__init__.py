@@ -1,4 +1,4 @@
-"""Where is the reward in a room that tells only where one stands? Goals that were never trained on."""
+"""Task `darkroom`: reach a hidden goal; evaluated on goals that were not trained on."""
 
 from dataclasses import replace
 

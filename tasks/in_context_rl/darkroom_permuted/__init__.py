@@ -1,4 +1,4 @@
-"""Which action does what? The way from corner to corner with the actions in an unknown order."""
+"""Task `darkroom_permuted`: walk from corner to corner with actions in an unknown order."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -16,7 +16,7 @@ class DarkroomPermutedOptions(HistoryOptions):
 
     horizon: int = option(50, "steps of an episode", least=1, most=10_000)
     split_seed: int = option(4, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
-    n_val_tasks: int = option(12, "of the training tasks, so many are held out to choose the checkpoint", least=0)
+    n_val_tasks: int = option(12, "training tasks held out to choose the checkpoint", least=0)
 
 
 TASK = replace(

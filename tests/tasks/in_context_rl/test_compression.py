@@ -57,9 +57,9 @@ def test_a_closed_gate_keeps_the_first_latents_and_an_open_one_is_none(bias, sam
     x = model.embed(random_steps(2, 4 * model.schedule.stride)).detach()
     with torch.no_grad():
         model.encoder.gate.bias.fill_(bias)
-        found = model.compressed(x)
+        found = model.compress(x)
         model.encoder.gate = None
-        ungated = model.compressed(x)
+        ungated = model.compress(x)
     expected = ungated if same_as == "candidate" else found[:, :1].expand_as(found)
     assert gap(found, expected) < 1e-9 and gap(found[:, 0], ungated[:, 0]) == 0
     assert gap(ungated[:, 0], ungated[:, 1]) > 1e-3
@@ -83,7 +83,7 @@ def test_compressing_is_the_encoder_stride_by_stride(name, schedule):
         old = folded(model.encoder, x[:, depth * stride : (depth + 1) * stride], old)
         expected.append(old)
     with torch.no_grad():
-        assert gap(model.compressed(x), torch.stack(expected, 1)) < 1e-12
+        assert gap(model.compress(x), torch.stack(expected, 1)) < 1e-12
 
 
 def test_new_latents_differ_and_know_the_order_of_the_steps_and_which_latent_was_which():
