@@ -11,7 +11,7 @@ from trainers.common import figures
 from trainers.common.files import write_csv
 from trainers.common.metric_names import FINAL, MetricName, baseline
 from trainers.common.tables import format_table
-from trainers.studies.child_runs import train_all
+from trainers.studies.child_runs import seeds_note, train_all
 from trainers.studies.study_file import read_seeded
 
 MEASURES = {
@@ -66,12 +66,9 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as text, in per cent."""
     labels = {name.logged: label for name, label in MEASURES.items()}
-    return format_table(
-        [
-            {"model": row["model"], **{label: _percent(row[n], row[f"{n}_spread"]) for n, label in labels.items()}}
-            for row in rows
-        ]
-    )
+    shares = [{label: _percent(row[n], row[f"{n}_spread"]) for n, label in labels.items()} for row in rows]
+    shown = format_table([{"model": row["model"], **cells} for row, cells in zip(rows, shares, strict=True)])
+    return f"{shown}\n{seeds_note(rows[0]['seeds'])}"
 
 
 def _percent(value: float | None, spread: float | None) -> str:

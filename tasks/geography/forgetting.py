@@ -12,7 +12,7 @@ from typing import Any
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import trained
+from trainers.studies.child_runs import train_run
 from trainers.studies.study_file import check_runs, no_study, read_yaml
 
 _FORM = "`base` and `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
@@ -39,12 +39,13 @@ class Forgetting:
     def run(self, path: Path, folder: Path) -> None:
         """Train what is not finished yet; write table and figure."""
         study = read_study(path)
-        base = RunFolder(Path(self.base).expanduser().resolve()) if self.base else trained(folder / "base", study.base)
+        given = Path(self.base or "").expanduser().resolve()
+        base = RunFolder(given) if self.base else train_run(folder / "base", study.base)
         _check_tested(base)
         runs = {}
         for name, flags in study.runs.items():
             replay = {"replay_dataset": str(base.dataset)} if "replay_ratio" in flags else {}
-            runs[name] = trained(folder / name, {**flags, "init_from": base.path, **replay})
+            runs[name] = train_run(folder / name, {**flags, "init_from": base.path, **replay})
             _check_tested(runs[name])
 
         from tasks.geography.forgetting_report import report

@@ -13,7 +13,7 @@ from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import train_all
+from trainers.studies.child_runs import seeds_note, train_all
 from trainers.studies.study_file import read_seeded
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as text; ratios are to the first row."""
-    return format_table([_shown(row) for row in rows], {"last 10": ".2f", "normalised": ".3f", "solved": ".0%"})
+    """Return the rows as text; a ratio is to the first row."""
+    shown = format_table([_shown(row) for row in rows], {"last 10": ".2f", "normalised": ".3f", "solved": ".0%"})
+    return f"{shown}\n{seeds_note(rows[0]['seeds'])}"
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

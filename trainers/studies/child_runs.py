@@ -1,7 +1,4 @@
-"""Several runs that belong together: a YAML file below configs/studies/, and runs that are trained once.
-
-Most studies are seeds, and by name the flags of every run for trainers/run.py; each is trained with every seed.
-"""
+"""Train the runs of a study or sweep, each once, in a process of its own."""
 
 import os
 import shlex
@@ -17,19 +14,26 @@ from trainers.folders.run_folder import RunFolder
 from trainers.studies.study_file import SeededStudy, tokens_of
 
 _RUN = environment.ROOT / "trainers" / "run.py"
-_STOPPING_S = 60.0  # what an interrupted run is given to save and to end its record
+_STOPPING_S = 60.0  # time for an interrupted run to save a checkpoint and to end its MLflow run
 
 
 def train_all(study: SeededStudy, folder: Path) -> dict[str, list[RunFolder]]:
-    """Train what is not finished yet; every run of a name, one for each seed."""
+    """Train what is not finished yet; return the runs of every name, one for each seed."""
     return {
-        name: [trained(folder / f"{name}-{seed}", {**flags, "seed": seed}) for seed in study.seeds]
+        name: [train_run(folder / f"{name}-{seed}", {**flags, "seed": seed}) for seed in study.seeds]
         for name, flags in study.runs.items()
     }
 
 
-def trained(folder: Path, flags: dict[str, Any]) -> RunFolder:
-    """Train a run in `folder` unless this very run is finished there; return it.
+def seeds_note(n_seeds: int) -> str:
+    """Return the line below a table of means over seeds: how many, and what its "±" is."""
+    if n_seeds == 1:
+        return "one run of every model"
+    return f"means over {n_seeds} seeds; ± is half of the difference between the largest and the smallest"
+
+
+def train_run(folder: Path, flags: dict[str, Any]) -> RunFolder:
+    """Train a run in `folder` unless it is finished there; return it.
 
     Raises:
         UserError: another run lies there, or the training failed.
@@ -41,10 +45,11 @@ def trained(folder: Path, flags: dict[str, Any]) -> RunFolder:
 
 
 def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | None = None) -> int:
-    """Train a run in `folder` unless this very run is finished there, in a process of its own; return its exit code.
+    """Train a run in `folder`, in a process of its own, unless it is finished there; return the exit code.
 
-    Arguments:
-        flags: for trainers/run.py. variables: of the environment, besides this process's own.
+    Args:
+        flags: For trainers/run.py.
+        variables: Environment variables in addition to this process's own.
 
     Raises:
         UserError: another run lies there, or another process is writing this one.
@@ -69,7 +74,7 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
 
 
 def _differing_settings(run: RunFolder, argv: list[str]) -> list[str]:
-    """In which settings the run of a folder differs from one that is asked for; in none if it did not start."""
+    """Return the settings in which a run differs from the one asked for; none if it did not start."""
     from trainers import registry
     from trainers.settings.identity import differing_settings
     from trainers.settings.resolve import read_request
@@ -78,7 +83,7 @@ def _differing_settings(run: RunFolder, argv: list[str]) -> list[str]:
 
 
 def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:
-    """Start a run and wait for it; when this process is interrupted, the run is first given time to end properly."""
+    """Start a run and wait for it; if this process is interrupted, give the run time to end properly."""
     run = subprocess.Popen(command, cwd=environment.ROOT, env={**os.environ, **variables})
     try:
         return run.wait()

@@ -1,4 +1,4 @@
-"""Run a study: train its runs, then write the report that its file asks for."""
+"""Run a study: train its runs, then write the report named in its file."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,15 +12,15 @@ _FORM = "`report` and `runs` (name: flags), each with a config"
 
 
 class Report(Protocol):
-    """What a study's runs are trained for: a dataclass whose fields are flags of `world-models study`."""
+    """A report of a study: a dataclass whose fields are flags of `world-models study`."""
 
     def run(self, path: Path, folder: Path) -> None:
-        """Train what the study's file asks for and is not finished yet; write the report into the folder."""
+        """Train what the study's file names and is not finished yet; write the report into the folder."""
         ...
 
 
 def report_options(study: str) -> type:
-    """The report that a study asks for, one of those of its runs' task.
+    """Return the report class that a study names, one of those of its runs' task.
 
     Raises:
         UserError: there is no such study, it is a sweep, or its task has no such report.

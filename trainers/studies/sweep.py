@@ -1,4 +1,4 @@
-"""Run the children of a sweep and report them."""
+"""Run a sweep: train its children below one MLflow run, and report them."""
 
 import json
 import secrets
@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment
 from trainers.common.files import write_csv, write_json
+from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.command_folder import hold_folder
-from trainers.studies.study_file import study_path
+from trainers.studies.study_file import study_path, tokens_of
+from trainers.studies.sweep_plan import Sweep, read_sweep
 
 if TYPE_CHECKING:
-    from trainers.studies.sweep_plan import Sweep
     from trainers.studies.sweep_runs import Child
     from trainers.tracking.tracker import Tracker
 
-
-MARKER = "sweep.json"
+_MARKER = "sweep.json"
 
 
 def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
-    """Run the sweep in a file of configs/studies/, or go on with it.
+    """Run the sweep in a file of configs/studies/, or continue it.
 
     Raises:
         UserError: it is no sweep, or the folder or the storage cannot be used.
     """
-    from trainers.studies.sweep_plan import read_sweep
-
     path = study_path(study)
     plan = read_sweep(path)
     if plan.grid and storage:
@@ -37,67 +35,59 @@ def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
     default = environment.resolved_prefix() / "sweeps" / plan.name
     # Whose trials are its own, and its MLflow run once there is one.
     state = {"worker": secrets.token_hex(8), "mlflow_run_id": None}
-    with hold_folder(Path(output_dir or default), MARKER, state) as folder:
-        run_sweep(plan, path, folder, storage or f"sqlite:///{folder / 'optuna.db'}")
+    with hold_folder(Path(output_dir or default), _MARKER, state) as folder:
+        _run(plan, path, folder, storage or f"sqlite:///{folder / 'optuna.db'}")
 
 
-def run_sweep(sweep: "Sweep", path: Path, folder: Path, storage: str) -> None:
-    """Train the children below one record, which is continued when the sweep is."""
-    from trainers.studies.sweep_runs import open_study, ranked, storage_errors, train_children
+def _run(plan: Sweep, path: Path, folder: Path, storage: str) -> None:
+    from trainers.studies.sweep_runs import open_study, storage_errors, train_children
     from trainers.tracking.mlflow_store import open_store, tracked_run
 
-    experiment_id = open_store(sweep.task.name)
-    state = _state(folder)
-    study = open_study(sweep, storage)
+    experiment_id = open_store(plan.task.name)
+    state = _read_state(folder / _MARKER)
+    study = open_study(plan, storage)
     with tracked_run(experiment_id, folder, state["mlflow_run_id"]) as tracker:
-        write_json(folder / MARKER, {**state, "mlflow_run_id": tracker.run_id})
-        tracker.tags({"task": sweep.task.name, "sweep": "search" if sweep.space else "grid"})
+        write_json(folder / _MARKER, {**state, "mlflow_run_id": tracker.run_id})
+        tracker.tags({"task": plan.task.name, "sweep": "search" if plan.space else "grid"})
         tracker.file(path, "config")
         with storage_errors(storage):
-            children = train_children(sweep, study, folder, state["worker"], str(tracker.run_id))
-        _report(sweep, ranked(children, sweep.task.greater_is_better), folder, tracker)
+            children = train_children(plan, study, folder, state["worker"], tracker.run_id)
+        _report(plan, children, folder, tracker)
 
 
-def _state(folder: Path) -> dict[str, Any]:
-    """What the folder remembers, without an MLflow run that has been deleted since."""
+def _read_state(path: Path) -> dict[str, Any]:
+    """Return worker and MLflow run of the folder; None for a run that has been deleted since."""
     from mlflow import MlflowClient, MlflowException
 
-    path = folder / MARKER
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        found = {"worker": str(state["worker"]), "mlflow_run_id": state["mlflow_run_id"]}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        worker, run_id = str(content["worker"]), content["mlflow_run_id"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it, or give another --output_dir") from error
-    if found["mlflow_run_id"] is None:
-        return found
     try:
-        active = MlflowClient().get_run(found["mlflow_run_id"]).info.lifecycle_stage == "active"
+        is_active = run_id is not None and MlflowClient().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException:
-        active = False
-    return found if active else {**found, "mlflow_run_id": None}
+        is_active = False
+    return {"worker": worker, "mlflow_run_id": run_id if is_active else None}
 
 
-def _report(sweep: "Sweep", children: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:
-    """Table and best child: printed, as CSV, and in the sweep's record.
+def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:
+    """Print, write and track table and best child.
 
     Raises:
         UserError: no child, or not every one of a grid, was trained to its end.
     """
-    from trainers.common import tables
-    from trainers.studies.study_file import tokens_of
-
-    metric = sweep.task.primary_metric
-    rows = [{"run": c.name, **c.flags, metric: c.value, "state": c.state} for c in children]
+    metric, sign = plan.task.primary_metric, -1 if plan.task.greater_is_better else 1
+    ranked = sorted(children, key=lambda child: (child.value is None, sign * (child.value or 0)))
+    rows = [{"run": c.name, **c.flags, metric: c.value, "state": c.state} for c in ranked]
     write_csv(folder / "sweep.csv", rows)
     tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "sweep.json")
-    print(f"\n{tables.format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
-    best, failed = children[0], [child for child in children if child.state.startswith("failed")]
+    print(f"\n{format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
+    best, failed = ranked[0], [child for child in ranked if child.state.startswith("failed")]
     if best.value is not None:
         tracker.tags({"best_run": best.name})
         tracker.params({f"best.{name}": value for name, value in best.flags.items()})
-        tracker.metrics({f"best/{metric}": best.value}, step=len(children) - len(failed))
+        tracker.metrics({f"best/{metric}": best.value}, step=len(ranked) - len(failed))
         print(f"best: {shlex.join(tokens_of(best.flags))}", flush=True)
-    if failed and (sweep.grid or best.value is None):
-        raise UserError(
-            f"{len(failed)} of {len(children)} runs failed, e.g. {failed[0].name}; its own words stand above"
-        )
+    if failed and (plan.grid or best.value is None):
+        raise UserError(f"{len(failed)} of {len(ranked)} runs failed, e.g. {failed[0].name}; its own words stand above")

@@ -1,4 +1,4 @@
-"""A sweep as written down: a YAML file of a config, common flags, and a grid of values or a space to search."""
+"""Read a sweep file: a config, common flags, and a grid of values or a space to search."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ _MANAGED = {"output_dir", "overwrite", "resume_from_checkpoint", "dry_run", "con
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep: `grid` has the children's own flags by name; or `space` says what is drawn for `n_trials` children."""
+    """A grid (child's name -> its own flags), or a space from which the flags of `n_trials` children are drawn."""
 
     name: str
     task: "Task"
@@ -36,14 +36,14 @@ class Sweep:
     space: "Mapping[str, BaseDistribution]"
     n_trials: int
     digest: str
-    """The file's content but the number of trials and the values of a grid, which may grow."""
+    """The file's content without the number of trials and the values of a grid, which may grow."""
 
 
 def read_sweep(path: Path) -> Sweep:
-    """The sweep in a YAML file; every flag is one of its task.
+    """Read the sweep in a YAML file; every flag is one of its task.
 
     Raises:
-        UserError: it is of another form, or a flag is unknown, or given twice.
+        UserError: it has another form, or a flag is unknown, or given twice.
     """
     content = read_mapping(path, _FORM)
     if "runs" in content:
@@ -61,20 +61,23 @@ def read_sweep(path: Path) -> Sweep:
     values = {name: _values(path, name, asked) for name, asked in swept.items()} if what == "grid" else {}
     space = {name: _distribution(path, name, asked) for name, asked in swept.items()} if what == "search" else {}
     grid = _children(path, values) if values else {}
-    example = next(iter(grid.values())) if grid else {name: _example(d) for name, d in space.items()}
+    n_trials = content.get("n_trials", 1)
+    if not isinstance(n_trials, int) or isinstance(n_trials, bool) or n_trials < 1:
+        raise UserError(f"{path}: n_trials is {n_trials!r}, expected a whole number of at least 1")
+    first = next(iter(grid.values())) if grid else {name: _first_value(drawn) for name, drawn in space.items()}
     return Sweep(
         folder_name(path.stem),
-        task_of({**common, **example}),
+        task_of({**common, **first}),
         common,
         grid,
         space,
-        _n_trials(path, content.get("n_trials", 1)),
+        n_trials,
         json.dumps({k: v for k, v in content.items() if k not in ("n_trials", "grid")}, default=str, sort_keys=True),
     )
 
 
 def suggest_flags(trial: Any, space: "Mapping[str, Any]") -> dict[str, Any]:
-    """The flags of an Optuna trial; what it was given before it was interrupted stays."""
+    """Return the flags of an Optuna trial; those it had before it was interrupted stay."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     flags = {}
@@ -107,7 +110,7 @@ def _values(path: Path, flag: str, asked: Any) -> list[Any]:
 
 
 def _children(path: Path, values: Mapping[str, list[Any]]) -> dict[str, dict[str, Any]]:
-    """All combinations of values, by the names of their folders."""
+    """Return all combinations of values, by the names of their folders."""
     children = {}
     for combination in itertools.product(*values.values()):
         flags = dict(zip(values, combination, strict=True))
@@ -116,7 +119,7 @@ def _children(path: Path, values: Mapping[str, list[Any]]) -> dict[str, dict[str
 
 
 def _distribution(path: Path, flag: str, asked: Any) -> "BaseDistribution":
-    """What one flag is drawn from: whole numbers where all of low, high and step are."""
+    """Return what a flag is drawn from: integers where all of low, high and step are."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     try:
@@ -143,7 +146,7 @@ def _distribution(path: Path, flag: str, asked: Any) -> "BaseDistribution":
 
 
 def _number(value: Any) -> int | float:
-    """YAML reads 1e-3 as text; here it is a number."""
+    """Return a number; YAML reads 1e-3 as text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     number = float(value) if isinstance(value, (str, float)) else math.nan
@@ -152,11 +155,5 @@ def _number(value: Any) -> int | float:
     return number
 
 
-def _example(asked: Any) -> Any:
-    return asked.choices[0] if hasattr(asked, "choices") else asked.low
-
-
-def _n_trials(path: Path, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{path}: n_trials is {value!r}, expected a whole number of at least 1")
-    return value
+def _first_value(drawn: Any) -> Any:
+    return drawn.choices[0] if hasattr(drawn, "choices") else drawn.low

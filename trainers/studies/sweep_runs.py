@@ -1,4 +1,4 @@
-"""The runs of a sweep: each in a process of its own; what became of them."""
+"""Train the children of a sweep as trials of an Optuna study, each in a process of its own."""
 
 import contextlib
 import math
@@ -29,7 +29,7 @@ _TRIES, _WAIT_S = 5, 0.5
 
 @dataclass(frozen=True)
 class Child:
-    """A run of a sweep: what it was given, and what it reached (None: it failed, or did not end yet)."""
+    """A run of a sweep, its own flags, and its primary metric (None: it failed, or has not ended)."""
 
     name: str
     flags: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Child:
 
 
 def train_children(sweep: Sweep, study: optuna.Study, folder: Path, worker: str, parent_id: str) -> list[Child]:
-    """Train until the study has its trials; return all of them, also those of other processes."""
+    """Train until the study has its trials; return all children, also those of other processes."""
     for trial in _trials(sweep, study, folder, worker):
         name = trial.user_attrs[_RUN]
         flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
@@ -53,7 +53,7 @@ def train_children(sweep: Sweep, study: optuna.Study, folder: Path, worker: str,
 
 
 def open_study(sweep: Sweep, storage: str) -> optuna.Study:
-    """The sweep's trials in a database, which several machines may share.
+    """Open the sweep's trials in a database, which several machines may share.
 
     Raises:
         UserError: the database cannot be used, or has another sweep of this name.
@@ -74,7 +74,7 @@ def open_study(sweep: Sweep, storage: str) -> optuna.Study:
 
 @contextlib.contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Say in a sentence what is wrong with the database, at the start or later."""
+    """Turn an error of the database into one UserError."""
     try:
         yield
     except (SQLAlchemyError, OptunaError, ImportError) as error:
@@ -85,7 +85,7 @@ def storage_errors(storage: str) -> Iterator[None]:
 
 
 def _make_tables(storage: str) -> None:
-    """Make Optuna's tables in a new database; of several machines that start at once, one does and the others wait."""
+    """Create Optuna's tables in a new database; of several machines that start at once, one does and others wait."""
     for _ in range(_TRIES):
         try:
             optuna.storages.RDBStorage(storage)
@@ -97,7 +97,7 @@ def _make_tables(storage: str) -> None:
 
 
 def split_of(folder: Path, sweep: Sweep) -> str:
-    """The split that a finished run was evaluated on in training; `test` is for the end.
+    """Return the first split, other than test, on which a finished run was evaluated.
 
     Raises:
         UserError: there is none.
@@ -108,14 +108,8 @@ def split_of(folder: Path, sweep: Sweep) -> str:
     raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
 
 
-def ranked(children: Sequence[Child], greater_is_better: bool) -> list[Child]:
-    """The best first; those without a value last."""
-    sign = -1 if greater_is_better else 1
-    return sorted(children, key=lambda child: (child.value is None, sign * (child.value or 0)))
-
-
 def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: str) -> tuple[float | None, str]:
-    """Train one child; the task's primary metric, if it has one in the end, and what became of it in words."""
+    """Train one child; return the task's primary metric, or None, and how it ended."""
     code = train(folder, {**sweep.common, **flags}, {PARENT_VARIABLE: parent_id})
     if code != 0:
         return None, f"failed (exit code {code})"
@@ -125,10 +119,10 @@ def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: st
 
 
 def _trials(sweep: Sweep, study: optuna.Study, folder: Path, worker: str) -> Iterator[Trial]:
-    """What this worker is to train, one after the other; what it was interrupted in is queued again.
+    """Yield the trials that this worker is to train; one that was interrupted is queued again.
 
     A grid's combinations are queued trials, in its order, and it may grow. Optuna's GridSampler offers neither, and
-    ends in a KeyError at a trial that was queued again when one combination is left.
+    raises a KeyError at a trial that was queued again when one combination is left.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(_WORKER) == worker:
@@ -146,14 +140,14 @@ def _trials(sweep: Sweep, study: optuna.Study, folder: Path, worker: str) -> Ite
 
 
 def _ask(study: optuna.Study, worker: str) -> Trial:
-    """The next trial, queued or new, noted as this worker's."""
+    """Return the next trial, queued or new, marked as this worker's."""
     trial = study.ask()
     trial.set_user_attr(_WORKER, worker)
     return trial
 
 
 def _draw(sweep: Sweep, study: optuna.Study, worker: str) -> Trial | None:
-    """The next trial of a search, until there are enough; its name is noted at it."""
+    """Return the next trial of a search, named by its place, or None once there are enough."""
     trials = study.get_trials(deepcopy=False)
     is_queued = any(trial.state is TrialState.WAITING for trial in trials)
     if not is_queued and _n_drawn(trials) >= sweep.n_trials:
@@ -172,12 +166,12 @@ def _draw(sweep: Sweep, study: optuna.Study, worker: str) -> Trial | None:
 
 
 def _n_drawn(trials: Sequence[FrozenTrial]) -> int:
-    """How many children of a search there are: one that is tried again is the same child."""
+    """Return the number of children of a search; a trial that is repeated is the same child."""
     return sum(_AGAIN not in trial.user_attrs for trial in trials)
 
 
 def _newest(study: optuna.Study) -> dict[str, FrozenTrial]:
-    """The newest trial of every child, but those that were given up before they ended."""
+    """Return the newest trial of every child, except those abandoned before they ended."""
     trials = study.get_trials(deepcopy=False)
     return {_name(trial): trial for trial in trials if trial.state is not TrialState.FAIL or _STATE in trial.user_attrs}
 
@@ -187,7 +181,7 @@ def _name(trial: FrozenTrial) -> str:
 
 
 def _shown(storage: str) -> str:
-    """The address without its password."""
+    """Return the address without its password."""
     try:
         return make_url(storage).render_as_string(hide_password=True)
     except SQLAlchemyError:

@@ -114,7 +114,8 @@ def test_a_ladder_gives_means_and_spreads_and_the_baselines():
     assert rows["two"]["final_test_exact_match_spread"] == 0 and rows["two"]["final_test_pass_at_2"] is None
     assert rows["baseline copy"]["final_unseen_tasks_cell_accuracy"] == 0.5
     shown = ladder.table(list(rows.values()))
-    assert "40.0% ± 20.0" in shown and "90.0%" in shown and "50.0%" in shown
+    assert "means over 2 seeds; ± is half of" in shown and "40.0% ± 20.0" in shown
+    assert "90.0%" in shown and "50.0%" in shown
 
 
 @pytest.mark.parametrize("text", ["", "runs: {}", "seeds: [1]\nruns: {a: {}}", "seeds: x\nruns: {a: {config: b}}", "{"])

@@ -147,7 +147,7 @@ def train(tmp_path, monkeypatch):
     def asked(launcher, flags=None):
         monkeypatch.setattr(child_runs, "subprocess", launcher)
         flags = {"config": "distance", "learning_rate": 1e-05} if flags is None else flags
-        assert child_runs.trained(tmp_path / "run", flags).path == tmp_path / "run"
+        assert child_runs.train_run(tmp_path / "run", flags).path == tmp_path / "run"
         return launcher.commands
 
     return asked

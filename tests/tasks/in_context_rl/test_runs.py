@@ -101,7 +101,8 @@ def test_a_comparison_gives_means_spreads_and_ratios_to_the_first():
     assert second["optimality"] == pytest.approx(0.8) and second["optimality_spread"] == pytest.approx(0.1)
     assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
     assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
-    assert "80.0% ±10.0" in compare.table([first, second])
+    shown = compare.table([first, second])
+    assert "80.0% ±10.0" in shown and "means over 2 seeds; ± is half of" in shown
 
 
 STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("darkroom_small", "darkroom", "dark_key_to_door")]
