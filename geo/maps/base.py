@@ -1,4 +1,4 @@
-"""The empty map under every picture: Mollweide's equal-area projection, pale land, thin coasts.
+"""Draw the empty world map: Mollweide's equal-area projection, pale land, thin coasts.
 
 Coastlines are the crude polygons of GSHHG (P. Wessel, W. H. F. Smith, "A global, self-consistent,
 hierarchical, high-resolution shoreline database", J. Geophys. Res. 101(B4), 1996), read from the optional
@@ -25,10 +25,7 @@ INK, GREY = "#2b2b2b", "#6b7075"  # of titles, and of small print
 
 
 def coastlines(kind: Literal["land", "lake"] = "land") -> list[NDArray[np.float64]]:
-    """Outlines of land or lakes, already cut at the date line.
-
-    Args:
-        kind: "land" for continents and islands with Antarctica, "lake" for lakes.
+    """Return outlines of land (with Antarctica) or lakes, already cut at the date line.
 
     Returns:
         Closed polygons of at least 500 km², each of shape (k, 2): longitude and latitude in degrees. Without
@@ -50,11 +47,8 @@ def coastlines(kind: Literal["land", "lake"] = "land") -> list[NDArray[np.float6
     return outlines
 
 
-def world_map(title: str | None = None) -> tuple["Figure", "Axes"]:
-    """An empty map of the world, with the sources of its data in small print.
-
-    Args:
-        title: Text above the map, if any.
+def world_map(title: str | None = None, caption: str | None = None) -> tuple["Figure", "Axes"]:
+    """Draw an empty map of the world, with texts above it and the sources of its data in small print.
 
     Returns:
         The figure, 10 by 6 inches, and its axes, which take longitude and latitude in radians.
@@ -72,15 +66,26 @@ def world_map(title: str | None = None) -> tuple["Figure", "Axes"]:
         _draw_outlines(axes, coastlines("lake"), SEA)
     sources = "Cities: GeoNames (CC BY 4.0)." + (" Coastlines: GSHHG (LGPL)." if land else "")
     figure.text(0.98, 0.025, sources, ha="right", fontsize=6, color=GREY)
-    if title is not None:
-        figure.text(0.02, 0.948, title, fontsize=13, fontweight="bold", color=INK)
+    figure.text(0.02, 0.948, title or "", fontsize=13, fontweight="bold", color=INK)
+    figure.text(0.02, 0.915, caption or "", fontsize=9, color=GREY)
     return figure, axes
+
+
+def error_caption(error_km: NDArray[np.float64], one: str, many: str) -> str:
+    """Describe errors in km, of which NaN is an answer that could not be parsed; `one` and `many` name what has one."""
+    parsed_km = error_km[~np.isnan(error_km)]
+    parts = [f"{len(error_km):,} {one if len(error_km) == 1 else many}"]
+    if len(parsed_km):
+        parts.append(f"error: mean {parsed_km.mean():,.0f} km, median {np.median(parsed_km):,.0f} km")
+    if len(parsed_km) < len(error_km):
+        parts.append(f"{len(error_km) - len(parsed_km):,} not parsed (left out)")
+    return " · ".join(parts)
 
 
 def _draw_outlines(axes: "Axes", outlines_deg: list[NDArray[np.float64]], colour: str) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
-    coasts_deg = [coast for outline in outlines_deg for coast in _without_cuts(outline)]
+    coasts_rad = [np.radians(coast) for outline in outlines_deg for coast in _without_cuts(outline)]
     areas = PolyCollection(
         [np.radians(outline) for outline in outlines_deg],
         facecolor=colour,
@@ -88,14 +93,14 @@ def _draw_outlines(axes: "Axes", outlines_deg: list[NDArray[np.float64]], colour
         linewidth=0.3,
         zorder=1,
     )
-    coasts = LineCollection([np.radians(coast) for coast in coasts_deg], colors=COAST, linewidths=0.4, zorder=1)
+    coasts = LineCollection(coasts_rad, colors=COAST, linewidths=0.4, zorder=1)
     # autolim would project every point there and back, in seconds, to find that the limits are the Earth's.
     axes.add_collection(areas, autolim=False)
     axes.add_collection(coasts, autolim=False)
 
 
 def _without_cuts(outline_deg: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """The outline without its edges along 0° and 180°, where the source cuts continents in two."""
+    """Remove the edges along 0° and 180°, where the source cuts continents in two."""
     lon_deg = outline_deg[:, 0]
     is_cut = (np.diff(lon_deg) == 0) & np.isin(np.abs(lon_deg[1:]), (0, 180))
     return np.split(outline_deg, np.flatnonzero(is_cut) + 1)

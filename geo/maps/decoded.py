@@ -1,4 +1,4 @@
-"""Where a probe decodes the cities to: dots at the decoded places in the colours of the continents."""
+"""Map the places that a probe decodes, in the colours of the continents."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo.continents import CONTINENTS, INVENTED
-from geo.maps.base import GREY, world_map
+from geo.maps.base import world_map
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,19 +19,14 @@ OTHER = "#8c9196"
 def decoded_map(
     decoded_deg: NDArray[np.float64], continents: Sequence[str], title: str | None = None, caption: str | None = None
 ) -> "Figure":
-    """A map of decoded places.
+    """Draw the decoded places.
 
     Args:
         decoded_deg: Latitude and longitude that a probe gives to each city, (n, 2) in degrees.
         continents: Where each city really is (`geo.continents`): its dot's colour; invented cities are stars.
         title, caption: Texts above the map, if any.
-
-    Returns:
-        The figure.
     """
-    figure, axes = world_map(title)
-    if caption is not None:
-        figure.text(0.02, 0.915, caption, fontsize=9, color=GREY)
+    figure, axes = world_map(title, caption)
     names = np.asarray(continents)
     rad = np.radians(decoded_deg)
     for name, colour in [*zip(CONTINENTS, COLOURS, strict=True), ("unknown", OTHER)]:

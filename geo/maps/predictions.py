@@ -1,4 +1,4 @@
-"""Maps of the world: where cities are, and where a model puts them."""
+"""Map cities, and the places that a model predicts for them."""
 
 from typing import TYPE_CHECKING
 
@@ -6,15 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geo import InputError
-from geo.maps.base import GREY, coastlines, world_map
+from geo.maps.base import GREY, error_caption, world_map
 from geo.sphere import great_circle_km, unit_vectors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
-
-__all__ = ["city_map", "coastlines", "great_circle_lines", "prediction_map", "world_map"]
 
 MIN_LINE_KM = 300.0  # shorter lines from a true to a predicted place would hide under their dots
 ERROR_RANGE_KM = (1.0, 20_000.0)  # of the colours; 20,000 km is half the circumference
@@ -24,23 +22,20 @@ ERROR_COLOURS = ("#08706b", "#3a9d74", "#e9b44c", "#e0562b", "#8f1020")  # calm 
 
 
 def city_map(lat_deg: ArrayLike, lon_deg: ArrayLike, title: str | None = None) -> "Figure":
-    """A map with a dot for each place.
+    """Draw a dot for each place.
 
     Args:
         lat_deg: Latitudes in degrees, -90…90, shape (n,); NaN is not drawn.
         lon_deg: Longitudes in degrees, -180…180, shape (n,).
         title: Text above the map, if any.
 
-    Returns:
-        The figure.
-
     Raises:
         InputError: A coordinate is out of range, or the lengths differ.
     """
     lat, lon = _places(lat_deg, lon_deg)
     figure, axes = world_map(title)
-    size = _dot_size(len(lat))
-    axes.scatter(np.radians(lon), np.radians(lat), s=size, color=CITY, linewidths=0, alpha=0.75, zorder=3)
+    places_rad = np.radians(lon), np.radians(lat)
+    axes.scatter(*places_rad, s=_dot_size(len(lat)), color=CITY, linewidths=0, alpha=0.75, zorder=3)
     return figure
 
 
@@ -51,28 +46,22 @@ def prediction_map(
     pred_lon_deg: ArrayLike,
     title: str | None = None,
 ) -> "Figure":
-    """A map of what a model predicted: true places in grey, predicted ones coloured by their error.
+    """Draw true places in grey and predicted ones coloured by their error.
 
     A thin line along the great circle joins the two where the error is 300 km or more. The caption has the
-    mean and the median of the error over the predictions that are numbers, and how many are not.
+    mean and the median of the error of the parsed answers, and the number of the others.
 
     Args:
-        true_lat_deg: True latitudes in degrees, shape (n,).
-        true_lon_deg: True longitudes in degrees, shape (n,).
-        pred_lat_deg: Predicted latitudes, shape (n,); NaN where an answer could not be parsed.
-        pred_lon_deg: Predicted longitudes, shape (n,).
+        true_lat_deg, true_lon_deg: True places in degrees, shape (n,).
+        pred_lat_deg, pred_lon_deg: Predicted places, shape (n,); NaN where an answer could not be parsed.
         title: Text above the map, if any.
-
-    Returns:
-        The figure.
 
     Raises:
         InputError: A coordinate is out of range, or the lengths differ.
     """
     places_deg = np.stack(_places(true_lat_deg, true_lon_deg, pred_lat_deg, pred_lon_deg))
     error_km = great_circle_km(*places_deg)
-    figure, axes = world_map(title)
-    figure.text(0.02, 0.915, _caption(error_km), fontsize=9, color=GREY)
+    figure, axes = world_map(title, error_caption(error_km, "city", "cities"))
     true_lat_rad, true_lon_rad = np.radians(places_deg[:2])
     size = _dot_size(len(error_km))
     axes.scatter(true_lon_rad, true_lat_rad, s=0.6 * size, color=TRUE_PLACE, linewidths=0, zorder=2)
@@ -88,13 +77,11 @@ def prediction_map(
 def great_circle_lines(
     lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, lon2_deg: ArrayLike
 ) -> list[NDArray[np.float64]]:
-    """Shortest ways along the surface, as lines to draw on a map that ends at the date line.
+    """Return shortest ways along the surface, as lines to draw on a map that ends at the date line.
 
     Args:
-        lat1_deg: Latitudes of the n starts, in degrees, shape (n,).
-        lon1_deg: Longitudes of the starts.
-        lat2_deg: Latitudes of the ends.
-        lon2_deg: Longitudes of the ends.
+        lat1_deg, lon1_deg: The n starts, in degrees, shape (n,).
+        lat2_deg, lon2_deg: The ends.
 
     Returns:
         Lines of shape (k, 2), longitude and latitude in degrees; a way over the date line makes two.
@@ -133,7 +120,7 @@ def _draw_predictions(
 
 
 def _draw_lines(axes: "Axes", places_deg: NDArray[np.float64]) -> None:
-    """Thin lines from true to predicted places; the rows of places_deg are lat, lon, lat, lon."""
+    """Draw thin lines from true to predicted places; the rows of places_deg are lat, lon, lat, lon."""
     from matplotlib.collections import LineCollection
 
     if places_deg.shape[1] == 0:
@@ -149,7 +136,7 @@ def _draw_lines(axes: "Axes", places_deg: NDArray[np.float64]) -> None:
 
 
 def _draw_legend(figure: "Figure", dots: "PathCollection") -> None:
-    """Bottom left: what the grey dots are and which colour is which error."""
+    """Explain, bottom left, the grey dots and the colours of the errors."""
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     small = {"fontsize": 7, "va": "center_baseline"}
@@ -163,7 +150,7 @@ def _draw_legend(figure: "Figure", dots: "PathCollection") -> None:
 
 
 def _places(*coordinates_deg: ArrayLike) -> list[NDArray[np.float64]]:
-    """Latitudes and longitudes in turn, as arrays of one length, after checking them; NaN passes."""
+    """Return latitudes and longitudes in turn, as arrays of one length, after checking them; NaN passes."""
     places = [np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in coordinates_deg]
     if len({values.shape for values in places}) > 1 or places[0].ndim != 1:
         shapes = ", ".join(str(values.shape) for values in places)
@@ -176,17 +163,6 @@ def _places(*coordinates_deg: ArrayLike) -> list[NDArray[np.float64]]:
     return places
 
 
-def _caption(error_km: NDArray[np.float64]) -> str:
-    parsed_km = error_km[~np.isnan(error_km)]
-    n_failed = len(error_km) - len(parsed_km)
-    parts = [f"{len(error_km):,} cities" if len(error_km) != 1 else "1 city"]
-    if len(parsed_km):
-        parts.append(f"error: mean {parsed_km.mean():,.0f} km, median {np.median(parsed_km):,.0f} km")
-    if n_failed:
-        parts.append(f"{n_failed:,} not parsed (left out)")
-    return " · ".join(parts)
-
-
 def _dot_size(n: int) -> float:
-    """Area of a dot, in square points: smaller the more there are."""
+    """Return the area of a dot, in square points: smaller the more there are."""
     return float(np.clip(8000 / max(n, 1), 4, 28))

@@ -1,4 +1,4 @@
-"""Charts that are no maps: predicted against true distances, probes over training."""
+"""Draw predicted against true distances, and probes over training."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geo import InputError
-from geo.maps.base import GREY, INK
+from geo.maps.base import GREY, INK, error_caption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,15 +16,14 @@ DOT, ORANGE = "#1f4e79", "#d97706"
 
 
 def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: str | None = None) -> "Figure":
-    """Predicted distances over true ones, with the diagonal on which they would be equal.
+    """Draw predicted distances over true ones, with the diagonal on which they would be equal.
+
+    The caption has mean and median of the absolute error of the parsed answers, and the number of the others.
 
     Args:
         true_km: True distances in km, shape (n,).
         predicted_km: Predicted distances, shape (n,); NaN where an answer could not be parsed.
         title: Text above the chart, if any.
-
-    Returns:
-        The figure; the caption has mean and median of the absolute error of the parsed answers, and how many were not.
 
     Raises:
         InputError: The lengths differ.
@@ -42,23 +41,20 @@ def predicted_against_true(true_km: ArrayLike, predicted_km: ArrayLike, title: s
     axes.set(xlabel="true distance (km)", ylabel="predicted distance (km)", xlim=(0, 20_100), ylim=(0, 20_100))
     axes.set_aspect("equal")
     axes.grid(alpha=0.25)
-    heading = [] if title is None else [title]
-    axes.set_title("\n".join([*heading, _caption(np.abs(true - predicted))]), fontsize=9, loc="left", color=INK)
+    caption = error_caption(np.abs(true - predicted), "pair", "pairs")
+    axes.set_title(f"{title}\n{caption}" if title else caption, fontsize=9, loc="left", color=INK)
     return figure
 
 
 def probe_curves(
     steps: Sequence[int], metrics: Sequence[Mapping[str, float]], baseline_km: Sequence[float]
 ) -> "Figure":
-    """How well a probe decodes places, over training.
+    """Draw a probe over training: R² of both axes on the left, errors in km with the trivial baseline on the right.
 
     Args:
         steps: Training steps, ascending, shape (n,).
         metrics: At every step `r2_lon`, `r2_lat`, `error_km_mean` and `error_km_median`.
         baseline_km: At every step the mean error of the trivial baseline.
-
-    Returns:
-        The figure: R² of both axes on the left, errors in km with the trivial baseline on the right.
     """
     from matplotlib.figure import Figure
 
@@ -76,13 +72,3 @@ def probe_curves(
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
     return figure
-
-
-def _caption(error_km: np.ndarray) -> str:
-    parsed_km = error_km[~np.isnan(error_km)]
-    parts = [f"{len(error_km):,} pair{'s' * (len(error_km) != 1)}"]
-    if len(parsed_km):
-        parts.append(f"error: mean {parsed_km.mean():,.0f} km, median {np.median(parsed_km):,.0f} km")
-    if len(parsed_km) < len(error_km):
-        parts.append(f"{len(error_km) - len(parsed_km):,} not parsed (left out)")
-    return " · ".join(parts)

@@ -1,4 +1,4 @@
-"""Is there a map inside? Linear maps from hidden states to where cities are, fitted on some and tested on others.
+"""Is there a map inside? Fit linear maps from hidden states to places on some cities, and test them on others.
 
 The prompt ends before a second city: `dist(c_12,c_`. Protocol `clean` reads one block at the prompt's last token,
 predicts unit vectors and chooses alpha by leave-one-out cross-validation; `original` is that of the first experiments
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
 ALPHAS = np.logspace(-4, 6, 21)
 ORIGINAL_ALPHA, ORIGINAL_BLOCKS = 10.0, [4, 5]
+BASELINES = ("error_km_mean", "error_km_median", f"error_km_mean_{INVENTED}")
 
 
 @dataclass
@@ -62,7 +63,9 @@ class CityProbe(Probe):
         if read_city_file(path)[0][0].kept_id is None:
             raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
         self.chosen, self.cities = options, load_cities(path, min_population=0)
+        self.places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
         self.continents = np.array(continents_of(self.cities.country))
+        self.invented = np.flatnonzero(is_invented(self.cities))
         self.blocks = _blocks(options, n_blocks)
         template = options.prompt or task.probe_prompt
         for name, value in data.metadata["options"].items():
@@ -73,17 +76,21 @@ class CityProbe(Probe):
         self.tokens = 3 if options.protocol == "original" else 1
         self.vocabulary = read_vocabulary(data.path / "tokenizer")
         self.train, self.test = self._split()
+        self.tested_invented = np.setdiff1d(self.invented, self.train)
         self.label = _label(options)
 
     def fit(self, states_NLTD: np.ndarray) -> ProbeResult:
-        """Fit on the training cities; R² and errors in km on the test cities, by continent too."""
+        """Fit on the training cities; measure R² and errors in km on the test cities, by continent too.
+
+        The baseline is the same regression on features that are all alike: one place for every city.
+        """
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
         decode = _decoded_original if self.chosen.protocol == "original" else _decoded_clean
-        places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
-        decoded_deg = decode(features_NF, places_deg, self.train)
-        nothing_deg = decode(np.zeros((len(features_NF), 1)), places_deg, self.train)
-        metrics = self._metrics(decoded_deg)
-        shown = np.concatenate([self.test, self._tested_invented()])
+        decoded_deg = decode(features_NF, self.places_deg, self.train)
+        baseline_deg = decode(np.zeros((len(features_NF), 1)), self.places_deg, self.train)
+        metrics = {**self._r2(decoded_deg, self.test), **self._r2(decoded_deg, self.train, "train_")}
+        metrics |= self._errors_km(decoded_deg)
+        shown = np.concatenate([self.test, self.tested_invented])
         caption = (
             f"{len(self.test):,} real cities the probe has not seen · R² longitude {metrics['r2_lon']:.3f}, latitude"
             f" {metrics['r2_lat']:.3f} · mean error {metrics['error_km_mean']:,.0f} km, median"
@@ -92,55 +99,58 @@ class CityProbe(Probe):
         return ProbeResult(
             metrics,
             lambda title: decoded_map(_on_globe(decoded_deg[shown]), self.continents[shown].tolist(), title, caption),
-            self._baselines(nothing_deg),
+            {name: {"": km} for name, km in self._errors_km(baseline_deg).items() if name in BASELINES},
         )
 
     def draw_curves(self, steps: Sequence[int], readings: Sequence[ProbeResult]) -> "Figure":
-        """R² and error over training."""
+        """Draw R² and error over training."""
         baseline_km = [reading.baselines["error_km_mean"][""] for reading in readings]
         return probe_curves(steps, [reading.metrics for reading in readings], baseline_km)
 
-    def _metrics(self, decoded_deg: np.ndarray) -> dict[str, float]:
-        true_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
-        error_km = great_circle_km(*_on_globe(decoded_deg).T, *true_deg.T)
-        test, tested_invented = self.test, self._tested_invented()
-        wraps = self.chosen.protocol == "clean"  # the first experiments took a longitude for a plain number
-        metrics = {
-            **_r2(decoded_deg[test], true_deg[test], wraps, ""),
-            **_r2(decoded_deg[self.train], true_deg[self.train], wraps, "train_"),
-            "error_km_mean": float(error_km[test].mean()),
-            "error_km_median": float(np.median(error_km[test])),
+    def _errors_km(self, decoded_deg: np.ndarray) -> dict[str, float]:
+        """Return mean and median error on the test cities, and the mean by continent and on tested invented cities."""
+        error_km = great_circle_km(*_on_globe(decoded_deg).T, *self.places_deg.T)
+        tested = self.continents[self.test]
+        groups = {name: self.test[tested == name] for name in sorted(set(tested.tolist()))}
+        if len(self.tested_invented):
+            groups[INVENTED] = self.tested_invented
+        return {
+            "error_km_mean": float(error_km[self.test].mean()),
+            "error_km_median": float(np.median(error_km[self.test])),
+            **{f"error_km_mean_{n.replace(' ', '_')}": float(error_km[rows].mean()) for n, rows in groups.items()},
         }
-        for name in sorted(set(self.continents[test].tolist())):
-            chosen = test[self.continents[test] == name]
-            metrics[f"error_km_mean_{name.replace(' ', '_')}"] = float(error_km[chosen].mean())
-        if len(tested_invented):
-            metrics[f"error_km_mean_{INVENTED}"] = float(error_km[tested_invented].mean())
-        return metrics
 
-    def _baselines(self, nothing_deg: np.ndarray) -> dict[str, dict[str, float]]:
-        """Errors of the same regression on features that are all alike: one place for every city."""
-        lat_deg, lon_deg = nothing_deg.T
-        error_km = great_circle_km(lat_deg, lon_deg, self.cities.lat_deg, self.cities.lon_deg)
-        baselines = {
-            "error_km_mean": {"": float(error_km[self.test].mean())},
-            "error_km_median": {"": float(np.median(error_km[self.test]))},
-        }
-        if len(tested_invented := self._tested_invented()):
-            baselines[f"error_km_mean_{INVENTED}"] = {"": float(error_km[tested_invented].mean())}
-        return baselines
+    def _r2(self, decoded_deg: np.ndarray, rows: np.ndarray, prefix: str = "") -> dict[str, float]:
+        """R² of both axes on some cities, 1 - squared errors / squared deviations from the mean.
+
+        In the clean protocol the shorter way round counts, for errors in longitude and for deviations from its circular
+        mean; the first experiments took a longitude for a plain number.
+        """
+        from scipy.stats import circmean
+
+        lat_deg, lon_deg = self.places_deg[rows].T
+        lat = [decoded_deg[rows, 0] - lat_deg, lat_deg - lat_deg.mean()]
+        lon = [decoded_deg[rows, 1] - lon_deg, lon_deg - lon_deg.mean()]
+        if self.chosen.protocol == "clean":
+            lon = [_shorter_way(lon[0]), _shorter_way(lon_deg - circmean(lon_deg, high=180, low=-180))]
+        r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
+        return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the table to train and to test on; the test cities are the same whatever is held out of training."""
+        """Choose the rows to train and to test on; the test cities do not depend on what is held out of training."""
         rng = np.random.default_rng(self.chosen.probe_seed)
-        real = rng.permutation(np.flatnonzero(~is_invented(self.cities)))
+        real = rng.permutation(np.setdiff1d(np.arange(len(self.cities)), self.invented))
         n_test = min(MAX_TEST, len(real) - int(0.6 * len(real)))
         test, rest = np.sort(real[:n_test]), real[n_test:]
         if self.chosen.hold_out:
             rest = rest[~self._region(self.chosen.hold_out)[rest]]
         train = rest[: min(MAX_TRAIN, int(0.6 * len(real)))]
         if self.chosen.atlantis == "train":
-            invented = rng.permutation(self._invented("--atlantis train needs invented cities"))
+            if len(self.invented) == 0:
+                raise UserError(
+                    "--atlantis train needs invented cities, but the table of cities has none; give other --cities_csv"
+                )
+            invented = rng.permutation(self.invented)
             train = np.concatenate([train, invented[: int(0.6 * len(invented))]])
         if min(len(train), len(test)) < 2:
             raise UserError(
@@ -148,17 +158,8 @@ class CityProbe(Probe):
             )
         return np.sort(train), test
 
-    def _tested_invented(self) -> np.ndarray:
-        return np.setdiff1d(np.flatnonzero(is_invented(self.cities)), self.train)
-
-    def _invented(self, need: str) -> np.ndarray:
-        invented = np.flatnonzero(is_invented(self.cities))
-        if len(invented) == 0:
-            raise UserError(f"{need}, but the table of cities has none; give another --cities_csv")
-        return invented
-
     def _region(self, name: str) -> np.ndarray:
-        """Which cities lie in a continent or a country, bool, (n,)."""
+        """Find the cities in a continent or a country, bool, (n,)."""
         known = {*self.continents.tolist(), *self.cities.country}
         if name not in known:
             raise UserError(f"no city lies in {name!r}; give a continent or a country's code.{suggest(name, known)}")
@@ -166,7 +167,7 @@ class CityProbe(Probe):
 
 
 def _label(options: CityProbeOptions) -> str:
-    """A name for the choice of options: what is often chosen in words, the rest as a digest."""
+    """Name the choice of options: what is often chosen in words, the rest as a digest."""
     rest = [options.prompt, options.cities_csv, options.probe_seed]
     is_usual = rest == [None, None, CityProbeOptions.probe_seed]
     parts = [
@@ -213,23 +214,5 @@ def _on_globe(decoded_deg: np.ndarray) -> np.ndarray:
     return np.clip(decoded_deg, (-90, -180), (90, 180))
 
 
-def _r2(decoded_deg: np.ndarray, true_deg: np.ndarray, wraps: bool, prefix: str) -> dict[str, float]:
-    """R² of both axes, 1 - squared errors / squared deviations from the mean.
-
-    If longitude wraps, the shorter way round counts, for errors and for deviations (from the circular mean).
-    """
-    lat_deg, lon_deg = true_deg.T
-    mean_lon_deg = _circular_mean(lon_deg) if wraps else lon_deg.mean()
-    lon = [_shorter_way(off) if wraps else off for off in (decoded_deg[:, 1] - lon_deg, lon_deg - mean_lon_deg)]
-    lat = [decoded_deg[:, 0] - lat_deg, lat_deg - lat_deg.mean()]
-    r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
-    return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
-
-
 def _shorter_way(lon_deg: np.ndarray) -> np.ndarray:
     return (lon_deg + 180.0) % 360.0 - 180.0
-
-
-def _circular_mean(lon_deg: np.ndarray) -> float:
-    lon_rad = np.radians(lon_deg)
-    return float(np.degrees(np.arctan2(np.sin(lon_rad).mean(), np.cos(lon_rad).mean())))

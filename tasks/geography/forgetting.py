@@ -1,4 +1,4 @@
-"""The forgetting study: base, fine-tuning runs, and the report on what became of the old map.
+"""The forgetting study: a base model, its fine-tuning runs, and a report on what became of the old map.
 
 The study's file names the config of the base model (trained first, unless --base names a run) and the fine-tuning runs,
 each with its flags for trainers/run.py. For every checkpoint the report measures the probe of real cities and the error
@@ -54,10 +54,10 @@ class Forgetting:
 
 
 def read_study(path: Path) -> Study:
-    """The study in a YAML file.
+    """Read the study in a YAML file.
 
     Raises:
-        UserError: it is not of the form `base: {config: …}` and `runs: {name: {config: …, flag: value}, …}`.
+        UserError: It is not of the form `base: {config: …}` and `runs: {name: {config: …, flag: value}, …}`.
     """
     content = read_yaml(path, _FORM)
     try:
@@ -73,11 +73,7 @@ def read_study(path: Path) -> Study:
 
 
 def _check_tested(run: RunFolder) -> None:
-    """A finished run must have what the study compares: its error on test pairs.
-
-    Raises:
-        UserError: it is no run on pairs, not finished, or has no test split.
-    """
+    """Raise a `UserError` unless a run is finished and has what the study compares: its error on test pairs."""
     from tasks.geography.forgetting_report import TESTED
 
     if TESTED not in run.results:

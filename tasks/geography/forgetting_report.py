@@ -1,4 +1,4 @@
-"""Measures the runs of a forgetting study, checkpoint by checkpoint, and draws up its table and figure."""
+"""Measure the runs of a forgetting study, checkpoint by checkpoint, and write its table and figure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,11 +52,9 @@ class FineTuneCurve:
 
 
 def report(folder: Path, base: RunFolder, runs: Mapping[str, RunFolder], reference: str) -> None:
-    """Measure all runs; write `table.csv`, `table.md` and `forgetting.png` into the folder and into MLflow.
+    """Measure all runs; write `table.csv`, `table.md` and `forgetting.png` into the study's folder and into MLflow.
 
-    Arguments:
-        folder: the study's. base: the base run. runs: name -> every fine-tuning run.
-        reference: the run whose fall the others are compared with.
+    The fall of the run named `reference` is what the others are compared with.
     """
     _probe_base(base)
     courses = {name: _curve_of(run, base) for name, run in runs.items()}
@@ -79,7 +77,7 @@ def report(folder: Path, base: RunFolder, runs: Mapping[str, RunFolder], referen
 
 
 def table(courses: Mapping[str, FineTuneCurve], reference: str) -> list[dict[str, Any]]:
-    """One row per run: before (the base model) and after (its last checkpoint), and the shares of the falls recovered.
+    """Return one row per run: before (the base model), after (its last checkpoint), the shares of the falls recovered.
 
     The error on Atlantis pairs is that of the run's validation pairs before, and of its test pairs after.
 
@@ -115,13 +113,13 @@ def table(courses: Mapping[str, FineTuneCurve], reference: str) -> list[dict[str
 
 
 def _recovered(after_km: float, reference_km: list[float]) -> float:
-    """Share of the reference's rise that `after_km` is below the reference's end; NaN if the reference did not rise."""
+    """Return the share of the reference's rise that `after_km` is below its end; NaN if it did not rise."""
     rise_km = reference_km[-1] - reference_km[0]
     return (reference_km[-1] - after_km) / rise_km if rise_km > 0 else float("nan")
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
-    """The table for people."""
+    """Write the table in Markdown, for people."""
     arrows = {
         "probe R² longitude": ("r2_lon_before", "r2_lon_after", ".3f"),
         "probe R² latitude": ("r2_lat_before", "r2_lat_after", ".3f"),
@@ -144,11 +142,12 @@ def _cell(value: float, form: str) -> str:
 
 
 def forgetting_figure(courses: Mapping[str, FineTuneCurve]) -> Figure:
-    """Probe error, error on real pairs and error on Atlantis pairs over steps, a line for every run."""
+    """Draw probe error, error on real pairs and error on Atlantis pairs over steps, a line for every run."""
     figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3)
     for number, (name, course) in enumerate(courses.items()):
-        for axes, values in zip(panels, _curves(course), strict=True):
+        probe_km = [probe["error_km_mean"] for probe in course.probe]
+        for axes, values in zip(panels, (probe_km, course.real_km, course.atlantis_km), strict=True):
             axes.plot(course.steps, values, "o-", ms=3, lw=1.2, color=f"C{number}", label=name)
     labels = ("probe error on real cities (km)", "error on real pairs (km)", "error on own Atlantis pairs (km)")
     for axes, label in zip(panels, labels, strict=True):
@@ -165,12 +164,8 @@ def forgetting_figure(courses: Mapping[str, FineTuneCurve]) -> Figure:
     return figure
 
 
-def _curves(course: FineTuneCurve) -> tuple[list[float], list[float], list[float]]:
-    return [probe["error_km_mean"] for probe in course.probe], course.real_km, course.atlantis_km
-
-
 def _probe_base(base: RunFolder) -> None:
-    """How the base's own map formed, by both protocols where the model has the blocks that `original` reads."""
+    """Probe the base by both protocols, where the model has the blocks that `original` reads."""
     print(f"\n== {base.path.name}: probing", flush=True)
     probe_run(base, CityProbeOptions())
     if load_checkpoint(base.path).config.num_hidden_layers >= ORIGINAL_BLOCKS[-1]:
@@ -208,6 +203,6 @@ def _real_rows(base: RunFolder) -> TextRows:
 
 
 def _error_km(checkpoint: Path, rows: TextRows) -> float:
-    """Mean absolute error of a model's generated answers."""
+    """Return the mean absolute error of a model's generated answers."""
     predicted_km = np.array([parse_km(answer) for answer in answers_to(rows, load_checkpoint(checkpoint), _BATCH)])
     return float(absolute_errors_km(predicted_km, distances_km(rows.table)).mean())

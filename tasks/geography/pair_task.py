@@ -1,4 +1,4 @@
-"""What every task that asks for a distance declares; each is this with options and rows of its own."""
+"""The task that every task on distances is a variant of, with options and rows of its own."""
 
 from tasks.geography.world import PairOptions
 from trainers.contract import SummarySpec, Task

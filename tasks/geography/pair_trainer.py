@@ -10,12 +10,12 @@ from trainers.text import TextRows, TextTrainer
 
 
 class PairTrainer(TextTrainer):
-    """Scores generated distances; rows with a column `kind` are also scored kind by kind."""
+    """Scores generated distances; examples with a column `kind` are also scored kind by kind."""
 
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Generated against true distances."""
+        """Compare generated with true distances."""
         true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
         error_km = absolute_errors_km(predicted_km, true_km)
         metrics = self.metric.compute(predictions=predicted_km, references=true_km)
@@ -29,7 +29,7 @@ class PairTrainer(TextTrainer):
 
 
 def parse_km(text: str) -> float:
-    """The distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
+    """Return the distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
     is_number = text.isascii() and text.isdigit() and str(int(text)) == text if len(text) <= 5 else False
     return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
 

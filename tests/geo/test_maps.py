@@ -13,7 +13,8 @@ from matplotlib.image import imread
 
 from geo import InputError
 from geo.maps import base
-from geo.maps.predictions import city_map, coastlines, great_circle_lines, prediction_map, world_map
+from geo.maps.base import coastlines, world_map
+from geo.maps.predictions import city_map, great_circle_lines, prediction_map
 from geo.sphere import great_circle_km
 from tests.helpers import refusal
 

@@ -8,8 +8,18 @@ from trainers.common.local_metric import LocalMetric
 
 PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference: no readable answer is further away
 
-_DESCRIPTION = "Great-circle distance in km between predicted and true places; unreadable predictions count 20,000 km."
-_INPUTS = """
+
+def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.ndarray:
+    """Return the distance in km of each row of (n, 2) degrees, (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
+    dist_km = great_circle_km(*np.transpose(predictions_deg), *np.transpose(references_deg))
+    return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
+
+
+class Haversine(LocalMetric):
+    """`evaluate.load("tasks/geography/location/metric.py")` or `Haversine()`."""
+
+    about = "Great-circle distance in km between predicted and true places; unreadable predictions count 20,000 km."
+    inputs = """
 Args:
     predictions: (n, 2) latitude and longitude in degrees; a row with NaN is an answer that could not be parsed.
     references: (n, 2) latitude and longitude in degrees.
@@ -17,22 +27,7 @@ Returns:
     haversine_km_mean, haversine_km_median, haversine_km_p90: km, 0 to 20,015.
     within_100km, parse_rate: shares, 0 to 1.
 """
-_CITATION = "R. W. Sinnott (1984), Virtues of the Haversine, Sky and Telescope 68(2), 159."
-
-
-def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.ndarray:
-    """Distance in km of each row of (n, 2) degrees, shape (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
-    predictions_deg, references_deg = np.asarray(predictions_deg, float), np.asarray(references_deg, float)
-    dist_km = great_circle_km(predictions_deg[:, 0], predictions_deg[:, 1], references_deg[:, 0], references_deg[:, 1])
-    return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
-
-
-class Haversine(LocalMetric):
-    """`evaluate.load("tasks/geography/location/metric.py")` or `Haversine()`."""
-
-    about = _DESCRIPTION
-    inputs = _INPUTS
-    cites = _CITATION
+    cites = "R. W. Sinnott (1984), Virtues of the Haversine, Sky and Telescope 68(2), 159."
     columns = dict.fromkeys(("predictions", "references"), datasets.Sequence(datasets.Value("float64"), length=2))
 
     def score(self, predictions: list[list[float]], references: list[list[float]]) -> dict[str, float]:

@@ -15,23 +15,19 @@ class LocationTrainer(TextTrainer):
     has_baselines = True
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Distances between generated and expected places."""
+        """Measure the distances between generated and expected places."""
         predicted_deg = _places_deg(answers)
         expected_deg = _places_deg(rows.table["answer"])
         dist_km = errors_km(predicted_deg, expected_deg)
-        metrics = self.metric.compute(predictions=predicted_deg, references=expected_deg)
+        title = f"location, {rows.split}, step {self.state.global_step:,}"
         return Evaluation(
-            metrics=metrics,
+            metrics=self.metric.compute(predictions=predicted_deg, references=expected_deg),
             samples=self.samples(rows, answers, km=dist_km),
             values=dist_km,
-            figures={
-                "world_map.png": lambda: prediction_map(
-                    *expected_deg.T, *predicted_deg.T, title=f"location, {rows.split}, step {self.state.global_step:,}"
-                )
-            },
+            figures={"world_map.png": lambda: prediction_map(*expected_deg.T, *predicted_deg.T, title=title)},
         )
 
 
 def _places_deg(texts: list[str]) -> np.ndarray:
-    """Latitude and longitude of `x,y` texts, (n, 2) in degrees; NaN where the text is not exactly that."""
+    """Decode `x,y` texts to latitude and longitude, (n, 2) in degrees; NaN where the text is not exactly that."""
     return np.stack(decode(*parse_xy(texts).T), axis=1)

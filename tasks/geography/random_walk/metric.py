@@ -1,6 +1,7 @@
 """The `evaluate` metric of `random_walk`: which share of the steps is legal, failures included."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import datasets
 import numpy as np
@@ -8,11 +9,10 @@ import numpy as np
 from geo.sphere import great_circle_km
 from trainers.common.local_metric import LocalMetric
 
-_DESCRIPTION = "Legality of walks: a step is legal if it leads to a city not yet visited, at most radius_km away."
 _INPUTS = """
 Args:
     predictions: n walks, each the ids of its cities from the start on; an empty one is an answer that cannot be read.
-    references: n true walks, for the length that stands beside.
+    references: n true walks, for their length.
     city_id, lat_deg, lon_deg: the table of cities, one entry a city.
     radius_km: longest legal step; a city exactly this far away counts.
 Returns:
@@ -27,7 +27,7 @@ Returns:
 def step_legality(
     walks: Sequence[Sequence[int]], city_id: np.ndarray, lat_deg: np.ndarray, lon_deg: np.ndarray, radius_km: float
 ) -> list[np.ndarray]:
-    """For every walk (a sequence of ids) whether each of its steps is legal, bool, (cities - 1,)."""
+    """Return for every walk (a sequence of ids) whether each of its steps is legal, bool, (cities - 1,)."""
     length_N = np.array([len(walk) for walk in walks], dtype=np.int64)
     walk_M = np.repeat(np.arange(len(walks)), length_N)
     id_M = np.array([city for walk in walks for city in walk], dtype=np.int64)
@@ -45,33 +45,25 @@ def step_legality(
 
 
 def legality(walks: Sequence[Sequence[int]], legal: Sequence[np.ndarray]) -> dict[str, float]:
-    """The shares and the mean length, of n ≥ 1 walks and their steps' legality."""
-    readable = np.array([len(walk) > 0 for walk in walks])
-    steps = sum(len(found) for found in legal) + int((~readable).sum())
-    fully = [bool(found.all()) and bool(read) for found, read in zip(legal, readable, strict=True)]
+    """Return the shares and the mean length of n ≥ 1 walks with the legality of their steps."""
+    length_N = np.array([len(walk) for walk in walks])
+    steps = sum(map(len, legal)) + int((length_N == 0).sum())
+    fully = [n > 0 and is_legal.all() for n, is_legal in zip(length_N, legal, strict=True)]
     return {
-        "legal_steps": float(sum(found.sum() for found in legal) / max(steps, 1)),
+        "legal_steps": float(sum(is_legal.sum() for is_legal in legal) / max(steps, 1)),
         "legal_walks": float(np.mean(fully)),
-        "length_mean": float(np.mean([len(walk) for walk in walks])),
-        "parse_rate": float(readable.mean()),
+        "length_mean": float(length_N.mean()),
+        "parse_rate": float((length_N > 0).mean()),
     }
 
 
 class WalkLegality(LocalMetric):
     """`evaluate.load("tasks/geography/random_walk/metric.py")` or `WalkLegality()`."""
 
-    about = _DESCRIPTION
+    about = "Legality of walks: a step is legal if it leads to a city not yet visited, at most radius_km away."
     inputs = _INPUTS
     columns = dict.fromkeys(("predictions", "references"), datasets.Sequence(datasets.Value("int64")))
 
-    def score(
-        self,
-        predictions: list[list[int]],
-        references: list[list[int]],
-        city_id: np.ndarray,
-        lat_deg: np.ndarray,
-        lon_deg: np.ndarray,
-        radius_km: float,
-    ) -> dict[str, float]:
-        found = legality(predictions, step_legality(predictions, city_id, lat_deg, lon_deg, radius_km))
-        return {**found, "expected_length_mean": float(np.mean([len(walk) for walk in references]))}
+    def score(self, predictions: list[list[int]], references: list[list[int]], **world: Any) -> dict[str, float]:
+        scores = legality(predictions, step_legality(predictions, **world))
+        return {**scores, "expected_length_mean": float(np.mean([len(walk) for walk in references]))}

@@ -1,4 +1,4 @@
-"""The Trainer of `random_walk`: generated walks are read strictly, judged step by step and drawn on a map."""
+"""The Trainer of `random_walk`: generated walks are read strictly, scored step by step and drawn on a map."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ _STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
 
 
 class RandomWalkTrainer(TextTrainer):
-    """Judges the walks that the model makes from given starts."""
+    """Scores the walks that the model generates from given starts."""
 
     has_baselines = True
 
@@ -27,19 +27,18 @@ class RandomWalkTrainer(TextTrainer):
         self.cities = load_cities(self.data.path / "cities.csv", min_population=0)
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
-        """Legality of every step."""
+        """Score the legality of every step."""
         cities, prompts = self.cities, rows.table["prompt"]
-        radius_km = int(_parsed_start(prompts[0])[0])
         walks = [parse_walk(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         true_walks = [parse_walk(p, a) for p, a in zip(prompts, rows.table["answer"], strict=True)]
-        table = {"city_id": cities.city_id, "lat_deg": cities.lat_deg, "lon_deg": cities.lon_deg}
-        legal = step_legality(walks, **table, radius_km=radius_km)
-        metrics = self.metric.compute(predictions=walks, references=true_walks, **table, radius_km=radius_km)
-        share = np.array([_share(walk, found) for walk, found in zip(walks, legal, strict=True)])
+        world: Any = {name: getattr(cities, name) for name in ("city_id", "lat_deg", "lon_deg")}
+        world["radius_km"] = int(_parsed_start(prompts[0])[0])
+        legal = step_legality(walks, **world)
+        share = np.array([_share(walk, is_legal) for walk, is_legal in zip(walks, legal, strict=True)])
         title = f"random_walk, {rows.split}, step {self.state.global_step:,}"
         places_deg = [_places(cities, walk) for walk in walks[:DRAWN]]
         return Evaluation(
-            metrics=metrics,
+            metrics=self.metric.compute(predictions=walks, references=true_walks, **world),
             samples=self.samples(rows, answers, legal=share),
             values=share,
             figures={"walks.png": lambda: walk_map(places_deg, legal[:DRAWN], title)},
@@ -47,14 +46,14 @@ class RandomWalkTrainer(TextTrainer):
 
 
 def parse_walk(prompt: str, answer: str) -> list[int]:
-    """The ids of a walk from its start on; empty unless the answer is `,c_1,c_2,…` (or nothing: it ends at once)."""
+    """Return the ids of a walk from its start on; empty unless the answer is `,c_1,c_2,…` (or nothing)."""
     if not _STEPS.fullmatch(answer):
         return []
     return [int(_parsed_start(prompt)[1]), *(int(city) for city in answer.split(",c_")[1:])]
 
 
 def _parsed_start(prompt: str) -> tuple[str, str]:
-    """Radius and start of a prompt, as texts."""
+    """Return radius and start of a prompt, as texts."""
     match = _START.fullmatch(prompt)
     if match is None:
         raise ValueError(f"{prompt!r} is no prompt of random_walk, as srd_200=c_12")
@@ -62,13 +61,12 @@ def _parsed_start(prompt: str) -> tuple[str, str]:
 
 
 def _share(walk: list[int], legal: np.ndarray) -> float:
-    """Share of legal steps of one walk; 1 for a readable walk that ends at once, 0 for one that cannot be read."""
+    """Return the share of legal steps of one walk; 1 for a readable walk without steps, 0 for one not readable."""
     return float(legal.mean()) if len(legal) else float(len(walk) > 0)
 
 
 def _places(cities: Cities, walk: list[int]) -> np.ndarray:
-    """Latitude and longitude of a walk's cities, (cities, 2) in degrees; NaN for an id that no city has."""
+    """Return latitude and longitude of a walk's cities, (cities, 2) in degrees; NaN for an id that no city has."""
     row_of = {int(city): row for row, city in enumerate(cities.city_id)}
     rows = np.array([row_of.get(city, -1) for city in walk], dtype=int)
-    places = np.stack([cities.lat_deg[rows], cities.lon_deg[rows]], axis=1)
-    return np.where(rows[:, None] < 0, np.nan, places)
+    return np.where(rows[:, None] < 0, np.nan, np.stack(cities.places(rows), axis=1))

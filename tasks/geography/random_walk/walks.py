@@ -10,12 +10,14 @@ _AT_ONCE = 100_000  # walks in memory at a time, with their neighbours
 def random_walks(
     indptr: np.ndarray, indices: np.ndarray, n_walks: int, longest: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Walks that start anywhere, go on to a uniformly chosen neighbour not yet visited, and end at their target length
-    or where no such neighbour is left.
+    """Draw walks that start anywhere and go on to uniformly chosen neighbours not yet visited.
 
-    Arguments:
-        indptr, indices: neighbours of every city as compressed sparse rows (`geo.neighbours.neighbour_lists`).
-        n_walks, longest: how many; target lengths, in cities, are uniform in 1…longest.
+    They end at their target length, or where no such neighbour is left.
+
+    Args:
+        indptr, indices: Neighbours of every city as compressed sparse rows (`geo.neighbours.neighbour_lists`).
+        n_walks: Number of walks.
+        longest: Target lengths, in cities, are uniform in 1…longest.
 
     Returns:
         Rows of the table of cities, (n_walks, longest) int32, `END` after the last city of each walk.
@@ -46,10 +48,10 @@ def _walk_block(
 def _next_cities(
     indptr: np.ndarray, indices: np.ndarray, visited_NT: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """A uniformly chosen neighbour of the last city that was not visited, for every walk; `END` where there is none.
+    """Choose uniformly, for every walk, a neighbour of its last city that was not visited; `END` where there is none.
 
     Drawing until a draw is new is uniform over what is left; so is drawing from the list of what is left, which costs
-    more and is made only for the few walks whose draws all failed.
+    more and is done only for the few walks whose draws all failed.
     """
     here_N = visited_NT[:, -1]
     degree_N = indptr[here_N + 1] - indptr[here_N]
@@ -66,7 +68,7 @@ def _next_cities(
 
 
 def _from_list(indptr: np.ndarray, indices: np.ndarray, visited_NT: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As `_next_cities`, by listing all neighbours of every walk's last city (each has some)."""
+    """Choose as `_next_cities`, by listing all neighbours of every walk's last city (each has some)."""
     here_N = visited_NT[:, -1]
     degree_N = indptr[here_N + 1] - indptr[here_N]
     first_N = np.cumsum(degree_N) - degree_N
