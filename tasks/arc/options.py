@@ -1,4 +1,4 @@
-"""What the dataset builder of `arc` and its models can be asked for."""
+"""Options of the dataset of `arc` and of its models."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,55 +8,50 @@ from trainers.options import MAX_SEED, option
 
 @dataclass
 class ArcOptions:
-    """Which tasks, how many pairs, and how they are shown to a model."""
+    """Sources of tasks, number of pairs, and augmentation."""
 
     train_source: str = option(
         "generated",
-        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, a folder; several with commas between",
+        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder; several with commas between",
         is_path=True,
     )
     unseen_source: str = option(
-        "generated", "tasks that are never trained on, from the same choice; none: no such tasks", is_path=True
+        "generated", "source of tasks that are only evaluated; none: no such tasks", is_path=True
     )
-    pairs_per_task: int = option(400, "pairs of every generated task, all different", least=4, most=100_000)
-    n_val: int = option(20, "held-out pairs of every training task, evaluated during training", least=0)
-    n_test: int = option(40, "held-out pairs of every task (all of an unseen one's), evaluated at the end", least=0)
+    pairs_per_task: int = option(400, "different pairs per generated task", least=4, most=100_000)
+    n_val: int = option(20, "held-out pairs per training task, evaluated during training", least=0)
+    n_test: int = option(40, "held-out pairs per task (of an unseen one all), evaluated at the end", least=0)
     max_side: int = option(
-        30,
-        "largest height or width of a generated grid; pairs of other sources that are larger are left out",
-        least=10,
-        most=30,
+        30, "largest height or width of a grid; larger pairs of other sources are left out", least=10, most=30
     )
-    n_context: int = option(2, "demonstration pairs shown beside an input", least=1, most=8)
-    resample_context: bool = option(
-        False, "draw the demonstrations anew for every training batch, instead of fixed ones"
-    )
-    augment_dihedral: bool = option(False, "turn and mirror every training episode at random")
-    augment_colours: bool = option(False, "exchange the nine colours of every training episode at random")
+    n_context: int = option(2, "demonstration pairs per input", least=1, most=8)
+    resample_context: bool = option(False, "draw new demonstrations for every training batch")
+    augment_dihedral: bool = option(False, "turn and mirror every training example at random")
+    augment_colours: bool = option(False, "exchange the nine colours of every training example at random")
     dataset_seed: int = option(307, "seed of the generators and of the splits", least=0, most=MAX_SEED)
 
 
 @dataclass
 class ArcModelOptions:
-    """The steps of the ladder and the sizes; every name is one of `tasks.arc.model.ArcConfig`."""
+    """Steps of the ladder and sizes of a `tasks.arc.model.ArcModel`; its config has the same fields."""
 
     architecture: Literal["decoder_only", "encoder_decoder"] = option(
         "encoder_decoder", "one sequence, or input encoded"
     )
     positions: Literal["1d", "2d"] = option("2d", "along the sequence, or rows and columns")
     colours: Literal["table", "equivariant"] = option(
-        "equivariant", "one vector a colour, or labels by order of appearance"
+        "equivariant", "one vector per colour, or labels by order of appearance"
     )
     bridge: Literal["none", "prompt", "concat_mlp", "cross_attention"] = option(
-        "cross_attention", "how demonstrations reach the decoder (prompt: in front of the input, decoder_only)"
+        "cross_attention", "how demonstrations reach the decoder (prompt: before the input, decoder_only)"
     )
     hidden_size: int = option(128, "width of the residual stream", least=4)
     num_encoder_layers: int = option(2, "blocks over the input grid (encoder_decoder)", least=1, most=1000)
     num_hidden_layers: int = option(2, "blocks of the decoder", least=1, most=1000)
     num_context_layers: int = option(
-        1, "blocks over each demonstration pair (concat_mlp, cross_attention)", least=1, most=1000
+        1, "blocks over a demonstration pair (concat_mlp, cross_attention)", least=1, most=1000
     )
-    num_attention_heads: int = option(4, "attention heads; heads of a size divisible by 4 (2d) or even (1d)", least=1)
+    num_attention_heads: int = option(4, "attention heads, of a size divisible by 4 (2d) or 2 (1d)", least=1)
     intermediate_size: int = option(344, "width inside the MLP", least=1)
     dropout: float = option(0.0, "dropout on embeddings and on what a block adds", least=0, most=0.99)
     init_scale: float = option(0.02, "standard deviation of the initial weights", least=0)

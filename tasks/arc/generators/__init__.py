@@ -1,6 +1,6 @@
-"""The 18 foundational tasks as procedures: a seeded generator and a solver each, known by the id of the ARC task.
+"""18 foundational ARC tasks by id, each with a seeded generator and a solver.
 
-Fourteen are trained on, four are not seen in training (the split of the first experiments).
+Fourteen are trained on, four are not (the split of the first experiments).
 """
 
 from tasks.arc.generators import lines, objects, whole_grid

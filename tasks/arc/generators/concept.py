@@ -1,4 +1,4 @@
-"""What a generated ARC task is made of, and the draws that all generators share."""
+"""Form of a generated ARC task, and the draws that generators share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class Concept:
         skill: category of the task taxonomy (S spatial, C counting and choosing, A aggregation and attraction, L logic,
             K scaling), with a number.
         rule: the rule in a few words.
-        generate: (random generator, largest side allowed) -> a pair; the output is built along with the input.
-        solve: input -> output, from the input alone. It solves the real task's pairs, too.
+        generate: (random generator, largest side) -> a pair; the output is built together with the input.
+        solve: input -> output, from the input alone. It solves the pairs of the real task, too.
     """
 
     skill: str
@@ -31,28 +31,28 @@ class Concept:
 
 
 def blank(height: int, width: int, colour: int = 0) -> Grid:
-    """A grid of one colour."""
+    """Return a grid of one colour."""
     return np.full((height, width), colour, dtype=np.uint8)
 
 
 def between(rng: np.random.Generator, least: int, most: int) -> int:
-    """A whole number, both ends allowed."""
+    """Draw an integer, both ends included."""
     return int(rng.integers(least, most + 1))
 
 
 def draw_colours(rng: np.random.Generator, count: int, without: tuple[int, ...] = (0,)) -> list[int]:
-    """Different colours in random order."""
+    """Draw different colours in random order."""
     return rng.permutation([colour for colour in range(10) if colour not in without])[:count].tolist()
 
 
 def scattered(rng: np.random.Generator, height: int, width: int, share: float) -> np.ndarray:
-    """Boolean (height, width): each cell with probability `share`, at least one."""
+    """Draw a mask (height, width), each cell with probability `share`, at least one."""
     cells = rng.random((height, width)) < share
     cells[between(rng, 0, height - 1), between(rng, 0, width - 1)] = True
     return cells
 
 
 def spaced(rng: np.random.Generator, length: int, count: int, gap: int = 2) -> list[int]:
-    """`count` places in 0...length-1, sorted, at least `gap` apart; needs length > (count - 1) * gap."""
+    """Draw `count` sorted places in 0...length-1, at least `gap` apart; needs length > (count - 1) * gap."""
     free = length - (count - 1) * (gap - 1)
     return (np.sort(rng.choice(free, count, replace=False)) + np.arange(count) * (gap - 1)).tolist()

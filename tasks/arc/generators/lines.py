@@ -1,4 +1,4 @@
-"""Tasks about lines: completed, crossed, nearest, drawn between things."""
+"""Generated ARC tasks about lines: completed, crossed, nearest, drawn between objects."""
 
 from itertools import pairwise
 
@@ -9,14 +9,9 @@ from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, dr
 _GREEN, _RED, _BLUE, _GREY, _AZURE = 3, 2, 1, 5, 8
 
 
-def _anti_diagonal(height: int, width: int) -> np.ndarray:
-    """The number of each cell's anti-diagonal, (height, width)."""
-    return np.add.outer(np.arange(height), np.arange(width))
-
-
 def _three_diagonals(rng: np.random.Generator, max_side: int) -> Pair:
     side = between(rng, 5, max_side)
-    number = _anti_diagonal(side, side)
+    number = np.indices((side, side)).sum(axis=0)  # of each cell's anti-diagonal
     full = np.array(draw_colours(rng, 3), dtype=np.uint8)[number % 3]
     shown = rng.choice(2 * side - 3, between(rng, 3, 5), replace=False) + 1
     while set((shown % 3).tolist()) != {0, 1, 2}:
@@ -25,7 +20,7 @@ def _three_diagonals(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _solve_three_diagonals(grid: Grid) -> Grid:
-    number = _anti_diagonal(*grid.shape) % 3
+    number = np.indices(grid.shape).sum(axis=0) % 3
     return np.array([grid[number == n].max() for n in range(3)], dtype=np.uint8)[number]
 
 
@@ -41,11 +36,8 @@ def _diagonal_cross(rng: np.random.Generator, max_side: int) -> Pair:
 
 def _solve_diagonal_cross(grid: Grid) -> Grid:
     ((row, column),) = np.argwhere(grid)
-    output = np.zeros_like(grid)
-    for r, c in np.ndindex(*grid.shape):
-        if abs(r - row) == abs(c - column):
-            output[r, c] = grid[row, column]
-    return output
+    r, c = np.indices(grid.shape)
+    return np.where(abs(r - row) == abs(c - column), grid[row, column], 0).astype(np.uint8)
 
 
 def _nearest_border(rng: np.random.Generator, max_side: int) -> Pair:
@@ -83,8 +75,7 @@ def _crossings(rng: np.random.Generator, max_side: int) -> Pair:
 
 def _solve_crossings(grid: Grid) -> Grid:
     output = grid.copy()
-    rows, columns = np.nonzero(grid[1:, -1])[0] + 1, np.nonzero(grid[0, :-1])[0]
-    output[np.ix_(rows, columns)] = _RED
+    output[np.ix_(np.flatnonzero(grid[1:, -1]) + 1, np.flatnonzero(grid[0, :-1]))] = _RED
     return output
 
 
@@ -141,7 +132,7 @@ def _joined_dots(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _enclosed(dots: np.ndarray, axis: int) -> np.ndarray:
-    """Boolean: a dot lies at or before, and one at or behind, along the axis."""
+    """Mark the cells with a dot at or before them, and one at or after them, along the axis."""
     before = np.maximum.accumulate(dots, axis=axis)
     behind = np.flip(np.maximum.accumulate(np.flip(dots, axis), axis=axis), axis)
     return before & behind
@@ -151,8 +142,7 @@ def _solve_joined_dots(grid: Grid) -> Grid:
     output = grid.copy()
     for view, lines in ((grid, output), (grid.T, output.T)):
         for source, line in zip(view, lines, strict=True):
-            places = np.nonzero(source == _BLUE)[0]
-            for start, end in pairwise(places):
+            for start, end in pairwise(np.flatnonzero(source == _BLUE)):
                 line[start + 1 : end] = _AZURE
     return output
 

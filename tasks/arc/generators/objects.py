@@ -1,6 +1,4 @@
-"""Tasks about things in the grid: counted, gathered, attracted, surrounded."""
-
-from typing import Any
+"""Generated ARC tasks about objects: counted, gathered, attracted, surrounded."""
 
 import numpy as np
 from scipy import ndimage
@@ -10,12 +8,6 @@ from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, dr
 _RED, _GREEN, _GREY = 2, 3, 5
 _AROUND: list[tuple[int, int]] = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 _CORNERS: dict[tuple[int, int], int] = {(-1, -1): 3, (-1, 1): 6, (1, -1): 8, (1, 1): 7}
-
-
-def _labelled(cells: np.ndarray) -> tuple[np.ndarray, int]:
-    """Numbers of the connected pieces, 0 outside, and how many there are."""
-    found: Any = ndimage.label(cells)
-    return found
 
 
 def _count_rooms(rng: np.random.Generator, max_side: int) -> Pair:
@@ -33,11 +25,12 @@ def _solve_count_rooms(grid: Grid) -> Grid:
     wall = grid[is_wall_row][0, 0]
     is_wall_column = (grid == wall).all(axis=0)
     ground = grid[grid != wall][0]
-    return blank(_labelled(~is_wall_row)[1], _labelled(~is_wall_column)[1], int(ground))
+    height, width = (ndimage.label(~is_wall)[1] for is_wall in (is_wall_row, is_wall_column))  # pyright: ignore
+    return blank(height, width, int(ground))
 
 
 def _gather(rng: np.random.Generator, max_side: int) -> Pair:
-    """Grey centres, each with some of its neighbours; together they make one 3x3 tile."""
+    """Draw grey centres, each with some of its neighbours, which together form one 3x3 tile."""
     side = between(rng, 9, max(9, min(max_side, 14)))
     output = blank(3, 3)
     grid = blank(side, side)
@@ -54,7 +47,7 @@ def _gather(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _apart(rng: np.random.Generator, side: int, count: int) -> list[tuple[int, int]]:
-    """Cells whose 3x3 surroundings lie inside and do not meet; fewer than `count` if they find no place."""
+    """Draw cells whose 3x3 surroundings lie inside and do not meet; fewer than `count` if there is no place."""
     cells: list[tuple[int, int]] = []
     for _ in range(200):
         cell = (between(rng, 1, side - 2), between(rng, 1, side - 2))
@@ -69,10 +62,10 @@ def _solve_gather(grid: Grid) -> Grid:
 
 
 def _attract(rng: np.random.Generator, max_side: int) -> Pair:
-    """Two vertical and two horizontal lines frame a room; dots of one line's colour inside grow towards that line."""
+    """Draw lines that frame a rectangle; dots of one line's colour inside grow towards that line."""
     height, width = between(rng, 8, max_side), between(rng, 8, max_side)
-    top, bottom = _two_apart(rng, height)
-    left, right = _two_apart(rng, width)
+    top, bottom = spaced(rng, height, 2, gap=4)
+    left, right = spaced(rng, width, 2, gap=4)
     palette = draw_colours(rng, 4)
     lines = [np.s_[top, :], np.s_[bottom, :], np.s_[:, left], np.s_[:, right]]
     grid = blank(height, width)
@@ -83,34 +76,28 @@ def _attract(rng: np.random.Generator, max_side: int) -> Pair:
     for line in rng.permutation(4):
         grid[lines[line]] = palette[line]
     output = grid[top : bottom + 1, left : right + 1].copy()
-    room, seeds = output[1:-1, 1:-1], dots[top + 1 : bottom, left + 1 : right]
-    axis, ahead = (0, pull == 0) if pull < 2 else (1, pull == 2)
-    flipped = np.flip(seeds, axis) if ahead else seeds
-    grown = np.maximum.accumulate(flipped, axis=axis)
-    room[np.flip(grown, axis) if ahead else grown] = palette[pull]
+    framed, inside = output[1:-1, 1:-1], dots[top + 1 : bottom, left + 1 : right]
+    axis, is_ahead = pull // 2, pull % 2 == 0
+    grown = np.maximum.accumulate(np.flip(inside, axis) if is_ahead else inside, axis=axis)
+    framed[np.flip(grown, axis) if is_ahead else grown] = palette[pull]
     return grid, output
-
-
-def _two_apart(rng: np.random.Generator, length: int) -> tuple[int, int]:
-    first, second = spaced(rng, length, 2, gap=4)
-    return first, second
 
 
 def _solve_attract(grid: Grid) -> Grid:
     (top, bottom), (left, right) = _line_places(grid), _line_places(grid.T)
     output = grid[top : bottom + 1, left : right + 1].copy()
-    room = output[1:-1, 1:-1]
-    colour = room.max()
+    framed = output[1:-1, 1:-1]
+    colour = framed.max()
     sides = {"top": grid[top], "bottom": grid[bottom], "left": grid[:, left], "right": grid[:, right]}
     towards = next(name for name, line in sides.items() if np.bincount(line).argmax() == colour)
-    for r, c in np.argwhere(room == colour):
+    for r, c in np.argwhere(framed == colour):
         reach = {"top": np.s_[: r + 1, c], "bottom": np.s_[r:, c], "left": np.s_[r, : c + 1], "right": np.s_[r, c:]}
-        room[reach[towards]] = colour
+        framed[reach[towards]] = colour
     return output
 
 
 def _line_places(grid: Grid) -> tuple[int, int]:
-    """The two rows of one colour, where the columns' lines may cross them."""
+    """Return the two rows of one colour, where the columns' lines may cross them."""
     full = [r for r, row in enumerate(grid) if row.all() and np.bincount(row).max() >= len(row) - 2]
     return full[0], full[-1]
 
@@ -134,9 +121,9 @@ def _solve_four_corners(grid: Grid) -> Grid:
 
 
 def _halo(rng: np.random.Generator, max_side: int) -> Pair:
-    """Red dominoes get a green border, single red cells do not."""
+    """Draw red dominoes, which get a green border, and single red cells, which do not."""
     height, width = between(rng, 6, max_side), between(rng, 6, max_side)
-    taken, grid, halo = np.zeros((height, width), bool), blank(height, width), np.zeros((height, width), bool)
+    grid, (taken, halo) = blank(height, width), np.zeros((2, height, width), bool)
     for size in [2] * between(rng, 1, max(1, height * width // 60)) + [1] * between(rng, 1, height * width // 16):
         tall, wide = (size, 1) if rng.random() < 0.5 else (1, size)
         row, column = between(rng, 0, height - tall), between(rng, 0, width - wide)
@@ -147,13 +134,13 @@ def _halo(rng: np.random.Generator, max_side: int) -> Pair:
             continue
         taken |= around
         grid[cells] = _RED
-        halo |= around if size == 2 else np.zeros_like(around)
+        halo |= around & (size == 2)
     return grid, np.where(grid == 0, halo * _GREEN, grid).astype(np.uint8)
 
 
 def _solve_halo(grid: Grid) -> Grid:
-    labels, _ = _labelled(grid == _RED)
-    dominoes = np.isin(labels, np.nonzero(np.bincount(labels.ravel()) == 2)[0]) & (grid == _RED)
+    labels, _ = ndimage.label(grid == _RED)  # pyright: ignore
+    dominoes = (np.bincount(labels.ravel()) == 2)[labels] & (grid == _RED)
     halo = ndimage.binary_dilation(dominoes, np.ones((3, 3)))
     return np.where(halo & (grid == 0), _GREEN, grid).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Tasks about the grid as a whole: mirrored, enlarged, reversed, cropped."""
+"""Generated ARC tasks about the complete grid: mirrored, enlarged, reversed, cropped."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, dr
 
 
 def _few_colours(rng: np.random.Generator, height: int, width: int, background: bool) -> Grid:
-    """A grid of 2 or 3 colours drawn cell by cell; black is one of them if `background`."""
+    """Draw a grid of 2 or 3 colours cell by cell; black is one of them if `background`."""
     palette = draw_colours(rng, between(rng, 2, 3))
     if background:
         palette[0] = 0
@@ -44,7 +44,7 @@ def _crop_and_mirror(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _solve_crop_and_mirror(grid: Grid) -> Grid:
-    rows, columns = np.nonzero(grid.any(axis=1))[0], np.nonzero(grid.any(axis=0))[0]
+    rows, columns = np.flatnonzero(grid.any(axis=1)), np.flatnonzero(grid.any(axis=0))
     return np.fliplr(grid[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
@@ -69,7 +69,7 @@ def _odd_one_out(rng: np.random.Generator, max_side: int) -> Pair:
     odd = common.copy()
     while np.array_equal(odd, common) or not odd.any():
         odd = scattered(rng, side, side, 0.5)
-    tiles = [common, common, common, common]
+    tiles = [common] * 4
     tiles[between(rng, 0, 3)] = odd
     grid = blank(2 * side + 1, 2 * side + 1)
     places = [(0, 0), (0, side + 1), (side + 1, 0), (side + 1, side + 1)]
@@ -86,15 +86,8 @@ def _solve_odd_one_out(grid: Grid) -> Grid:
 
 
 CONCEPTS = {
-    "6d0aefbc": Concept(
-        "S2",
-        "append the mirror image on the right",
-        _mirror_right,
-        lambda g: np.pad(g, ((0, 0), (0, g.shape[1])), "symmetric"),
-    ),
-    "8be77c9e": Concept(
-        "S2", "append the mirror image below", _mirror_down, lambda g: np.pad(g, ((0, g.shape[0]), (0, 0)), "symmetric")
-    ),
+    "6d0aefbc": Concept("S2", "append the mirror image right", _mirror_right, lambda g: np.hstack([g, np.fliplr(g)])),
+    "8be77c9e": Concept("S2", "append the mirror image below", _mirror_down, lambda g: np.vstack([g, np.flipud(g)])),
     "9172f3a0": Concept("K1", "enlarge three times", _enlarge, lambda g: g.repeat(3, axis=0).repeat(3, axis=1)),
     "7468f01a": Concept("C2", "crop the object and mirror it", _crop_and_mirror, _solve_crop_and_mirror),
     "85c4e7cd": Concept("S3", "reverse the order of the rings' colours", _reverse_rings, _solve_reverse_rings),
