@@ -1,10 +1,10 @@
-"""CPU time of a training step: this champion beside one made of stock layers as the first experiments made theirs.
+"""CPU time of a training step: the champion next to one of stock layers, as the first experiments made theirs.
 
     python -m tasks.arc.bench --max_side 30 --rounds 3
 
-All see the same 32 episodes and predict the same tokens; steps alternate, forward and backward with one thread. The
-stock model pads demonstrations to 30 x 30 cells, pushes every pad through a 2,048 wide layer and adds a float mask to
-its attention. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
+All see the same examples and predict the same tokens; steps alternate, forward and backward with one thread. The stock
+model pads demonstrations to 30 x 30 cells, pushes every pad through a 2,048 wide layer and adds a float mask to its
+attention. JSON goes to `<EXP_DIR_PREFIX>/bench/`.
 """
 
 import math
@@ -33,27 +33,21 @@ _SIZES: dict[str, Any] = {
 
 @dataclass
 class BenchOptions:
-    """What is timed."""
+    """Sizes of a step, and rounds."""
 
     max_side: int = option(30, "largest height or width of a grid", least=10, most=30)
-    batch_size: int = option(32, "episodes in a step", least=2, most=512)
+    batch_size: int = option(32, "examples in a step", least=2, most=512)
     rounds: int = option(3, "steps of each contender, alternating", least=1, most=100)
 
 
 def table(seconds: Mapping[str, Sequence[float]]) -> str:
-    """One line per contender: CPU-seconds a step, and how many of the first contender's steps fit into one."""
-    medians = {name: float(np.median(times)) for name, times in seconds.items()}
-    first = next(iter(medians.values()))
-    rows = [
-        {
-            "CPU-seconds a step": name,
-            "min": min(times),
-            "median": medians[name],
-            "max": max(times),
-            "ratio": medians[name] / first,
-        }
-        for name, times in seconds.items()
-    ]
+    """Return one line per contender: CPU-seconds of a step, and the ratio of medians to the first contender."""
+    first = float(np.median(next(iter(seconds.values()))))
+    rows: list[dict[str, Any]] = []
+    for name, times in seconds.items():
+        median = float(np.median(times))
+        measured = {"min": min(times), "median": median, "max": max(times), "ratio": median / first}
+        rows.append({"CPU-seconds a step": name, **measured})
     return format_table(rows, dict.fromkeys(("min", "median", "max", "ratio"), ".2f"))
 
 
@@ -65,77 +59,69 @@ def main(options: BenchOptions) -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    seconds: dict[str, list[float]] = {}
     steps = _contenders(options)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()  # the first step of a shape allocates
     for _ in range(options.rounds):
         for name, step in steps.items():
             start_s = time.process_time()
             step()
-            seconds.setdefault(name, []).append(time.process_time() - start_s)
+            seconds[name].append(time.process_time() - start_s)
     print(table(seconds))
     write_report(prefix, "arc_step", {**vars(options), "threads": 1, "cpu_seconds": seconds})
 
 
 def _contenders(options: BenchOptions) -> dict[str, Callable[[], Any]]:
-    """Name -> one training step, without the optimiser."""
+    """Return name -> one training step, without the optimiser."""
     from tasks.arc.model import ArcConfig, ArcModel
     from tasks.arc.stock_champion import StockChampion
 
     steps: dict[str, Callable[[], Any]] = {}
     for bridge in ("cross_attention", "concat_mlp"):
         model = ArcModel(ArcConfig(bridge=bridge, **_SIZES)).train()
-        batch = _episodes(options, model.config)
-        steps[f"champion, {bridge}"] = _step(model, model, batch)
-    stock = StockChampion().train()
-    batch = _episodes(options, ArcConfig(bridge="cross_attention"))
-    grids = _context_grids(options)
-    steps["stock layers"] = _step(stock, lambda **inputs: stock(grids, **inputs), batch)
+        rows, chosen = _examples(options, model.config)
+        steps[f"champion, {bridge}"] = _step(model, rows.__getitems__(chosen))
+    rows, chosen = _examples(options, ArcConfig())
+    grids = _padded_context(rows, chosen)
+    steps["stock layers"] = _step(StockChampion().train(), {"grids": grids, **rows.__getitems__(chosen)})
     return steps
 
 
-def _step(model: Any, loss_of: Callable[..., Any], batch: Mapping[str, Any]) -> Callable[[], None]:
+def _step(model: Any, batch: Mapping[str, Any]) -> Callable[[], None]:
     def step() -> None:
         model.zero_grad()
-        loss_of(**batch).loss.backward()
+        model(**batch).loss.backward()
 
     return step
 
 
-def _rows(options: BenchOptions, config: Any) -> Any:
+def _examples(options: BenchOptions, config: Any) -> tuple[Any, list[int]]:
+    """Return examples of all generated tasks, and the rows of the batch."""
     from tasks.arc.data import build
     from tasks.arc.options import ArcOptions
     from tasks.arc.rows import EpisodeRows
 
     pairs = math.ceil(options.batch_size / 14) + 3
-    wanted = ArcOptions(max_side=options.max_side, pairs_per_task=pairs, n_val=0, n_test=0, unseen_source="none")
-    return EpisodeRows("train", build(wanted).splits["train"], config, vars(wanted))
+    asked = ArcOptions(max_side=options.max_side, pairs_per_task=pairs, n_val=0, n_test=0, unseen_source="none")
+    rows = EpisodeRows("train", build(asked).splits["train"], config, vars(asked))
+    return rows, np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist()
 
 
-def _episodes(options: BenchOptions, config: Any) -> dict[str, Any]:
-    rows = _rows(options, config)
-    return rows.__getitems__(np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist())
-
-
-def _context_grids(options: BenchOptions) -> Any:
-    """(B, 4, 30 * 30) colours of the demonstrations, inputs and outputs, padded."""
+def _padded_context(rows: Any, chosen: list[int]) -> Any:
+    """Return the colours of the demonstrations, inputs and outputs, padded, (B, 4, 30 * 30)."""
     import torch
     from torch.nn.functional import pad
 
     from tasks.arc.generators.concept import LARGEST_SIDE
     from tasks.arc.grids import PAD
-    from tasks.arc.model import ArcConfig
 
-    rows = _rows(options, ArcConfig())
-    chosen = np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist()
-    _, _, shown, shown_after = rows.episodes(chosen)
-    together = []
-    for grids in (shown, shown_after):
+    padded = []
+    for grids in rows.episodes(chosen)[2:]:
         more = LARGEST_SIDE - grids.cells_BSS.shape[1]
         cells = pad(grids.cells_BSS, (0, more, 0, more), value=PAD)
-        together.append(cells.flatten(1).unflatten(0, (-1, rows.n_context)))
-    return torch.cat(together, dim=1).long()
+        padded.append(cells.flatten(1).unflatten(0, (-1, rows.n_context)))
+    return torch.cat(padded, dim=1).long()
 
 
 if __name__ == "__main__":

@@ -55,11 +55,11 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
         rows.append(row)
     first = next(iter(results.values()))[0]
     for guess in BASELINES:
-        row = {"model": f"baseline {guess}", "seeds": None}
-        for name in MEASURES:
-            row[name.logged] = first.get(name._replace(metric=baseline(guess, name.metric)).logged)
-            row[f"{name.logged}_spread"] = None
-        rows.append(row)
+        values = {
+            name.logged: first.get(name._replace(metric=baseline(guess, name.metric)).logged) for name in MEASURES
+        }
+        spreads = {f"{measure}_spread": None for measure in values}
+        rows.append({"model": f"baseline {guess}", "seeds": None, **values, **spreads})
     return rows
 
 

@@ -156,17 +156,9 @@ class ArcModel(SmallModel):
         """
         hidden = self._embed(ids_BL, code, index_BL, places)
         own = self._axial(places) if self.has_encoder else rotary_table([index_BL], self.head_size)
-        for number, block in enumerate(self.decoder):
-            hidden = block(
-                hidden,
-                own,
-                mask=mask,
-                causal=mask is None,
-                memory=None if memory.keys_values is None else memory.keys_values[number],
-                memory_rotated=own,
-                memory_mask=memory.mask,
-                cache=None if caches is None else caches[number],
-            )
+        nothing, crossed = [None] * len(self.decoder), {"memory_rotated": own, "memory_mask": memory.mask}
+        for block, known, cache in zip(self.decoder, memory.keys_values or nothing, caches or nothing, strict=True):
+            hidden = block(hidden, own, mask, causal=mask is None, memory=known, cache=cache, **crossed)
         hidden = self.final_norm(hidden)
         if memory.pooled is not None:
             wide = memory.pooled[:, None].expand(-1, hidden.shape[1], -1)

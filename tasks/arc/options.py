@@ -21,9 +21,7 @@ class ArcOptions:
     pairs_per_task: int = option(400, "different pairs per generated task", least=4, most=100_000)
     n_val: int = option(20, "held-out pairs per training task, evaluated during training", least=0)
     n_test: int = option(40, "held-out pairs per task (of an unseen one all), evaluated at the end", least=0)
-    max_side: int = option(
-        30, "largest height or width of a grid; larger pairs of other sources are left out", least=10, most=30
-    )
+    max_side: int = option(30, "largest side of a grid; larger pairs of other sources are left out", least=10, most=30)
     n_context: int = option(2, "demonstration pairs per input", least=1, most=8)
     resample_context: bool = option(False, "draw new demonstrations for every training batch")
     augment_dihedral: bool = option(False, "turn and mirror every training example at random")
@@ -36,21 +34,17 @@ class ArcModelOptions:
     """Steps of the ladder and sizes of a `tasks.arc.model.ArcModel`; its config has the same fields."""
 
     architecture: Literal["decoder_only", "encoder_decoder"] = option(
-        "encoder_decoder", "one sequence, or input encoded"
+        "encoder_decoder", "one sequence or encoded input"
     )
     positions: Literal["1d", "2d"] = option("2d", "along the sequence, or rows and columns")
-    colours: Literal["table", "equivariant"] = option(
-        "equivariant", "one vector per colour, or labels by order of appearance"
-    )
+    colours: Literal["table", "equivariant"] = option("equivariant", "colour vectors, or labels by order of appearance")
     bridge: Literal["none", "prompt", "concat_mlp", "cross_attention"] = option(
         "cross_attention", "how demonstrations reach the decoder (prompt: before the input, decoder_only)"
     )
     hidden_size: int = option(128, "width of the residual stream", least=4)
     num_encoder_layers: int = option(2, "blocks over the input grid (encoder_decoder)", least=1, most=1000)
     num_hidden_layers: int = option(2, "blocks of the decoder", least=1, most=1000)
-    num_context_layers: int = option(
-        1, "blocks over a demonstration pair (concat_mlp, cross_attention)", least=1, most=1000
-    )
+    num_context_layers: int = option(1, "blocks over demonstrations (concat_mlp, cross_attention)", least=1, most=1000)
     num_attention_heads: int = option(4, "attention heads, of a size divisible by 4 (2d) or 2 (1d)", least=1)
     intermediate_size: int = option(344, "width inside the MLP", least=1)
     dropout: float = option(0.0, "dropout on embeddings and on what a block adds", least=0, most=0.99)

@@ -190,15 +190,13 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
             f"a grid in the column {name} has a side that is not 1 to {LARGEST_SIDE}; build the dataset again"
         )
     width_N = width_R[first_N]
-    grid_R = np.repeat(np.arange(len(height_N)), height_N)
-    if (width_R != width_N[grid_R]).any() or values.max() >= N_COLOURS:
+    if (width_R != np.repeat(width_N, height_N)).any() or values.max() >= N_COLOURS:
         raise UserError(f"the column {name} has a grid with uneven rows or a colour above 9; build the dataset again")
-    side = int(max(height_N.max(), width_N.max()))
-    cells = np.full((len(height_N), side, side), PAD, dtype=np.uint8)
-    row_R = np.arange(len(grid_R)) - first_N[grid_R]
-    column_V = np.arange(len(values)) - np.repeat(np.cumsum(width_R) - width_R, width_R)
-    cells[np.repeat(grid_R, width_R), np.repeat(row_R, width_R), column_V] = values
-    return Grids(*(torch.from_numpy(part) for part in (cells, height_N.astype(np.int64), width_N.astype(np.int64))))
+    place_S = np.arange(max(height_N.max(), width_N.max()))
+    is_cell_NSS = (place_S < height_N[:, None])[:, :, None] & (place_S < width_N[:, None])[:, None]
+    cells_NSS = np.full(is_cell_NSS.shape, PAD, dtype=np.uint8)
+    cells_NSS[is_cell_NSS] = values
+    return Grids(*map(torch.from_numpy, (cells_NSS, height_N.astype(np.int64), width_N.astype(np.int64))))
 
 
 def rows_of(data: StoredDataset, split: str, config: ArcConfig, fixed_width: bool) -> EpisodeRows:

@@ -40,7 +40,7 @@ class RoomEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.family, self.given = family, task
         self.observation_space = spaces.MultiDiscrete([family.room.size] * 2)
         self.action_space = spaces.Discrete(N_ACTIONS)
-        _check_tasks(family, [] if task is None else [task])
+        _check_tasks(family, None if task is None else [task])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Begin an episode; `info["task"]` is the task's number."""
@@ -78,15 +78,15 @@ class RoomVectorEnv(VectorEnv):
         self.single_action_space = spaces.Discrete(N_ACTIONS)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        _check_tasks(family, [] if tasks is None else tasks)
         if tasks is not None and len(tasks) != num_envs:
             raise ValueError(f"{num_envs} environments need {num_envs} tasks, got {len(tasks)}")
+        _check_tasks(family, tasks)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode everywhere; `info["task"]` has the tasks' numbers."""
         super().reset(seed=seed)
-        drawn = self.np_random.integers(len(self.family.tasks), size=self.num_envs)
-        self.task_N = drawn if self.given is None else np.asarray(self.given)
+        drawn_N = self.np_random.integers(len(self.family.tasks), size=self.num_envs)
+        self.task_N = drawn_N if self.given is None else np.asarray(self.given)
         self.tasks = self.family.tasks[self.task_N]
         self._begin()
         return self._observation(), {"task": self.task_N}
@@ -114,7 +114,7 @@ class RoomVectorEnv(VectorEnv):
 
 
 def _check_tasks(family: RoomFamily, tasks: Any) -> None:
-    if len(tasks) and not 0 <= min(tasks) <= max(tasks) < len(family.tasks):
+    if tasks is not None and not 0 <= min(tasks) <= max(tasks) < len(family.tasks):
         raise ValueError(f"tasks are numbered 0 to {len(family.tasks) - 1}, got {min(tasks)} to {max(tasks)}")
 
 

@@ -138,8 +138,7 @@ class HistoryModel(SmallModel):
             hidden = torch.cat([self.encoder.placed(latents_BMD), hidden], dim=1)
         hidden, rotated = self.input_norm(hidden), rotary_table([place[None]], self.head_size)
         mask = hybrid_mask(n_before, x_BWD.shape[1], x_BWD.device) if n_before else None
-        for number, block in enumerate(self.decoder):
-            cache = None if caches is None else caches[number]
+        for block, cache in zip(self.decoder, caches or [None] * len(self.decoder), strict=True):
             hidden = block(hidden, rotated, mask=mask, causal=mask is None and x_BWD.shape[1] > 1, cache=cache)
         return self.final_norm(hidden)[:, n_before:]
 
