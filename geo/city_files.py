@@ -1,4 +1,4 @@
-"""Reading the city tables that people bring as CSV; what is wrong is named by file and line.
+"""Read city tables from CSV files; errors name file and line.
 
 Two layouts are known, told apart by the header line: our own (`name,latitude,longitude,country`, optionally
 `id` and `population`) and the OpenDataSoft export of GeoNames. Fields are separated by commas or semicolons.
@@ -65,7 +65,7 @@ def read_city_file(path: Path) -> tuple[list[CityRow], bool]:
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[Line]]:
-    """The column names, in lower case, and the lines below them, without blank ones."""
+    """Return the column names, in lower case, and the lines below them, without blank ones."""
     text = _read_text(path)
     header_text = text.lstrip().partition("\n")[0]
     separator = ";" if header_text.count(";") > header_text.count(",") else ","
@@ -74,7 +74,7 @@ def _read_lines(path: Path) -> tuple[list[str], list[Line]]:
         header = [column.strip().lower() for column in next(fields for fields in table if fields)]
         lines = [_line(f"{path}, line {table.line_num}", header, fields) for fields in table if fields]
     except csv.Error as error:
-        raise InputError(f"{path}, line {table.line_num}: {error}; mend this line, it is not CSV") from error
+        raise InputError(f"{path}, line {table.line_num}: {error}; correct this line, it is not CSV") from error
     if not lines:
         raise InputError(f"{path} has no cities; give a header line and at least one line below it")
     return header, lines
@@ -89,10 +89,9 @@ def _line(where: str, header: list[str], fields: list[str]) -> Line:
 
 
 def _read_text(path: Path) -> str:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give the path of a CSV file of cities")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the path of a CSV file of cities")
+    if path.is_dir() or not path.exists():
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {problem}; give the path of a CSV file of cities")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -116,14 +115,8 @@ def _require_columns(path: Path, header: list[str], expected: tuple[str, ...]) -
 
 def _own_row(line: Line) -> CityRow:
     fields = line.fields
-    return CityRow(
-        _whole_number(line, "id", minimum=0) if "id" in fields else None,
-        fields["name"],
-        _degrees(line, "latitude", fields["latitude"], 90),
-        _degrees(line, "longitude", fields["longitude"], 180),
-        fields["country"],
-        _population(line),
-    )
+    kept_id = _whole_number(line, "id", minimum=0) if "id" in fields else None
+    return _row(line, kept_id, fields["latitude"], fields["longitude"], fields["country"])
 
 
 def _export_row(line: Line) -> CityRow:
@@ -131,20 +124,15 @@ def _export_row(line: Line) -> CityRow:
     lat_text, comma, lon_text = fields["coordinates"].partition(",")
     if not comma:
         raise InputError(f"{line.where}: Coordinates is '{fields['coordinates']}', expected 'lat, lon' in degrees")
-    return CityRow(
-        None,
-        fields["name"],
-        _degrees(line, "latitude", lat_text, 90),
-        _degrees(line, "longitude", lon_text, 180),
-        fields["country code"],
-        _population(line),
-    )
+    return _row(line, None, lat_text, lon_text, fields["country code"])
 
 
-def _population(line: Line) -> int:
-    if not line.fields.get("population", "").strip():
-        return UNKNOWN_POPULATION
-    return _whole_number(line, "population", minimum=UNKNOWN_POPULATION)
+def _row(line: Line, kept_id: int | None, lat_text: str, lon_text: str, country: str) -> CityRow:
+    lat_deg, lon_deg = _degrees(line, "latitude", lat_text, 90), _degrees(line, "longitude", lon_text, 180)
+    population = UNKNOWN_POPULATION
+    if line.fields.get("population", "").strip():
+        population = _whole_number(line, "population", minimum=UNKNOWN_POPULATION)
+    return CityRow(kept_id, line.fields["name"], lat_deg, lon_deg, country, population)
 
 
 def _whole_number(line: Line, column: str, minimum: int) -> int:

@@ -1,4 +1,4 @@
-"""On which continent a city lies, by its country's code."""
+"""Find the continent of a country."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,7 +11,7 @@ CONTINENTS = ("Africa", "Asia", "Europe", "North America", "Oceania", "South Ame
 
 
 def continents_of(countries: Iterable[str]) -> list[str]:
-    """The continent of each country code, as GeoNames assigns them (Turkey and Russia whole to Asia and Europe).
+    """Return the continent of each country code, as GeoNames assigns them (all of Turkey to Asia, of Russia to Europe).
 
     Args:
         countries: ISO 3166 codes of two letters, or those of invented regions (`XX0`, …).

@@ -1,4 +1,4 @@
-"""Look up coordinates by hand: from the integers the models write to places on a map, and back.
+"""Convert the integers that models write to places on a map, and back.
 
 python -m geo.coordinate_tool decode 1379,1958 'loc(c_12)=3141,1570'
 python -m geo.coordinate_tool decode --file pairs.txt      (one a line; - reads standard input)
@@ -20,14 +20,7 @@ _PROMPT = re.compile(r"loc\(c_[0-9]+\)=")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one line for each place: its integers, latitude, longitude and a link to a map.
-
-    Args:
-        argv: The command line without the program's name; None for the real one.
-
-    Returns:
-        The exit code: 0, or 2 if the input cannot be used.
-    """
+    """Print integers, latitude, longitude and a link for each place; return the exit code, 2 for unusable input."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     # argparse takes "-33.87,151.21" for an option because it is no plain number; a leading space stops it.
     arguments = [f" {text}" if re.match(r"-[0-9.]", text) else text for text in arguments]
@@ -45,14 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def decode_line(text: str, where: str = "") -> str:
-    """Describe the place that the models write as `text`.
+    """Describe the place that the models write as `text`: integers, corner of their cell in degrees, link.
 
     Args:
-        text: `1379,1958` or a whole line of the dataset, `loc(c_12)=1379,1958`.
+        text: `1379,1958` or a complete line of the dataset, `loc(c_12)=1379,1958`.
         where: Start of the message if the text is wrong, such as "pairs.txt, line 3: ".
-
-    Returns:
-        The integers, the corner of their cell in degrees and a link.
 
     Raises:
         InputError: The text is neither.
@@ -67,13 +57,7 @@ def decode_line(text: str, where: str = "") -> str:
 
 
 def encode_line(text: str) -> str:
-    """Describe a place given by latitude and longitude.
-
-    Args:
-        text: Latitude and longitude in degrees with a comma between, `48.8566,2.3522`.
-
-    Returns:
-        The integers, the degrees as given and a link.
+    """Describe a place given in degrees, such as `48.8566,2.3522`: integers, degrees as given, link.
 
     Raises:
         InputError: The text is not two numbers, or they are out of range.
@@ -100,17 +84,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _texts_to_decode(texts: list[str], file: str | None) -> list[tuple[str, str]]:
-    """Each text with where it stands."""
+    """Return each text with its place in the file, if it is from one."""
     if bool(texts) == bool(file):
         raise InputError("decode takes either X,Y on the command line or --file FILE; give one of the two")
     if file is None:
         return [(text, "") for text in texts]
     source = "standard input" if file == "-" else file
     lines = enumerate(_read(file).splitlines(), start=1)
-    found = [(text, f"{source}, line {number}: ") for number, text in lines if text.strip()]
-    if not found:
+    located = [(text, f"{source}, line {number}: ") for number, text in lines if text.strip()]
+    if not located:
         raise InputError(f"{source} is empty; write one x,y a line, as in 1379,1958")
-    return found
+    return located
 
 
 def _read(file: str) -> str:

@@ -1,4 +1,4 @@
-"""The integer coordinates that the models read and write: a grid of one thousandth of a radian.
+"""Convert places to the integers that models read and write: cells of one thousandth of a radian.
 
 `x` counts cells eastwards from the date line, `y` northwards from the south pole; written, a place is
 `1379,1958`. A cell is 6.4 km high and at most 6.4 km wide.
@@ -24,7 +24,7 @@ _XY_PATTERN = re.compile(r"([0-9]{1,4}),([0-9]{1,4})")
 
 
 def encode(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cells of places: x = floor(1000·(lon_rad + π)), y = floor(1000·(lat_rad + π/2)).
+    """Return the cells of places: x = floor(1000·(lon_rad + π)), y = floor(1000·(lat_rad + π/2)).
 
     `encode(*decode(x, y))` gives back every x and y exactly.
 
@@ -46,7 +46,7 @@ def encode(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[NDArray[np.int64], N
 
 
 def decode(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """South-western corner of cells: lat = deg(y/1000 - π/2), lon = deg(x/1000 - π).
+    """Return the south-western corner of cells: lat = deg(y/1000 - π/2), lon = deg(x/1000 - π).
 
     Encoding and decoding moves a city by about 4.6 km on average, by 8.7 km at most (measured on the default
     world's 5,075). The distance between two decoded places is free of this: an exact answer is 0 km off.
@@ -67,14 +67,11 @@ def decode(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def format_xy(x: ArrayLike, y: ArrayLike) -> list[str]:
-    """Coordinates as the models write them, such as `1379,1958`, without zero padding.
+    """Write coordinates as the models do, such as `1379,1958`, without zero padding.
 
     Args:
         x: Whole numbers in 0…6283, shape (n,).
         y: Whole numbers in 0…3141, shape (n,).
-
-    Returns:
-        n texts.
 
     Raises:
         InputError: A value is out of range, not a whole number or NaN, or the lengths differ.
@@ -110,7 +107,7 @@ def parse_xy(texts: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _within(values_deg: ArrayLike, limit_deg: float, what: str) -> NDArray[np.float64]:
-    """The values as float64, after checking that all are in ±limit_deg."""
+    """Return the values as float64, after checking that all are in ±limit_deg."""
     values = np.asarray(values_deg, dtype=np.float64)
     bad = values[~(np.abs(values) <= limit_deg)]  # negated, so that NaN is bad
     if bad.size:
@@ -119,7 +116,7 @@ def _within(values_deg: ArrayLike, limit_deg: float, what: str) -> NDArray[np.fl
 
 
 def _cells(values: ArrayLike, maximum: int, what: str) -> NDArray[np.float64]:
-    """The values as float64, after checking that all are whole numbers in 0..maximum, or NaN."""
+    """Return the values as float64, after checking that all are whole numbers in 0..maximum, or NaN."""
     cells = np.asarray(values, dtype=np.float64)
     bad = cells[(cells < 0) | (cells > maximum) | (cells != np.floor(cells)) & ~np.isnan(cells)]
     if bad.size:

@@ -1,4 +1,4 @@
-"""Which cities lie within a radius of each other, and how many neighbours a city has.
+"""Find the cities within a radius of each other, and count them.
 
 Two metrics exist, and only one is a distance. "great_circle" is the distance along the surface; all tasks use
 it. "flat" takes latitude and longitude in radians for plane coordinates: away from the equator its distances
@@ -18,11 +18,11 @@ from geo.sphere import EARTH_RADIUS_KM, chord_of_km, unit_vectors
 
 Metric = Literal["great_circle", "flat"]
 
-_SHARES = (5, 10, 20, 50, 100)
+SHARES = (5, 10, 20, 50, 100)
 
 
 def neighbour_counts(cities: Cities, radius_km: float, metric: Metric = "great_circle") -> NDArray[np.int64]:
-    """Number of other cities within a radius of each city.
+    """Count the other cities within a radius of each city.
 
     Args:
         cities: n cities.
@@ -44,12 +44,12 @@ def neighbour_counts(cities: Cities, radius_km: float, metric: Metric = "great_c
         points, radius = np.radians([cities.lat_deg, cities.lon_deg]).T, radius_km / EARTH_RADIUS_KM
     else:
         raise InputError(f"metric is {metric!r}; give one of: {', '.join(get_args(Metric))}")
-    found = KDTree(points).query_ball_point(points, radius, return_length=True)
-    return np.asarray(found, dtype=np.int64) - 1  # each city finds itself
+    counts = KDTree(points).query_ball_point(points, radius, return_length=True)
+    return np.asarray(counts, dtype=np.int64) - 1  # each city counts itself
 
 
 def neighbour_lists(cities: Cities, radius_km: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The other cities within a great-circle radius of each city, as compressed sparse rows.
+    """Return the other cities within a great-circle radius of each city, as compressed sparse rows.
 
     Args:
         cities: n cities.
@@ -74,10 +74,7 @@ def neighbour_lists(cities: Cities, radius_km: float) -> tuple[NDArray[np.int64]
 
 
 def neighbour_statistics(counts: NDArray[np.int64]) -> dict[str, float]:
-    """Summary of neighbour counts.
-
-    Args:
-        counts: Neighbours of each of n ≥ 1 cities, shape (n,).
+    """Summarise the neighbour counts of n ≥ 1 cities, shape (n,).
 
     Returns:
         `n` (cities), `mean`, `median`, `min`, `max` and `std` (population) of the counts, and `share_ge_5`,
@@ -90,7 +87,7 @@ def neighbour_statistics(counts: NDArray[np.int64]) -> dict[str, float]:
         raise InputError("got no neighbour counts; give those of at least one city")
     statistics = {"n": float(len(counts)), "mean": counts.mean(), "median": np.median(counts)}
     statistics |= {"min": counts.min(), "max": counts.max(), "std": counts.std()}
-    statistics |= {f"share_ge_{least}": (counts >= least).mean() for least in _SHARES}
+    statistics |= {f"share_ge_{least}": (counts >= least).mean() for least in SHARES}
     return {name: float(value) for name, value in statistics.items()}
 
 

@@ -14,36 +14,29 @@ EARTH_RADIUS_KM = 6371.0
 def great_circle_km(
     lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, lon2_deg: ArrayLike
 ) -> NDArray[np.float64]:
-    """Distance between places along the surface, by the haversine formula.
+    """Return the distance between places along the surface, by the haversine formula.
 
     Args:
-        lat1_deg: Latitude of the first places, in degrees; a number or an array.
-        lon1_deg: Longitude of the first places, in degrees. Longitudes may be given modulo 360.
-        lat2_deg: Latitude of the second places; the four arguments are broadcast against each other.
-        lon2_deg: Longitude of the second places.
+        lat1_deg, lon1_deg: The first places, in degrees: numbers or arrays. Longitudes may be given modulo 360.
+        lat2_deg, lon2_deg: The second places; the four arguments are broadcast against each other.
 
     Returns:
         Kilometres in 0…20,015.1, in the broadcast shape; NaN wherever an argument is NaN.
 
     Source: R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68(2), 1984, p. 159.
     """
-    lat1_rad, lon1_rad, lat2_rad, lon2_rad = (
-        np.radians(np.asarray(a, dtype=np.float64)) for a in (lat1_deg, lon1_deg, lat2_deg, lon2_deg)
-    )
-    haversine = (
-        np.sin((lat2_rad - lat1_rad) / 2) ** 2
-        + np.cos(lat1_rad) * np.cos(lat2_rad) * np.sin((lon2_rad - lon1_rad) / 2) ** 2
-    )
+    degrees = (np.asarray(values, dtype=np.float64) for values in (lat1_deg, lon1_deg, lat2_deg, lon2_deg))
+    lat1, lon1, lat2, lon2 = map(np.radians, degrees)
+    haversine = np.sin((lat2 - lat1) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
     # Between antipodes rounding can give a value just above 1, which has no arcsine.
     return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0))))
 
 
 def unit_vectors(lat_deg: ArrayLike, lon_deg: ArrayLike) -> NDArray[np.float64]:
-    """Places as points on the unit sphere: z towards the north pole, x towards 0° N 0° E.
+    """Return places as points on the unit sphere: z towards the north pole, x towards 0° N 0° E.
 
     Args:
-        lat_deg: Latitudes in degrees, shape (n,).
-        lon_deg: Longitudes in degrees, shape (n,).
+        lat_deg, lon_deg: The places in degrees, shape (n,).
 
     Returns:
         Vectors of length 1, shape (n, 3); for two numbers, shape (3,).
@@ -53,13 +46,12 @@ def unit_vectors(lat_deg: ArrayLike, lon_deg: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean_centre(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[float, float]:
-    """Centre of a set of places: the direction of the mean of their unit vectors.
+    """Return the centre of a set of places: the direction of the mean of their unit vectors.
 
     Unlike the mean of latitudes and longitudes, it is right at the date line and at the poles.
 
     Args:
-        lat_deg: Latitudes in degrees, shape (n,), n ≥ 1, no NaN.
-        lon_deg: Longitudes in degrees, shape (n,).
+        lat_deg, lon_deg: The places in degrees, shape (n,), n ≥ 1, no NaN.
 
     Returns:
         Latitude in -90…90 and longitude in -180…180, in degrees.
@@ -80,7 +72,7 @@ def mean_centre(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[float, float]:
 
 
 def chord_of_km(dist_km: ArrayLike) -> NDArray[np.float64]:
-    """Length of the straight line, through the unit sphere, between places `dist_km` apart on the surface.
+    """Return the length of the straight line, through the unit sphere, between places `dist_km` apart on the surface.
 
     A k-d tree over `unit_vectors` finds the places within a radius in km by it, exactly.
 

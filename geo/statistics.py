@@ -1,4 +1,4 @@
-"""How connected the cities of a world are: a table and a histogram of neighbours, in both metrics.
+"""Print and draw how many neighbours the cities of a world have, in both metrics.
 
 python -m geo.statistics [--cities FILE] [--radius_km 200] [--out outputs/figures/neighbours.png]
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geo import InputError
 from geo.cities import Cities, load_cities
-from geo.neighbours import Metric, neighbour_counts, neighbour_statistics
+from geo.neighbours import SHARES, Metric, neighbour_counts, neighbour_statistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,14 +26,7 @@ analysis of such a table (5,075 cities of August 2025: mean 18.72, median 11, ma
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table and write the figure.
-
-    Args:
-        argv: The command line without the program's name; None for the real one.
-
-    Returns:
-        The exit code: 0, or 2 if the input cannot be used.
-    """
+    """Print the table and write the figure; return the exit code, 2 if the input cannot be used."""
     parser = argparse.ArgumentParser(
         prog="python -m geo.statistics", description="Neighbours of cities: a table and a figure."
     )
@@ -54,39 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def neighbour_table(cities: Cities, counts: dict[Metric, NDArray[np.int64]], radius_km: float) -> str:
-    """The statistics of each metric side by side, as text.
+    """Return a title, a header and one line per statistic, the metrics in columns.
 
     Args:
         cities: n cities.
         counts: For each metric, the neighbours of each city, shape (n,).
         radius_km: The radius that was used, for the title.
-
-    Returns:
-        A title, a header and one line per statistic.
     """
     columns = {metric: neighbour_statistics(values) for metric, values in counts.items()}
-    lines = [f"Neighbours within {radius_km:g} km, {len(cities):,} cities", ""]
-    lines.append(_row("", list(columns)))
+    lines = [f"Neighbours within {radius_km:g} km, {len(cities):,} cities", "", _row("", list(columns))]
     for name in ("mean", "median", "min", "max", "std"):
         lines.append(_row(name, [f"{statistics[name]:.2f}" for statistics in columns.values()]))
-    for name in (name for name in columns["flat"] if name.startswith("share_ge_")):
-        label = f"{name.removeprefix('share_ge_')} or more"
-        lines.append(_row(label, [f"{statistics[name]:.2%}" for statistics in columns.values()]))
-    most_connected = [cities.name[int(values.argmax())] for values in counts.values()]
-    lines.append(_row("most connected", most_connected))
+    for least in SHARES:
+        shares = [f"{statistics[f'share_ge_{least}']:.2%}" for statistics in columns.values()]
+        lines.append(_row(f"{least} or more", shares))
+    lines.append(_row("most connected", [cities.name[int(values.argmax())] for values in counts.values()]))
     return "\n".join(lines)
 
 
 def neighbour_histogram(counts: dict[Metric, NDArray[np.int64]], radius_km: float) -> "Figure":
-    """One panel per metric: how many cities have how many neighbours.
-
-    Args:
-        counts: For each metric, the neighbours of each city, shape (n,).
-        radius_km: The radius that was used, for the axis label.
-
-    Returns:
-        The figure, 10 by 4 inches.
-    """
+    """Draw one histogram per metric of the neighbours of each city, shape (n,), within a radius in km."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

@@ -1,8 +1,8 @@
-"""Texts to token ids and back: the 44-character tokenizer and its vectorised twin."""
+"""Convert texts to token ids and back: a character tokenizer and its vectorised twin."""
 
 
 class VocabularyError(ValueError):
-    """A text holds a character that the vocabulary does not have."""
+    """A text with a character outside the vocabulary, or a vocabulary that cannot be used."""
 
     is_user_error = True
     """Commands show the text alone, without a traceback (trainers/errors.py)."""

@@ -1,9 +1,9 @@
-"""Tokenizers with one token per character, and an encoder for whole columns.
+"""Tokenizers with one token per character, and an encoder for Arrow columns.
 
 The default vocabulary is 3 special tokens, 5 grammar characters, a-z and 0-9; `make_vocabulary` gives others. Nothing
 is normalised, merged or dropped, so decoding gives back exactly the text that went in. `build_tokenizer` makes the
 Hugging Face tokenizer that is saved with every model; `ColumnEncoder` gives the same ids (a test proves it) a few
-hundred times faster, by one table look-up over the bytes of a whole Arrow column.
+hundred times faster, by one table look-up over the bytes of a complete Arrow column.
 """
 
 import json
@@ -32,13 +32,13 @@ _BLOCK = 16_384  # rows
 
 
 def make_vocabulary(characters: str) -> Vocabulary:
-    """The special tokens and these characters.
+    """Return the vocabulary of the special tokens and these characters.
 
     Visible ASCII only: transformers reads the tokenizer in a Qwen2 model's folder byte by byte, whatever class it
     names, and would drop a space or a character of several bytes without a word.
 
     Raises:
-        VocabularyError: a character occurs twice, or is not visible ASCII.
+        VocabularyError: A character occurs twice, or is not visible ASCII.
     """
     wrong = [c for c in characters if not "!" <= c <= "~"] + [c for c in set(characters) if characters.count(c) > 1]
     if wrong or not characters:
@@ -58,7 +58,7 @@ def build_tokenizer(max_length: int = 512, vocabulary: Vocabulary = VOCABULARY) 
 
     Args:
         max_length: `model_max_length`, the longest text a model that uses it was made for, in tokens.
-        vocabulary: its tokens.
+        vocabulary: Its tokens.
 
     Encoding a character outside the vocabulary raises; `<pad>` is named as unknown token only so that
     `AutoTokenizer` does not add a 45th token when it finds the tokenizer in a Qwen2 model's folder.
@@ -89,10 +89,10 @@ def save_tokenizer(folder: Path, vocabulary: Vocabulary = VOCABULARY) -> None:
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """The tokens of the tokenizer saved in a folder; the default ones where there is none.
+    """Return the tokens of the tokenizer saved in a folder; the default ones where there is none.
 
     Raises:
-        VocabularyError: it cannot be read, or is not one of this module's.
+        VocabularyError: It cannot be read, or is not one of this module's.
     """
     if not (folder / "tokenizer.json").is_file():
         return VOCABULARY
@@ -114,11 +114,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def check_tokenizer(folder: Path, vocabulary: Vocabulary = VOCABULARY) -> None:
-    """Make sure that the tokenizer saved in a folder gives these ids.
-
-    Raises:
-        VocabularyError: it has other tokens, or cannot be read.
-    """
+    """Raise a `VocabularyError` unless the tokenizer saved in a folder can be read and gives these ids."""
     saved = read_vocabulary(folder)
     if saved != vocabulary:
         raise VocabularyError(
@@ -143,7 +139,7 @@ class EncodedRows:
 
 
 class ColumnEncoder:
-    """Encodes and decodes whole columns of text with two tables."""
+    """Encodes and decodes columns of text with two tables."""
 
     def __init__(self, vocabulary: Vocabulary = VOCABULARY) -> None:
         self._characters = "".join(vocabulary[len(SPECIAL) :])
@@ -156,13 +152,10 @@ class ColumnEncoder:
     def encode(
         self, prompts: "Sequence[str] | pa.ChunkedArray", answers: "Sequence[str] | pa.ChunkedArray"
     ) -> EncodedRows:
-        """Encode `<bos>prompt answer<eos>` for every row.
-
-        Args:
-            prompts, answers: equally long columns of text (lists of str or Arrow string columns).
+        """Encode `<bos>prompt answer<eos>` for every row of two equally long columns.
 
         Raises:
-            VocabularyError: a character outside the vocabulary, with the text it stands in.
+            VocabularyError: A text has a character outside the vocabulary.
         """
         prompt_ids, prompt_chars_N = self._flat_ids(prompts)
         answer_ids, answer_chars_N = self._flat_ids(answers)
@@ -175,7 +168,7 @@ class ColumnEncoder:
         return EncodedRows(ids_NT, prompt_chars_N + 1, length_N)
 
     def decode(self, ids_NT: np.ndarray) -> list[str]:
-        """Text of every row up to its first `<eos>` (or the row's end); other special tokens show as `?`."""
+        """Return the text of every row up to its first `<eos>` (or the row's end); other special tokens show as `?`."""
         ids_NT = np.asarray(ids_NT)
         ended_NT = np.cumsum(ids_NT == EOS_ID, axis=1) > 0
         code_NT = np.where(ended_NT, 0, self._code_of_id[ids_NT])
@@ -183,29 +176,27 @@ class ColumnEncoder:
         return np.ascontiguousarray(code_NT, dtype=np.uint32).view(f"U{width}")[:, 0].tolist()
 
     def _flat_ids(self, column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
-        """All ids of a column one after another, and the number of characters in each row."""
+        """Return all ids of a column one after another, and the number of characters in each row."""
         bytes_flat, length_N = _column_bytes(column)
         ids_flat = self._id_of_byte[bytes_flat]
         if (ids_flat == PAD_ID).any():
             row = int(np.searchsorted(np.cumsum(length_N), int(np.argmax(ids_flat == PAD_ID)), side="right"))
-            raise VocabularyError(self._unknown_character(str(column[row]), row))
+            text = str(column[row])
+            character = next(c for c in text if c not in self._characters)
+            raise VocabularyError(
+                f"row {row} holds the character {character!r} in {text!r}; the vocabulary has only {self._characters}:"
+                " rewrite the text with these"
+            )
         return ids_flat, length_N
-
-    def _unknown_character(self, text: str, row: int) -> str:
-        character = next(c for c in text if c not in self._characters)
-        return (
-            f"row {row} holds the character {character!r} in {text!r}; the vocabulary has only {self._characters}:"
-            " rewrite the text with these"
-        )
 
 
 def _column_bytes(column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 bytes of a column one after another (uint8), and the bytes in each row (int64)."""
+    """Return the UTF-8 bytes of a column one after another (uint8), and the bytes in each row (int64)."""
     import pyarrow as pa
 
-    is_arrow = isinstance(column, pa.ChunkedArray)
-    whole: Any = column if is_arrow else pa.chunked_array([column], pa.large_string())
-    array = pa.concat_arrays(whole.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
+    kind = pa.large_string()
+    chunked: Any = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column], kind)
+    array = pa.concat_arrays(chunked.cast(kind).chunks or [pa.array([], kind)])
     _, offsets, data = array.buffers()
     offset_N1 = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     if data is None or len(array) == 0:

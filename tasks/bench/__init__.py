@@ -1,1 +1,1 @@
-"""How fast the text tasks are beside what one would write otherwise: `make bench`."""
+"""Compare the speed of the text tasks with what one would write otherwise: `make bench`."""

@@ -1,6 +1,6 @@
-"""Rows of `distance`: written one by one as first scripts do it, and by this stack's builder, dataset folder included.
+"""Build rows of `distance`: one by one as first scripts do, and by this stack's builder, dataset folder included.
 
-The same pairs must give the same texts. What is measured of the slow one is fewer rows, so the table compares rows.
+The same pairs must give the same texts. The slow one writes fewer rows, so the table compares time per row.
 """
 
 import resource

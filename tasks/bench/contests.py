@@ -1,4 +1,4 @@
-"""What is measured, against whom, and what must be reached."""
+"""The contests: contenders, options and targets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

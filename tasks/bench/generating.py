@@ -1,4 +1,4 @@
-"""The answers to all prompts of an evaluation: `generate` of transformers at several batch sizes, and this stack.
+"""Generate the answers to all prompts of an evaluation: by transformers at several batch sizes, and by this stack.
 
 The model is untrained but far from flat (weights of standard deviation 0.1), so that rows end at different places. All
 must give the same tokens.

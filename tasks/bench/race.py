@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, measured in turns, so that whatever else the machine does slows all alike."""
+"""Measure contenders in processes of their own, in turns, so that other work on the machine slows all alike."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Time to quality: the original recipe and this stack's, in one run.
+"""Measure the time to quality of the original recipe and this stack's, in one run.
 
     python -m tasks.bench.time_to_quality --minutes 15 --contenders location location_original
 
@@ -32,7 +32,7 @@ METRIC = "haversine_km_mean"
 
 @dataclass
 class RaceOptions:
-    """Who races, for how long."""
+    """The contenders, and for how long they train."""
 
     contenders: list[str] = field(
         default_factory=lambda: ["location", "location_original"],
@@ -42,26 +42,27 @@ class RaceOptions:
 
 
 def first_below(history: Sequence[Mapping[str, Any]], threshold: float) -> float | None:
-    """Seconds until the first evaluation below `threshold`, or None.
+    """Return the seconds until the first evaluation below `threshold`, or None.
 
-    Arguments:
-        history: entries of a `trainer_state.json`, of evaluations with loss, metric and `elapsed_s`.
+    Args:
+        history: Entries of a `trainer_state.json`, of evaluations with loss, metric and `elapsed_s`.
+        threshold: Mean error in km.
     """
     return next((elapsed_s for _, km, elapsed_s in _evaluations(history) if km < threshold), None)
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """One line per contender: seconds to each threshold, and where it stood at the end."""
+    """Return one line per contender: seconds to each threshold, and its last evaluation."""
     first = next(iter(results.values()))["seconds_to"]
     rows = [
         {
             "contender": name,
-            **{f"< {km:g} km": _seconds(found["seconds_to"][f"{km:g}"], first[f"{km:g}"]) for km in THRESHOLDS_KM},
-            "last mean km": found["last_km"],
-            "after s": found["last_s"],
-            "steps": found["steps"],
+            **{f"< {km:g} km": _seconds(result["seconds_to"][f"{km:g}"], first[f"{km:g}"]) for km in THRESHOLDS_KM},
+            "last mean km": result["last_km"],
+            "after s": result["last_s"],
+            "steps": result["steps"],
         }
-        for name, found in results.items()
+        for name, result in results.items()
     ]
     return format_table(rows, {"last mean km": ",.1f", "after s": ",.0f", "steps": ","})
 
@@ -119,13 +120,13 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float, float]]:
-    """Step, mean km and seconds since the start of every evaluation during training."""
-    found = []
+    """Return step, mean km and seconds since the start of every evaluation during training."""
+    evaluations = []
     for entry in history:
         for split in splits_with(METRIC, EVAL, entry):
             km, elapsed_s = (float(entry[MetricName(EVAL, split, name).logged]) for name in (METRIC, "elapsed_s"))
-            found.append((entry["step"], km, elapsed_s))
-    return found
+            evaluations.append((entry["step"], km, elapsed_s))
+    return evaluations
 
 
 def _seconds(value: float | None, first: float | None) -> str:

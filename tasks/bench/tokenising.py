@@ -1,4 +1,4 @@
-"""Rows of `distance` as token ids: this stack's columns, and its tokenizer called for every sample, or on lists."""
+"""Tokenise rows of `distance`: this stack's columns, and its tokenizer called for every sample, or on lists."""
 
 from collections.abc import Iterable
 from typing import Any
