@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from tests.helpers import assert_one_line
+
 INIT = '''
 """Echo: repeat a digit."""
 from dataclasses import dataclass
@@ -122,6 +124,58 @@ def test_a_task_with_capitals_signs_and_decimals_has_a_tokenizer_of_its_own(echo
     prompts = tokenizer(["T(Oslo)=", "T(Roma)="], return_tensors="pt")
     answers = model.generate(**prompts, max_new_tokens=9, do_sample=False)[:, prompts["input_ids"].shape[1] :]
     assert tokenizer.batch_decode(answers, skip_special_tokens=True) == ["-12.5C", "8.25C"]
+
+
+TINY = "--max_steps 1 --hidden_size 16 --num_hidden_layers 1 --use_cpu --threads 1"
+NOTHING = "rows.select(range(0))"
+AFTER_BUILDING = ("primary", "baseline")
+"""Mistakes that show in numbers only: in the first evaluation, before the first step."""
+
+
+@pytest.mark.parametrize(
+    ("mistake", "file", "right", "wrong", "names"),
+    [
+        ("empty", "data", "rows.select(range(10))", NOTHING, ("TASK.build_dataset", "memorisation")),
+        ("no-train-rows", "data", '"train": rows', f'"train": {NOTHING}', ("TASK.build_dataset", "train")),
+        ("train-alone", "data", ', "memorisation": rows.select(range(10))', "", ("TASK.build_dataset", "validation")),
+        ("no-train", "data", '"train": rows, ', "", ("TASK.build_dataset", "train")),
+        (
+            "returns-nothing",
+            "data",
+            "return BuiltDataset",
+            "BuiltDataset",
+            ("TASK.build_dataset", "trainers.contract.BuiltDataset"),
+        ),
+        ("primary", "__init__", '"exact_match"', '"exact_mach"', ("TASK.primary_metric", "exact_mach", "exact_match")),
+        ("baseline", "trainer", "def score", "has_baselines = True\n    def score", ("baselines", "memorisation")),
+        ("no-score", "trainer", "def score", "def scores", ("TASK.trainer", "EchoTrainer", "score")),
+        ("no-trainer", "trainer", "(TextTrainer)", "", ("TASK.trainer", "trainers.base.WorldTrainer")),
+        ("no-options", "__init__", "@dataclass", "", ("TASK.options", "@dataclass")),
+        (
+            "no-module",
+            "__init__",
+            '"metric:ExactMatch"',
+            '"metrics:ExactMatch"',
+            ("TASK.metric", "my_lab.echo.metrics"),
+        ),
+        *(
+            (part, "__init__", 'metric="', f'{part}="data:builds", metric="', (f"TASK.{part}", "builds", "build"))
+            for part in ("rows", "tokenizer", "probe")
+        ),
+        ("report", "__init__", 'metric="', 'reports={"x": "data:builds"}, metric="', ("TASK.reports", "builds")),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
+)
+def test_a_mistake_of_the_author_is_one_sentence(mistake, file, right, wrong, names, echo, tmp_path, prefix, capsys):
+    from trainers.run import main
+
+    path = tmp_path / "my_lab" / "echo" / f"{file}.py"
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong, 1))
+    assert main(["--task", echo, *TINY.split()]) == 2
+    assert_one_line(capsys.readouterr().err, *names)
+    left = {item.relative_to(prefix).parts[0] for item in prefix.rglob("*") if not item.name.startswith(".")}
+    assert mistake in AFTER_BUILDING or left <= {"datasets"}
 
 
 def test_an_error_inside_a_tasks_own_code_is_not_hidden(echo, tmp_path):

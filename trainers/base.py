@@ -1,11 +1,12 @@
-"""The one Trainer under every task: its batches come finished, and evaluation includes what the task measures.
+"""Train any task by `transformers.Trainer`: finished batches in, the task's own scores in every evaluation.
 
-A task says how rows become tensors (`Task.rows`); its trainer, what is saved with the model (`make_processor`) and how
-the model's behaviour is scored (`evaluate_split`). Everything else is `transformers.Trainer`.
+A task declares how rows become tensors (`Task.rows`); its trainer, which tokenizer is saved with the model
+(`make_processor`) and how the model's behaviour is scored (`evaluate_split`).
 """
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -23,7 +24,8 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from trainers.common.metric_names import MetricName
-from trainers.contract import IGNORE, Evaluation, StoredDataset, Task
+from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
+from trainers.errors import UserError, suggest
 from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import warm_restarts
 from trainers.sampling import GroupedByLength
@@ -36,21 +38,38 @@ if TYPE_CHECKING:
 def build_rows(
     task: Task, data: StoredDataset, model: PreTrainedModel, fixed_width: bool = False
 ) -> dict[str, Dataset]:
-    """Every split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
+    """Return every split as tensors: an object with `__len__`, and `__getitems__` giving a finished batch (a dict).
 
-    It carries the split's name as `split`. If it has `set_epoch`, it is told when one begins.
+    It carries the split's name as `split`. If it has `set_epoch`, that is called when one begins.
 
     Args:
-        fixed_width: all batches are as wide as the split's longest row, as a compiler needs.
+        fixed_width: Whether all batches are as wide as the split's longest row, as a compiler needs.
 
     Raises:
-        UserError: a split does not fit the model or the task.
+        UserError: A split does not fit the model or the task.
     """
     rows_of = task.load("rows")
     return {split: rows_of(data, split, model.config, fixed_width) for split in data.splits}
 
 
-class WorldTrainer(Trainer):
+def check_parts(task: Task) -> None:
+    """Import every part of a task, so that a wrong declaration is reported before anything is built.
+
+    Raises:
+        UserError: A part does not exist, or the trainer is no `WorldTrainer` or lacks a method.
+    """
+    for part in (name for name in PARTS if getattr(task, name)):
+        task.load(part)
+    for report in task.reports:
+        task.load("reports", report)
+    trainer = task.load("trainer")
+    if not (isinstance(trainer, type) and issubclass(trainer, WorldTrainer)):
+        raise UserError(f"TASK.trainer of {task.name} is {trainer}; give a subclass of trainers.base.WorldTrainer")
+    if missing := sorted(trainer.__abstractmethods__):
+        raise UserError(f"TASK.trainer of {task.name} is {trainer.__name__} without {', '.join(missing)}; define that")
+
+
+class WorldTrainer(Trainer, ABC):
     """`transformers.Trainer` over finished batches, with a task's scores inside every evaluation."""
 
     last: Evaluation
@@ -73,7 +92,7 @@ class WorldTrainer(Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=_identity,
+            data_collator=_as_it_is,
             train_dataset=rows["train"],
             eval_dataset={name: rows[name] for name in self.evaluated} or None,
             processing_class=self.make_processor(model),
@@ -89,25 +108,24 @@ class WorldTrainer(Trainer):
         return self.data.evaluated
 
     def make_processor(self, model: PreTrainedModel) -> "PreTrainedTokenizerBase | None":
-        """What is saved beside the model so that it can be used alone (a tokenizer), or None."""
-        raise NotImplementedError
+        """Return the tokenizer that is saved with the model, if it needs one."""
 
+    @abstractmethod
     def evaluate_split(self, rows: Any) -> Evaluation:
         """Score the model's behaviour on a split, on every process alike."""
-        raise NotImplementedError
 
     @property
     def unwrapped_model(self) -> PreTrainedModel:
-        """The model itself, whatever a launcher or a compiler wrapped around it."""
+        """The model without the wrappers of a launcher or a compiler."""
         return cast(PreTrainedModel, self.accelerator.unwrap_model(cast(Any, self.model), keep_torch_compile=False))
 
     def describe_row(self, split: str, row: int) -> str:
-        """What `--dry_run` shows of one row; by default its tensors."""
+        """Return what `--dry_run` shows of one example; by default its tensors."""
         batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As `Trainer` does, but a last batch that accelerate filled up with repeated rows counts only its own."""
+        """Predict as `Trainer` does, without the repeated rows that accelerate fills a last batch up with."""
         state = self.accelerator.gradient_state
         is_filled = self.accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
         if not (is_filled and self.model_accepts_loss_kwargs):
@@ -125,11 +143,12 @@ class WorldTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """The loss, then the task's scores: inside this loop its metrics reach tracking and best-model choice."""
+        """Compute the loss, then the task's scores, which from here reach tracking and the choice of the best model."""
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         rows: Any = dataloader.dataset
         split, stage = rows.split, metric_key_prefix.removesuffix(f"_{rows.split}")
         scored = self.evaluate_split(rows)  # the model is still in evaluation mode
+        self._check_primary(scored.metrics, f"{type(self).__name__} reports")
         self.last = replace(scored, split=split, stage=stage, step=self.state.global_step)
         metrics = self.last.flat()
         if self._start_s is not None:
@@ -137,12 +156,21 @@ class WorldTrainer(Trainer):
         named = {MetricName(stage, split, name).logged: value for name, value in metrics.items()}
         return output._replace(metrics={**(output.metrics or {}), **named})
 
+    def _check_primary(self, metrics: Mapping[str, float], source: str) -> None:
+        """Raise a `UserError` unless the task's primary metric is among those that `source` names in words."""
+        named = self.task.primary_metric
+        if named not in metrics:
+            raise UserError(
+                f"TASK.primary_metric of {self.task.name} is {named!r}, but {source} {', '.join(metrics) or 'nothing'};"
+                f" give one of these.{suggest(named, metrics)}"
+            )
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Rows in random order, or of like length together (they then need `length_N`)."""
+        """Return rows in random order, or batches of similar length (which need `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
         if self.run.group_by_length:
             accumulated = self.args.gradient_accumulation_steps * self.args.world_size
-            batch_size = self.args.train_batch_size * accumulated  # rows of one step, whoever computes them
+            batch_size = self.args.train_batch_size * accumulated  # rows of one step, over all processes
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return GroupedByLength(rows.length_N, batch_size, seed)
         return super()._get_train_sampler(rows)
@@ -153,7 +181,7 @@ class WorldTrainer(Trainer):
         return super().train(*args, **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """With `--restart_epochs` a cosine with warm restarts, else what `--lr_scheduler_type` says."""
+        """Return a cosine with warm restarts for `--restart_epochs`, else what `--lr_scheduler_type` names."""
         if self.run.restart_epochs and self.lr_scheduler is None:
             batches = len(self.get_train_dataloader())
             self.lr_scheduler = warm_restarts(
@@ -166,15 +194,15 @@ class WorldTrainer(Trainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
+        """Return 6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""
         if not hasattr(self, "_per_token"):
-            network = self.unwrapped_model  # looking for it goes through all modules
-            self._per_token, self._tokens_in = 6 * network.num_parameters(), network.main_input_name
+            model = self.unwrapped_model  # unwrapping visits all modules
+            self._per_token, self._tokens_in = 6 * model.num_parameters(), model.main_input_name
         return self._per_token * inputs[self._tokens_in].numel()
 
 
 class _TellEpoch(TrainerCallback):
-    """Tells the training rows which epoch begins; the DataLoader would do so in a run of one process only."""
+    """Set the epoch of the training rows; the DataLoader would do so in a run of one process only."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -182,10 +210,10 @@ class _TellEpoch(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Also in the middle of an epoch, when a run is resumed there."""
+        """Set it, also when a run is resumed in the middle of an epoch."""
         self.rows.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
-def _identity(batch: Any) -> Any:
-    """The collator: the dataset's `__getitems__` has already made the batch."""
+def _as_it_is(batch: Any) -> Any:
+    """Collate nothing: the dataset's `__getitems__` has made the batch."""
     return batch

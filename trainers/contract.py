@@ -1,7 +1,7 @@
-"""What a task is: one declared object in `tasks/<name>/__init__.py`, and what its parts hand to each other.
+"""Declare a task: one object in `tasks/<name>/__init__.py`, and the values that its parts exchange.
 
 Imports nothing heavy, so that `--help` and a mistyped name are answered at once: a task names its parts as
-`"module:attribute"` and they are imported when they are used.
+`"module:attribute"`, which are imported when they are used.
 """
 
 import importlib
@@ -11,32 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.common.metric_names import flatten
-from trainers.errors import UserError
+from trainers.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
 
 IGNORE = -100
-"""The label that losses leave out."""
+"""The label that losses ignore."""
 
 
 @dataclass(frozen=True)
 class SummarySpec:
-    """How `summary.png` shows a task's primary metric.
-
-    Attributes:
-        label: axis label of the metric, with the unit. value_label: the same for one row's value.
-        lines: value -> text of a dashed reference line.
-        limits: least and greatest value of the axis; a logarithmic axis starts above 0.
-        log: whether the axis is logarithmic.
-    """
+    """How `summary.png` shows a task's primary metric."""
 
     label: str
+    """Axis label of the metric, with the unit."""
     value_label: str
+    """Axis label of one example's value, with the unit."""
     limits: tuple[float, float]
+    """Least and greatest value of the axis; a logarithmic axis starts above 0."""
     lines: Mapping[float, str] = field(default_factory=dict)
+    """Value -> text of a dashed reference line."""
     log: bool = False
+    """Whether the axis is logarithmic."""
 
 
 PARTS = ("build_dataset", "build_model", "metric", "trainer", "rows", "tokenizer", "probe")
@@ -47,15 +45,12 @@ OPTIONAL = ("tokenizer", "probe")
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One task. Its folder's name is its name; every field of `options` and `model_options` is a command-line flag.
-
-    An options class is a dataclass of plain values, each made by `trainers.options.option`.
-    """
+    """One task, named like its folder; the fields of its options classes (see `trainers.options.option`) are flags."""
 
     summary: str
     """One line for `--help` and the cards."""
     options: type
-    """Dataclass of what the dataset builder can be asked for."""
+    """Dataclass of the dataset builder's options."""
     model_options: type
     """Dataclass of the architecture's sizes."""
     build_dataset: str
@@ -76,15 +71,15 @@ class Task:
     compiler needs) -> the split as a torch `Dataset` that gives finished batches (see `trainers.base.build_rows`)."""
     tokenizer: str = "tokenization.characters:VOCABULARY"
     """`module:name` of a text task's vocabulary, made by `tokenization.characters.make_vocabulary`: its tokenizer is
-    saved with every dataset and model. Empty for a task that is not text."""
+    saved with every dataset and model. Empty for other tasks."""
     probe: str = ""
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     probe_prompt: str = ""
-    """What a probe asks a model of the task, with `{id}` for the thing that is probed, `{option}` for an option."""
+    """Prompt of the probe, with `{id}` for the thing that is probed and `{option}` for an option."""
     reports: Mapping[str, str] = field(default_factory=dict)
     """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
     version: int = 1
-    """To be raised whenever the builder's rows change for equal options: old dataset folders are then not reused."""
+    """Increased whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
     small: Mapping[str, Any] = field(default_factory=dict)
@@ -98,47 +93,37 @@ class Task:
     card: str = ""
     """Markdown paragraphs for the dataset card: the task's `card.md`."""
 
-    def load(self, part: str) -> Any:
-        """Import and return the object that the field `part` names, e.g. `task.load("trainer")`.
+    def load(self, part: str, report: str = "") -> Any:
+        """Import and return the object that a field names, e.g. `load("trainer")` or `load("reports", "ladder")`.
 
         Raises:
-            UserError: there is no such module, or nothing of this name in it.
+            UserError: There is no such module, or nothing of this name in it.
         """
-        return self._import(part, getattr(self, part))
-
-    def load_report(self, name: str) -> Any:
-        """Import and return one of the reports, as `load` does."""
-        return self._import("reports", self.reports[name])
-
-    def _import(self, part: str, path: str) -> Any:
-        module, _, attribute = path.partition(":")
-        absolute = module if "." in module else f"{self.package}.{module}"
+        module, _, attribute = (self.reports[report] if report else getattr(self, part)).partition(":")
+        wrong = f"TASK.{part} of {self.name} names {module}:{attribute}"
         try:
-            loaded = importlib.import_module(absolute)
+            loaded = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if not f"{absolute}.".startswith(f"{error.name}."):
+            if not f"{module}.".startswith(f"{error.name}."):
                 raise  # something that the task's own code imports
-            raise UserError(f"TASK.{part} of {self.name} names the module {absolute}, which does not exist") from error
+            raise UserError(f"{wrong}, but there is no module {module}; correct the name") from error
         if not hasattr(loaded, attribute):
-            raise UserError(f"TASK.{part} of {self.name} names {attribute}, which is not in {loaded.__file__}")
+            hint = suggest(attribute, vars(loaded))
+            raise UserError(f"{wrong}, but {loaded.__file__} has no {attribute}; correct the name.{hint}")
         return getattr(loaded, attribute)
 
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What a builder returns; `trainers.folders.dataset_folder` writes it.
-
-    Attributes:
-        splits: `train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (seen once, at
-            the end).
-        facts: JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split (`baselines`), and
-            under `adjustments` a sentence for everything that is not quite as asked for, which is printed too.
-        files: name -> function that writes that file (the realised world, for example).
-    """
+    """What a builder returns; `trainers.folders.dataset_folder` writes it."""
 
     splits: "Mapping[str, Dataset]"
+    """`train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (evaluated at the end)."""
     facts: Mapping[str, Any]
+    """JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split (`baselines`), and under
+    `adjustments` a sentence for every deviation from the options, which is printed too."""
     files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    """Name -> function that writes that file (the realised world, for example)."""
 
 
 @dataclass(frozen=True)
@@ -151,39 +136,35 @@ class StoredDataset:
 
     @property
     def evaluated(self) -> list[str]:
-        """The splits that are evaluated in training: all but `train`, and `test`, which is seen once, at the end."""
+        """The splits that are evaluated in training: all but `train` and `test`."""
         return [name for name in self.splits if name not in ("train", "test")]
 
     def fact(self, *keys: str, **kinds: type) -> dict[str, Any]:
-        """The mapping below these keys of `metadata.json`, which must hold values of these kinds by name.
-
-        Raises:
-            UserError: it does not.
-        """
-        found: Any = self.metadata
+        """Return the mapping below these keys of `metadata.json`; raise a `UserError` if one of `kinds` is missing."""
+        fact: Any = self.metadata
         for key in keys:
-            found = found.get(key) if isinstance(found, Mapping) else None
+            fact = fact.get(key) if isinstance(fact, Mapping) else None
         for name, kind in kinds.items():
-            if not isinstance(found, Mapping) or type(found.get(name)) is not kind:
+            if not isinstance(fact, Mapping) or type(fact.get(name)) is not kind:
                 raise UserError(
                     f"the metadata.json of the dataset {self.path} has no {' '.join(keys)} {name} ({kind.__name__});"
-                    " restore the file or build the dataset again"
+                    " restore the file, or build the dataset again by a builder that gives this among its facts"
                 )
-        return dict(found)
+        return dict(fact)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Result of one evaluation. A task's trainer scores; the split, the stage and the step are filled in for it."""
+    """Result of one evaluation. A task's trainer scores; `WorldTrainer` fills in split, stage and step."""
 
     metrics: Mapping[str, float]
     """Name -> value, without prefix; failures count in them."""
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Metric -> name -> what a trivial answer scores on it; the one named "" is drawn as a line."""
+    """Metric -> name -> score of a trivial answer; the one named "" is drawn as a line."""
     references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Metric -> name -> what else it is compared with, such as the best possible value."""
+    """Metric -> name -> another value to compare with, such as the best possible one."""
     entropy_bound: float | None = None
-    """The least loss that a model can have, if that is known."""
+    """The least possible loss, if it is known."""
     samples: Mapping[str, list[Any]]
     """Column -> values: the table of the first examples that is shown and tracked."""
     values: Any
@@ -196,5 +177,5 @@ class Evaluation:
     step: int = 0
 
     def flat(self) -> dict[str, float]:
-        """All numbers in one level, as they are logged: `baseline_x`, `reference_<name>_x`, `entropy_bound`."""
+        """Return all numbers in one level, as they are logged: `baseline_x`, `reference_<name>_x`, `entropy_bound`."""
         return flatten(self.metrics, self.baselines, self.references, self.entropy_bound)

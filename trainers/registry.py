@@ -1,4 +1,4 @@
-"""Find tasks by name: a folder of a family below tasks/, or a package from anywhere."""
+"""Find tasks by name: a folder below tasks/, or a package from anywhere."""
 
 import dataclasses
 import importlib
@@ -10,6 +10,7 @@ from trainers.contract import OPTIONAL, PARTS, Task
 from trainers.errors import UserError, suggest
 
 _TASKS = Path(__file__).resolve().parent.parent / "tasks"
+_NO_CARD = "there is no {}; write in it what the task's rows are, their source and licence"
 
 
 def names() -> list[str]:
@@ -18,7 +19,7 @@ def names() -> list[str]:
 
 
 def _packages() -> dict[str, str]:
-    """Name -> package of every task: a folder with a `card.md`, directly below `tasks/` or in a family's folder."""
+    """Return name -> package of every task: a folder with a `card.md`, below `tasks/` or in a family's folder."""
     cards = [*_TASKS.glob("*/card.md"), *_TASKS.glob("*/*/card.md")]
     return {card.parent.name: ".".join(("tasks", *card.parent.relative_to(_TASKS).parts)) for card in cards}
 
@@ -27,16 +28,19 @@ def load(name: str) -> Task:
     """Return the task called `name`: a folder here, or the dotted name of a package from anywhere.
 
     Raises:
-        UserError: no name, no such task (with suggestions), or a package without a `TASK`. An error inside a task's
-            own code is not hidden.
+        UserError: No name, no such task (with suggestions), or a wrong declaration. An error inside a task's own code
+            is not hidden.
     """
     if not name:
         raise UserError(f"no task given; use --task with one of: {', '.join(names())}")
     packages = _packages()
-    if re.fullmatch(r"tasks\.\w+", name):  # as run folders written before there were families say it
+    if re.fullmatch(r"tasks\.\w+", name):  # in run folders from before there were families
         name = name.removeprefix("tasks.")
     package = packages.get(name, name)
     is_package = "." in name and all(part.isidentifier() for part in name.split("."))
+    bare = [path.parent for path in _TASKS.rglob("__init__.py") if path.parent.name == name and name not in packages]
+    if bare and "TASK =" in (bare[0] / "__init__.py").read_text(encoding="utf-8"):
+        raise UserError(_NO_CARD.format(bare[0] / "card.md"))
     if not is_package and name not in packages:
         raise UserError(f"there is no task {name!r}; the tasks are: {', '.join(names())}.{suggest(name, names())}")
     try:
@@ -51,11 +55,7 @@ def load(name: str) -> Task:
 
 
 def _complete(declared: Task, module: ModuleType) -> Task:
-    """The task with its name, its card and what it inherits; parts without a dot lie in the package that declares it.
-
-    Raises:
-        UserError: there is no card, or a part is not written as "module:attribute".
-    """
+    """Return the task with its name and card; parts without a dot lie in the package that declares it."""
     package, declared_in = module.__name__, declared.package or module.__name__
 
     def absolute(part: str, named: str) -> str:
@@ -63,6 +63,9 @@ def _complete(declared: Task, module: ModuleType) -> Task:
             raise UserError(f"TASK.{part} of {package} is {named!r}; write it as 'module:attribute', e.g. 'data:build'")
         return named if "." in named else f"{declared_in}.{named}"
 
+    for kind in ("options", "model_options"):
+        if not dataclasses.is_dataclass(getattr(declared, kind)):
+            raise UserError(f"TASK.{kind} of {package} is {getattr(declared, kind)}; give a class with @dataclass")
     parts = {part: getattr(declared, part) for part in PARTS if getattr(declared, part) or part not in OPTIONAL}
     return dataclasses.replace(
         declared,
@@ -76,9 +79,9 @@ def _complete(declared: Task, module: ModuleType) -> Task:
 
 
 def _card_of(*modules: ModuleType) -> str:
-    """The text of `card.md` in the first of these packages' folders that has one."""
+    """Return the text of `card.md` in the first of these packages' folders that has one."""
     paths = [Path(str(module.__file__)).with_name("card.md") for module in modules]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        raise UserError(f"there is no {paths[0]}; write in it what the task's rows are, their source and licence")
+        raise UserError(_NO_CARD.format(paths[0]))
     return path.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
-"""The base of every prompt/answer task: loss on the answer only, evaluation by generating the answers."""
+"""Train prompt/answer tasks: loss on the answer only, evaluation by generating the answers."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-_GROUP_COST = 32  # tokens whose computing takes about as long as the many small operations of one more group
+_GROUP_COST = 32  # tokens that take about as long as the overhead of one more group
 SHOWN = 4  # examples in the console and in the tracked table
 
 
@@ -39,10 +40,10 @@ class TextRows(Dataset):
     """A split as token ids in memory; batches are one gather, without any work per row.
 
     Attributes:
-        split: the split's name. table: its `datasets.Dataset` with `prompt` and `answer`.
-        encoder: turns ids into text again.
-        ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the whole row.
-        n_shared: how many first tokens are the same in every row, at most one less than the shortest prompt has.
+        split: The split's name. table: Its `datasets.Dataset` with `prompt` and `answer`.
+        encoder: Turns ids into text again.
+        ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the complete row.
+        n_shared: Number of first tokens that are the same in every row, less than the shortest prompt's.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class TextRows(Dataset):
         return len(self.ids_NT)
 
     def __getitems__(self, rows: list[int]) -> dict[str, Any]:
-        """`input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
+        """Return `input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
 
         T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
-        see it. `known` tells `trainers/models/causal_lm.py` what it need not compute.
+        see it. `known` is the batch's layout for `trainers/models/causal_lm.py`.
         """
         index_B = torch.tensor(rows)
         prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
@@ -87,7 +88,7 @@ class TextRows(Dataset):
 
 
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
-    """A split of prompts and answers as token ids (`Task.rows` of every text task)."""
+    """Return a split of prompts and answers as token ids (`Task.rows` of every text task)."""
     return TextRows(split, data.splits[split], fixed_width, read_vocabulary(data.path / "tokenizer"))
 
 
@@ -95,22 +96,23 @@ class TextTrainer(WorldTrainer):
     """Trains on prompt/answer rows. A task adds `score`."""
 
     has_baselines: ClassVar[bool] = False
-    """Whether the dataset's metadata must hold what a trivial answer scores on every split but train."""
+    """Whether the dataset's metadata must hold the scores of a trivial answer on every split but train."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for split in self.data.splits:
             if self.has_baselines and split != "train":
-                self.baselines(split)  # what is missing is said now, not after the training
+                self.baselines(split)  # fail before the training
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """What the trivial answer scores on a split, by metric."""
-        scores = self.data.fact("baselines", split, **{self.task.primary_metric: float})
+        """Return the scores of the trivial answer on a split, by metric."""
+        scores = self.data.fact("baselines", **{split: dict})[split]
+        self._check_primary(scores, f"the builder's facts have as baselines of {split}")
         scores = self.data.fact("baselines", split, **dict.fromkeys(scores, float))
         return {metric: {"": value} for metric, value in scores.items()}
 
     def make_processor(self, model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
-        """The task's tokenizer; the dataset and a model that training starts from must have been made with it."""
+        """Return the task's tokenizer, with which the dataset and the model of `--init_from` must have been made."""
         vocabulary = self.task.load("tokenizer")
         for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
             if (folder / "tokenizer.json").is_file():
@@ -118,7 +120,7 @@ class TextTrainer(WorldTrainer):
         return build_tokenizer(model.config.max_position_embeddings, vocabulary)
 
     def describe_row(self, split: str, row: int) -> str:
-        """One line per token: the token, and whether the loss sees it."""
+        """Return one line per token: the token, and whether it is in the loss."""
         batch = self.rows[split].__getitems__([row])  # pyright: ignore[reportAttributeAccessIssue]
         tokens = cast(Any, self.processing_class).convert_ids_to_tokens(batch["input_ids"][0].tolist())
         labels = batch["labels"][0].tolist()
@@ -131,12 +133,12 @@ class TextTrainer(WorldTrainer):
         scored = self.score(rows, answers_to(rows, self.unwrapped_model, self.args.eval_batch_size))
         return replace(scored, baselines=self.baselines(rows.split)) if self.has_baselines else scored
 
+    @abstractmethod
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Compare generated answers with the split's own; failures to parse count in every metric."""
-        raise NotImplementedError
 
     def samples(self, rows: TextRows, answers: list[str], **columns: np.ndarray) -> dict[str, list[Any]]:
-        """The table of the first examples: prompt, expected, generated, and the task's own columns."""
+        """Return the table of the first examples: prompt, expected, generated, and the task's own columns."""
         first = rows.table[:SHOWN]
         return {
             "prompt": first["prompt"],
@@ -147,21 +149,21 @@ class TextTrainer(WorldTrainer):
 
 
 def answers_to(rows: TextRows, model: "PreTrainedModel", batch_size: int) -> list[str]:
-    """The model's answer to every prompt, as long at most as the longest true one."""
+    """Return the model's answer to every prompt, at most as long as the longest true one."""
     new_tokens = int((rows.length_N - rows.prompt_len_N).max())
     ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, batch_size)
     return rows.encoder.decode(ids_NA)
 
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
-    """An untrained decoder over the dataset's tokens, long enough for every row of the dataset (a multiple of 32)."""
+    """Build an untrained decoder whose context length fits every row of the dataset (a multiple of 32)."""
     longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
     return build_decoder(options, len(read_vocabulary(data.path / "tokenizer")), -(-longest // 32) * 32, special_ids)
 
 
 def _groups(lengths: list[int]) -> list[tuple[int, int]]:
-    """Rows sorted by length in equal groups, (rows, width of the longest): as many as save most work."""
+    """Return (rows, width of the longest) of equal groups of rows sorted by length: the number that saves most work."""
     candidates = []
     for count in (1, 2, 4, 8, 16):
         rows = max(1, -(-len(lengths) // count))
@@ -172,12 +174,12 @@ def _groups(lengths: list[int]) -> list[tuple[int, int]]:
 
 
 def _n_shared(ids_NT: np.ndarray, most: int) -> int:
-    """How many first columns, at most `most`, hold one id in all rows."""
+    """Return the number of first columns, at most `most`, that hold one id in all rows."""
     return next((place for place in range(most) if (ids_NT[:, place] != ids_NT[0, place]).any()), most)
 
 
 def _text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArray, pa.ChunkedArray]":
-    """The columns `prompt` and `answer`, every value a text."""
+    """Return the columns `prompt` and `answer`; raise a `UserError` unless every value is a text."""
     from pyarrow import types
 
     missing = {"prompt", "answer"} - set(table.column_names)
@@ -194,13 +196,13 @@ def _text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArr
         if not (types.is_string(column.type) or types.is_large_string(column.type)) or column.null_count:
             raise UserError(
                 f"split {split} has {column.type} and {column.null_count} missing values in the column {name},"
-                " expected a text in every row; mend the dataset or give another --dataset"
+                " expected a text in every row; correct the dataset or give another --dataset"
             )
     return columns["prompt"], columns["answer"]
 
 
 def _longest_row(prompts: "pa.ChunkedArray", answers: "pa.ChunkedArray") -> int:
-    """Tokens of the longest row, `<bos>` and `<eos>` included."""
+    """Return the tokens of the longest row, `<bos>` and `<eos>` included."""
     import pyarrow.compute as pc
 
     return 2 + pc.max(pc.add(pc.utf8_length(prompts), pc.utf8_length(answers))).as_py()  # pyright: ignore

@@ -139,11 +139,22 @@ def dataset_with_an_answer_missing(desk):
     return desk.with_dataset()
 
 
-@case("--early_stopping_patience")
-def dataset_without_an_evaluated_split(desk):
+@case("data train evaluate")
+def dataset_of_train_alone(desk):
     folder = desk.dataset()
     splits = json.loads((folder / "metadata.json").read_text())["splits"]
     edit_json(folder / "metadata.json", splits={"train": splits["train"]})
+    return desk.with_dataset()
+
+
+@case("--early_stopping_patience")
+def dataset_without_a_split_that_is_evaluated_in_training(desk):
+    folder = desk.dataset()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    splits = {"train": metadata["splits"]["train"], "test": metadata["splits"]["memorisation"]}
+    baselines = {"test": metadata["baselines"]["memorisation"]}
+    (folder / "memorisation").rename(folder / "test")
+    edit_json(folder / "metadata.json", splits=splits, baselines=baselines)
     return [*desk.with_dataset(), "--early_stopping_patience", "2"]
 
 

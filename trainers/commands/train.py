@@ -1,4 +1,4 @@
-"""Train one task, in this process; `accelerate launch trainers/run.py` starts the same, in several if asked."""
+"""Train one task in this process; `accelerate launch trainers/run.py` does the same in one or several."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,10 @@ def main(argv: Sequence[str]) -> None:
     request = resolve.read_request(argv, registry.load)
     prefix = environment.resolved_prefix()
 
-    from trainers.runs import session  # heavy: imported when every name on the command line is known
+    from trainers.base import check_parts  # heavy, like the next: imported when every name on the command line is known
+    from trainers.runs import session
 
+    check_parts(request.task)
     settings = resolve.resolve_settings(request)
     prepared = session.prepare(settings, prefix)
     if settings.run.dry_run:

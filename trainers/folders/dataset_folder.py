@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,27 +31,43 @@ def folder_of(task: Task, options: Any, prefix: Path) -> Path:
 
 
 def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
-    """Return the dataset for these options, building it if its folder does not exist yet."""
+    """Return the dataset for these options, building it if its folder does not exist yet.
+
+    Raises:
+        UserError: The builder does not exist or gives unusable splits, or the folder is damaged.
+    """
     folder = folder_of(task, options, prefix)
     if folder.parent.is_file():
         raise UserError(f"{folder.parent} is a file; datasets are kept in a folder of this name: move the file away")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock_of(folder):  # two runs that start at once build it once
         if not folder.exists():
-            start_s = time.perf_counter()
-            built: BuiltDataset = task.load("build_dataset")(options)
-            _write(built, task, options, folder)
+            start_s, build = time.perf_counter(), task.load("build_dataset")
+            vocabulary = task.load("tokenizer") if task.tokenizer else None
+            built: BuiltDataset = build(options)
+            _check_built(built, f"TASK.build_dataset of {task.name}")
+            _write(built, task, options, vocabulary, folder)
             print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
             for sentence in built.facts.get("adjustments", ()):
                 print(f"adjusted: {sentence}", flush=True)
     return load(folder, task.name)
 
 
+def _check_built(built: Any, builder: str) -> None:
+    if not isinstance(built, BuiltDataset):
+        raise UserError(f"{builder} returned {type(built).__name__}; return a trainers.contract.BuiltDataset")
+    if "train" not in built.splits or len(built.splits) == 1:
+        raise UserError(f"{builder} gave {_names(built.splits)}; give `train`, and `validation` to evaluate")
+    for name, split in built.splits.items():
+        if len(split) == 0:
+            raise UserError(f"{builder} gave no rows for the split {name}; give some, or leave the split out")
+
+
 def load(folder: Path, task_name: str) -> StoredDataset:
     """Load a dataset folder of the task called `task_name`.
 
     Raises:
-        UserError: the folder is missing, damaged, or another task's.
+        UserError: The folder is missing, damaged, or another task's.
     """
     from datasets import load_from_disk
 
@@ -93,8 +109,8 @@ def digest(split: Any) -> str:
     return found.hexdigest()
 
 
-def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
-    """Write everything into a folder beside, then rename: `folder` is complete or not there at all."""
+def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folder: Path) -> None:
+    """Write everything into a temporary folder, then rename it: `folder` is complete or not there at all."""
     from datasets import config, disable_progress_bars
 
     disable_progress_bars()  # a bar per split says less than the one line printed at the end
@@ -106,8 +122,8 @@ def _write(built: BuiltDataset, task: Task, options: Any, folder: Path) -> None:
             split.save_to_disk(str(partial / name))
         for name, write in built.files.items():
             write(partial / name)
-        if task.tokenizer:
-            save_tokenizer(partial / "tokenizer", task.load("tokenizer"))
+        if vocabulary is not None:
+            save_tokenizer(partial / "tokenizer", vocabulary)
         metadata = _metadata(built, task, options)
         write_json(partial / METADATA, metadata)
         (partial / "README.md").write_text(cards.dataset_card(task, metadata), encoding="utf-8")
@@ -153,9 +169,15 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
             f"the dataset {folder} is one of the task {found}, not of {task_name}; use --task {found} or"
             " another --dataset"
         )
-    if "train" not in splits:
-        raise UserError(f"the dataset {folder} has no split `train`, only {', '.join(splits)}; build it again")
+    if "train" not in splits or len(splits) == 1:
+        raise UserError(
+            f"the dataset {folder} has {_names(splits)}, expected `train` and a split to evaluate; build it again"
+        )
     return metadata
+
+
+def _names(splits: Iterable[str]) -> str:
+    return f"only the splits {', '.join(splits) or '(none)'}"
 
 
 def _input_digests(options: Any) -> dict[str, str]:

@@ -34,7 +34,7 @@ def report_options(study: str) -> type:
     if name not in task.reports:
         known = ", ".join(task.reports) or "none"
         raise UserError(f"{path}: report is {name!r}; {task.name} has {known}.{suggest(name, task.reports)}")
-    return task.load_report(name)
+    return task.load("reports", name)
 
 
 def run_study(study: str, output_dir: str | None, report: Any) -> None:
