@@ -100,11 +100,11 @@ def _examples(options: BenchOptions, config: Any) -> tuple[Any, list[int]]:
     """Return examples of all generated tasks, and the rows of the batch."""
     from tasks.arc.data import build
     from tasks.arc.options import ArcOptions
-    from tasks.arc.rows import EpisodeRows
+    from tasks.arc.rows import ArcRows
 
     pairs = math.ceil(options.batch_size / 14) + 3
     asked = ArcOptions(max_side=options.max_side, pairs_per_task=pairs, n_val=0, n_test=0, unseen_source="none")
-    rows = EpisodeRows("train", build(asked).splits["train"], config, vars(asked))
+    rows = ArcRows("train", build(asked).splits["train"], config, vars(asked))
     return rows, np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist()
 
 
@@ -117,7 +117,7 @@ def _padded_context(rows: Any, chosen: list[int]) -> Any:
     from tasks.arc.grids import PAD
 
     padded = []
-    for grids in rows.episodes(chosen)[2:]:
+    for grids in rows.examples(chosen)[2:]:
         more = LARGEST_SIDE - grids.cells_BSS.shape[1]
         cells = pad(grids.cells_BSS, (0, more, 0, more), value=PAD)
         padded.append(cells.flatten(1).unflatten(0, (-1, rows.n_context)))

@@ -82,5 +82,5 @@ def _flat(parts: Sequence[Any]) -> np.ndarray:
     return np.concatenate([np.zeros(0, dtype=np.uint8), *(np.ravel(part).astype(np.uint8) for part in parts)])
 
 
-def _share(part: float, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _share(part: float, total: int) -> float:
+    return part / total if total else 0.0

@@ -31,7 +31,7 @@ from trainers.sampling import row_uniform
 Batch = dict[str, torch.Tensor]
 
 
-class EpisodeRows(Dataset):
+class ArcRows(Dataset):
     """Examples of a split: an input and an output grid, and demonstrations of the same task.
 
     Attributes:
@@ -65,9 +65,9 @@ class EpisodeRows(Dataset):
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return `input_ids`, `labels` and, if the model has a bridge for them, `context_ids`; see `ArcModel`."""
-        return self.batch(*self.episodes(rows))
+        return self.batch(*self.examples(rows))
 
-    def episodes(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
+    def examples(self, rows: list[int]) -> tuple[Grids, Grids, Grids, Grids]:
         """Return input, output (B grids each) and demonstrations (B * P); training rows augmented as the options ask.
 
         Random draws are keyed by seed, epoch and row, so that they are equal wherever and whenever a batch is made:
@@ -121,7 +121,7 @@ class EpisodeRows(Dataset):
 
     def prompts(self, rows: list[int]) -> Batch:
         """Return the prompts of generation: `input_ids`, and `context_ids` if the model has a bridge for them."""
-        before, _, shown, shown_after = self.episodes(rows)
+        before, _, shown, shown_after = self.examples(rows)
         context = {} if self.config.architecture == "decoder_only" else self._context(shown, shown_after)
         return {"input_ids": self._prompt(before, shown, shown_after)[0], **context}
 
@@ -199,8 +199,8 @@ def _grids(table: datasets.Dataset, name: str) -> Grids:
     return Grids(*map(torch.from_numpy, (cells_NSS, height_N.astype(np.int64), width_N.astype(np.int64))))
 
 
-def rows_of(data: StoredDataset, split: str, config: ArcConfig, fixed_width: bool) -> EpisodeRows:
+def rows_of(data: StoredDataset, split: str, config: ArcConfig, fixed_width: bool) -> ArcRows:
     """Return a split of a stored dataset."""
     varied = dict.fromkeys(("resample_context", "augment_dihedral", "augment_colours"), bool)
     options = data.fact("options", max_side=int, dataset_seed=int, **varied)
-    return EpisodeRows(split, data.splits[split], config, options)
+    return ArcRows(split, data.splits[split], config, options)

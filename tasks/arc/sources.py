@@ -72,7 +72,7 @@ def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair
     """Draw the first `count` pairs with different inputs; each task has a random stream of its own.
 
     Raises:
-        UserError: the generator does not have so many at this size.
+        UserError: the generator has fewer at this size.
     """
     rng = np.random.default_rng([seed, int(name, 16)])
     pairs: dict[tuple[tuple[int, ...], bytes], Pair] = {}

@@ -1,7 +1,7 @@
-"""The champion put together from PyTorch's own layers: the contender of `tasks.arc.bench`, not a model to train.
+"""The champion made of PyTorch's own layers: the contender of `tasks.arc.bench`, not a model to train.
 
 Shapes and sizes are those of the first experiments: width 160, one encoder and three decoder layers, a context encoder
-of width 32 with PyTorch's default inner width of 2,048 over grids padded to 30 x 30, one context vector an episode.
+of width 32 with PyTorch's default inner width of 2,048 over grids padded to 30 x 30, one context vector per example.
 """
 
 import math
@@ -36,7 +36,7 @@ class StockChampion(nn.Module):
     def forward(
         self, grids: torch.Tensor, input_ids: torch.Tensor, labels: torch.Tensor, context_ids: torch.Tensor
     ) -> CausalLMOutput:
-        """The loss; `context_ids` are not looked at, `grids` (B, 4, 900) are."""
+        """Return loss and logits; the demonstrations are `grids` (B, 4, 900), not `context_ids`."""
         seen = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
         seen = seen.masked_fill(seen == IGNORE, PAD)
         memory = self.encoder(self.embedding(input_ids.long()) * math.sqrt(_WIDTH))
@@ -51,7 +51,7 @@ class StockChampion(nn.Module):
         return CausalLMOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
 
     def _context(self, grids: torch.Tensor) -> torch.Tensor:
-        """One vector (B, 32) for each episode's demonstrations."""
+        """Return one vector (B, 32) for the demonstrations of each example."""
         batch, n_grids, _ = grids.shape
         flat = grids.flatten(0, 1)
         states = self.context_layer(self.context_embedding(flat) * math.sqrt(_CONTEXT_WIDTH))

@@ -17,7 +17,7 @@ from tasks.arc.figures import ArcExample, examples_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS, NAMES, read_grid
 from tasks.arc.metric import same
 from tasks.arc.model import ArcModel
-from tasks.arc.rows import EpisodeRows
+from tasks.arc.rows import ArcRows
 from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
 
@@ -36,17 +36,17 @@ class ArcTrainer(WorldTrainer):
 
     def describe_row(self, split: str, row: int) -> str:
         """Return the tokens that the model sees, and those that the loss sees."""
-        batch = cast(EpisodeRows, self.rows[split]).__getitems__([row])
+        batch = cast(ArcRows, self.rows[split]).__getitems__([row])
         lines = [("input  ", batch["input_ids"][0].tolist())]
         lines += [("context", pair) for pair in batch.get("context_ids", torch.zeros(1, 0, 0))[0].tolist()]
         lines += [("loss on", [token for token in batch["labels"][0].tolist() if token >= 0])]
         return "\n".join(f"  {name}  {' '.join(NAMES[token] for token in ids)}" for name, ids in lines)
 
-    def evaluate_split(self, rows: EpisodeRows) -> Evaluation:
+    def evaluate_split(self, rows: ArcRows) -> Evaluation:
         """Generate two attempts at every example and score them."""
         return self.score(rows, *self._answers(rows))
 
-    def score(self, rows: EpisodeRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Evaluation:
+    def score(self, rows: ArcRows, attempts: list[list[Any]], cells: list[np.ndarray]) -> Evaluation:
         """Score two attempts per example (None: no grid) and the cells predicted under teacher forcing."""
         inputs, true = rows.inputs.list(), rows.outputs.list()
         readable = [[[] if grid is None else grid for grid in tried] for tried in attempts]
@@ -72,7 +72,7 @@ class ArcTrainer(WorldTrainer):
             },
         )
 
-    def _common(self, rows: EpisodeRows) -> list[np.ndarray]:
+    def _common(self, rows: ArcRows) -> list[np.ndarray]:
         """Return for every example the most common output of its task in training, or among its demonstrations."""
         shown, n = rows.context_outputs.list(), rows.n_context
         return [
@@ -82,12 +82,12 @@ class ArcTrainer(WorldTrainer):
 
     @cached_property
     def _common_in_training(self) -> dict[str, np.ndarray]:
-        train = cast(EpisodeRows, self.train_dataset)
+        train = cast(ArcRows, self.train_dataset)
         outputs = train.outputs.list()
         of_task = _rows_by_task(train.tasks)
         return {task: baselines.most_common([outputs[row] for row in rows]) for task, rows in of_task.items()}
 
-    def _answers(self, rows: EpisodeRows) -> tuple[list[list[Any]], list[np.ndarray]]:
+    def _answers(self, rows: ArcRows) -> tuple[list[list[Any]], list[np.ndarray]]:
         """Return two attempts and the teacher-forced cells of every example; every process does its share."""
         state = PartialState()
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
@@ -102,7 +102,7 @@ class ArcTrainer(WorldTrainer):
         return [[first, second] for _, first, second, _ in answers], [cells for *_, cells in answers]
 
     @torch.no_grad()
-    def _answer(self, rows: EpisodeRows, chosen: list[int]) -> tuple[list[Any], list[Any], list[np.ndarray]]:
+    def _answer(self, rows: ArcRows, chosen: list[int]) -> tuple[list[Any], list[Any], list[np.ndarray]]:
         model = cast(ArcModel, self.unwrapped_model)
         forced = {name: part.to(model.device) for name, part in rows.__getitems__(chosen).items()}
         predicted = model(**forced).logits[..., :N_COLOURS].argmax(dim=-1).cpu().numpy()
@@ -130,7 +130,7 @@ def _per_task(
     return {name: shares[name] for name in sorted(best)}
 
 
-def _samples(rows: EpisodeRows, generated: Sequence[Any], true: Sequence[np.ndarray]) -> dict[str, list[Any]]:
+def _samples(rows: ArcRows, generated: Sequence[Any], true: Sequence[np.ndarray]) -> dict[str, list[Any]]:
     chosen = _one_of_each_task(rows)[:SHOWN]
     return {
         "task": [str(rows.tasks[row]) for row in chosen],
@@ -139,7 +139,7 @@ def _samples(rows: EpisodeRows, generated: Sequence[Any], true: Sequence[np.ndar
     }
 
 
-def _drawn(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[ArcExample]:
+def _drawn(rows: ArcRows, attempts: Sequence[Sequence[Any]]) -> list[ArcExample]:
     n, examples = rows.n_context, []
     for row in _one_of_each_task(rows)[:DRAWN]:
         context = range(row * n, (row + 1) * n)
@@ -149,7 +149,7 @@ def _drawn(rows: EpisodeRows, attempts: Sequence[Sequence[Any]]) -> list[ArcExam
     return examples
 
 
-def _one_of_each_task(rows: EpisodeRows) -> list[int]:
+def _one_of_each_task(rows: ArcRows) -> list[int]:
     """Return the first row of every task, then the second of every one, and so on."""
     in_turn = zip_longest(*_rows_by_task(rows.tasks).values())
     return [row for turn in in_turn for row in turn if row is not None]

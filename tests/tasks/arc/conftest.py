@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.arc.model import ArcConfig
-from tasks.arc.rows import EpisodeRows
+from tasks.arc.rows import ArcRows
 from trainers import registry
 from trainers.folders import dataset_folder
 
@@ -29,7 +29,7 @@ def make(data):
     def rows(split="train", architecture="encoder_decoder", bridge="cross_attention", table=None, **options):
         config = ArcConfig(architecture=architecture, bridge=bridge)
         table = data.splits[split] if table is None else table
-        return EpisodeRows(split, table, config, {**data.metadata["options"], **options})
+        return ArcRows(split, table, config, {**data.metadata["options"], **options})
 
     return rows
 
