@@ -203,11 +203,11 @@ with torch.no_grad():
     for weight in model.parameters():
         weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
 trainer = task.load("trainer")(task, data, build_rows(task, data, model), model, args)
-prompts, lean, seen = [], generation._lean, {}
+prompts, lean, seen = [], generation._fast, {}
 def counting(*a):
     decode = lean(*a)
     return lambda ids: prompts.extend(ids.tolist()) or decode(ids)
-generation._lean = counting
+generation._fast = counting
 score = trainer.score
 trainer.score = lambda rows, answers: seen.update(answers=answers) or score(rows, answers)
 metrics = trainer.evaluate()

@@ -1,12 +1,13 @@
 """Qwen2 and Llama with a training pass that computes nothing twice and nothing that the loss does not need.
 
-Rows of a text task begin alike (`<bos>loc(c_`), and only the answer has a loss. So what all rows share is read once
-for the whole batch, `<eos>` is never read, rows of like length are computed together, so that there is little padding,
-and behind the last attention only the answers' positions go on. The loss and its gradients are those of transformers'
-own pass, which is used for everything else: a test compares both.
+Rows of a text task begin alike (`<bos>loc(c_`), and only the answer has a loss. Tokens that all rows share are read
+once a batch, `<eos>` is never read, rows of like length are computed together with little padding, and behind the last
+attention only the answers' positions go on. Loss and gradients are those of transformers' own pass, which is used for
+everything else: a test compares both.
 """
 
-from typing import TYPE_CHECKING, Any, TypedDict
+import inspect
+from typing import Any, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -16,27 +17,21 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from trainers.contract import IGNORE
 from trainers.models.fused_blocks import apply_rotary, attend, fuse_block, is_supported, mlp, rms_norm, rotary_table
 
-if TYPE_CHECKING:
-    from transformers.cache_utils import Cache
-
 Shapes = list[tuple[int, int]]
-"""Rows of a group, and how many own tokens each has."""
+"""Rows of a group, and the number of tokens that each does not share."""
 
 
 class BatchPlan(TypedDict):
-    """What is known of a batch before it is computed: numbers of the host, so that a GPU is never waited for.
-
-    Attributes:
-        n_shared: how many first tokens are the same in every row; none of them predicts a token of an answer.
-        n_answer: labelled tokens of the row that has most; those of a row stand side by side.
-        order_B: the rows by length, (B,) int64. groups: how many of them have which width, in this order: each group
-            is computed as wide as its longest row.
-    """
+    """Layout of a batch, computed on the host to avoid a device sync."""
 
     n_shared: int
+    """Number of first tokens that are the same in every row; none of them predicts a token of an answer."""
     n_answer: int
+    """Labelled tokens of the row that has most; those of a row are adjacent."""
     order_B: torch.Tensor
+    """Rows by length, (B,) int64."""
     groups: list[tuple[int, int]]
+    """Number of rows and width of each group in this order: a group is as wide as its longest row."""
 
 
 class _AnswerLoss:
@@ -48,61 +43,43 @@ class _AnswerLoss:
     def forward(
         self: Any,
         input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        past_key_values: "Cache | None" = None,
-        inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int | torch.Tensor = 0,
         known: BatchPlan | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """The loss alone if `labels` come with what is `known` of the batch, else what transformers gives.
+        """Return the loss alone for `labels` with a plan of the batch (`known`), else what transformers returns.
 
-        Arguments:
-            known: what need not be computed. num_items_in_batch: labelled tokens of all batches of a step, by which
-                the sum of losses is divided.
+        The sum of losses is divided by `num_items_in_batch`, the labelled tokens of all batches of a step, if given.
         """
         is_short = known is not None and known["n_shared"] > 0 and labels is not None and input_ids is not None
-        # Where PyTorch cuts a batch up for several GPUs of one process, what is known is not of the pieces.
+        # Where PyTorch cuts a batch up for several GPUs of one process, the plan is not one of the pieces.
         is_short = is_short and sum(rows for rows, _ in known["groups"]) == len(input_ids)  # pyright: ignore
         if is_short and is_supported(self) and not self.is_activation_checkpointing:
-            return CausalLMOutputWithPast(
-                loss=_answer_loss(self, input_ids, labels, known, num_items_in_batch)  # pyright: ignore
-            )
-        if num_items_in_batch is not None:
-            kwargs["num_items_in_batch"] = num_items_in_batch
-        return super().forward(  # pyright: ignore[reportAttributeAccessIssue]
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            labels=labels,
-            use_cache=use_cache,
-            logits_to_keep=logits_to_keep,
-            **kwargs,
-        )
+            loss = _answer_loss(self, input_ids, labels, known, kwargs.get("num_items_in_batch"))  # pyright: ignore
+            return CausalLMOutputWithPast(loss=loss)  # pyright: ignore[reportArgumentType]
+        return super().forward(input_ids=input_ids, labels=labels, **kwargs)  # pyright: ignore
+
+    # `generate` and the Trainer read from the signature what a model takes.
+    forward.__signature__ = inspect.signature(transformers.LlamaForCausalLM.forward)  # pyright: ignore
 
 
 class Qwen2ForCausalLM(_AnswerLoss, transformers.Qwen2ForCausalLM):
-    """The name is transformers' own, which is what a saved config.json must say."""
+    """Named as in transformers, since config.json stores the name."""
 
 
 class LlamaForCausalLM(_AnswerLoss, transformers.LlamaForCausalLM):
-    """The name is transformers' own, which is what a saved config.json must say."""
+    """Named as in transformers, since config.json stores the name."""
 
 
 CAUSAL_LMS = {"qwen2": Qwen2ForCausalLM, "llama": LlamaForCausalLM}
 
 
 def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
-    """Which pass a text model is trained by; empty for other models.
+    """Return which pass trains a text model; empty for other models.
 
-    Arguments:
-        is_sharded: whether a launcher will shard the model. recomputes: whether activations will be checkpointed.
+    Args:
+        is_sharded: Whether a launcher shards the model.
+        recomputes: Whether activations are checkpointed.
     """
     if not isinstance(model, _AnswerLoss):
         return ""
@@ -113,7 +90,7 @@ def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
 def _answer_loss(
     model: Any, ids_BT: torch.Tensor, labels_BT: torch.Tensor, known: BatchPlan, num_items: torch.Tensor | int | None
 ) -> torch.Tensor:
-    """The mean loss over labelled tokens, or their sum divided by `num_items`."""
+    """Return the mean loss over labelled tokens, or their sum divided by `num_items`."""
     inner, eps, n_shared = model.model, model.config.rms_norm_eps, known["n_shared"]
     shapes = [(rows, width - 1 - n_shared) for rows, width in known["groups"]]  # nothing follows from a last token
     groups = ids_BT[known["order_B"]].split([rows for rows, _ in shapes])
@@ -135,13 +112,13 @@ def _answer_loss(
 
 
 def _turns(turn: torch.Tensor, n_shared: int, shapes: Shapes) -> torch.Tensor:
-    """Rotary positions of all tokens in the flat matrix, (2, N, 1, D)."""
+    """Return rotary positions of all tokens in the flat matrix, (2, N, 1, D)."""
     own = [turn[:, n_shared : n_shared + length].repeat(1, rows, 1) for rows, length in shapes]
     return torch.cat([turn[:, :n_shared], *own], dim=1)[:, :, None]
 
 
 def _attend(projected: torch.Tensor, turn: torch.Tensor, n_shared: int, shapes: Shapes, head_size: int) -> torch.Tensor:
-    """Causal attention; shared tokens see each other, own ones the shared and those of their row: (N, E)."""
+    """Apply causal attention, (N, E): shared tokens see each other, others the shared ones and those of their row."""
     query_key, value = projected.unflatten(-1, (3, -1, head_size)).split([2, 1], dim=1)
     query, key = apply_rotary(query_key, turn[:, :, :, None]).unbind(dim=1)
     sizes = [n_shared, *(rows * length for rows, length in shapes)]
@@ -161,7 +138,7 @@ def _attend(projected: torch.Tensor, turn: torch.Tensor, n_shared: int, shapes: 
 def _answers(
     labels_BT: torch.Tensor, n_answer: int, n_shared: int, shapes: Shapes
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the answers are predicted in the flat matrix, and what is next there; both (B * A,)."""
+    """Return where answers are predicted in the flat matrix, and the next token there; both (B * A,)."""
     device = labels_BT.device
     next_BT = labels_BT[:, 1:]
     length_B = torch.cat([torch.full((rows,), length, device=device) for rows, length in shapes])

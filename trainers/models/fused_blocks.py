@@ -1,7 +1,7 @@
-"""Blocks of Qwen2 and Llama as few matrices, for a training pass and for decoding.
+"""Blocks of Qwen2 and Llama as few matrices, for training and decoding.
 
 Query, key and value are one matrix, and the weight of an RMSNorm is folded into the matrices behind it, so that the
-norm itself only scales. All of it is differentiable: what is trained are the model's own weights.
+norm itself only scales. All of it is differentiable with respect to the model's own weights.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,9 @@ class FusedBlock:
 
 
 def is_supported(model: "PreTrainedModel") -> bool:
-    """Whether every part of this model is known here, and its layers hold their weights themselves.
+    """Return whether the fast passes know every part of this model, and `--stock_forward` is off.
 
-    Never with --stock_forward.
-
-    A launcher that shards weights (FSDP) puts other classes in place of the layers, and gathers weights only there.
+    A launcher that shards weights (FSDP) replaces the layers by other classes and gathers weights only there.
     """
     config: Any = model.config
     rope = getattr(config, "rope_parameters", None) or {}
@@ -56,7 +54,7 @@ def is_supported(model: "PreTrainedModel") -> bool:
 
 
 def fuse_block(layer: Any) -> FusedBlock:
-    """A decoder layer of transformers as few matrices."""
+    """Return the weights of a decoder layer of transformers as few matrices."""
     attention, mlp = layer.self_attn, layer.mlp
     parts = (attention.q_proj, attention.k_proj, attention.v_proj)
     return FusedBlock(
@@ -70,7 +68,7 @@ def fuse_block(layer: Any) -> FusedBlock:
 
 
 def rms_norm(hidden: torch.Tensor, eps: float) -> torch.Tensor:
-    """RMSNorm without its weight, which the next matrix holds (Zhang & Sennrich 2019)."""
+    """Apply RMSNorm without its weight, which the next matrix holds (Zhang & Sennrich 2019)."""
     return hidden * torch.rsqrt(hidden.pow(2).mean(dim=-1, keepdim=True) + eps)
 
 
@@ -82,17 +80,13 @@ def rotary_table(inverse_frequency: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def apply_rotary(x_D: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-    """Rotary positions applied to (…, D): number i is turned together with number i + D / 2.
-
-    Arguments:
-        turn: cosine and signed sine, (2, …, D), of shapes that fit those of `x_D`.
-    """
+    """Rotate (…, D), number i together with number i + D / 2, by `turn`: cosine and signed sine, (2, …, D)."""
     cosine, sine = turn.to(x_D.dtype)
     return torch.addcmul(x_D * cosine, x_D.roll(x_D.shape[-1] // 2, dims=-1), sine)
 
 
 def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Causal attention of the last L of M positions: (B, heads, L, D), (B, heads, M, D) twice -> (B, heads, L, D)."""
+    """Attend causally from the last L of M positions: (B, heads, L, D), 2 x (B, heads, M, D) -> (B, heads, L, D)."""
     (batch, _, length, _), seen = query.shape, keys.shape[2]
     if query.device.type != "cpu" or seen > _SHORT:
         before = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
@@ -104,6 +98,6 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
 
 
 def mlp(hidden: torch.Tensor, block: FusedBlock, eps: float) -> torch.Tensor:
-    """The second half of a block, without its residual: SwiGLU (Shazeer 2020)."""
+    """Apply the second half of a block, without its residual: SwiGLU (Shazeer 2020)."""
     inputs = rms_norm(hidden, eps)  # gate and up as one matrix would be slower in training: its gradient is copied
     return F.linear(F.silu(F.linear(inputs, block.gate)) * F.linear(inputs, block.up), block.down)

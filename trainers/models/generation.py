@@ -1,4 +1,4 @@
-"""Greedy answers to many prompts: few large batches without padding, every process its share."""
+"""Generate greedy answers to many prompts in large batches without padding, shared by all processes."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -25,20 +25,21 @@ def generate_answers(
 ) -> np.ndarray:
     """Return the tokens that follow each prompt, greedily decoded: (N, max_new_tokens) int64, padded after `<eos>`.
 
-    Arguments:
-        model: an unwrapped causal language model whose generation config names its pad and eos tokens.
-        ids_NT: right-padded rows that begin with the prompt; prompt_len_N: tokens of each prompt.
-        batch_size: prompts decoded at a time by one process.
+    Of several processes each decodes every world-th row, and all return the complete array. Under FSDP, which gathers
+    weights only while all processes call a layer, all decode all rows.
 
-    Under several processes each decodes every world-th row, and all of them return the complete array. Where FSDP
-    keeps a part of every weight in each process, all decode all rows: weights are whole only while all call them.
+    Args:
+        model: An unwrapped causal language model whose generation config names its pad and eos tokens.
+        ids_NT: Right-padded rows that begin with the prompt.
+        prompt_len_N: Tokens of each prompt.
+        batch_size: Prompts that one process decodes at a time.
     """
     state, is_sharded = PartialState(), isinstance(next(model.parameters()), DTensor)
     mine = np.arange(len(ids_NT))
     if not is_sharded:
         mine = mine[state.process_index :: state.num_processes]
     pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
-    decode = _lean(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
+    decode = _fast(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
     answers = []
     for rows in _batches(mine, prompt_len_N, batch_size):
         ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))
@@ -52,20 +53,20 @@ def generate_answers(
 
 
 def _batches(rows_N: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows with prompts of one length together, at most `batch_size` of them."""
+    """Yield at most `batch_size` rows with prompts of one length."""
     for length in np.unique(prompt_len_N[rows_N]):
         alike = rows_N[prompt_len_N[rows_N] == length]
         yield from (alike[start : start + batch_size] for start in range(0, len(alike), batch_size))
 
 
-def _lean(model: "PreTrainedModel", max_new_tokens: int, pad_id: int) -> Decode:
+def _fast(model: "PreTrainedModel", max_new_tokens: int, pad_id: int) -> Decode:
     eos_id = int(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
     decoder = GreedyDecoder(model)
     return lambda ids_BP: decoder.decode(ids_BP, max_new_tokens, eos_id, pad_id)
 
 
 def _stock(model: "PreTrainedModel", max_new_tokens: int) -> Decode:
-    """transformers' own `generate`, for models that `LeanDecoder` does not know."""
+    """Use transformers' own `generate`, for models that `GreedyDecoder` does not know."""
 
     def decode(ids_BP: torch.Tensor) -> torch.Tensor:
         output = model.generate(  # pyright: ignore[reportCallIssue]

@@ -1,9 +1,8 @@
 """Greedy decoding of Qwen2 and Llama models with nothing between the matrix products.
 
-`generate` of transformers reads the same beginning of every prompt anew and spends much of its time on tiny operations.
-Here what all prompts begin with is read once, projections that share an input are one matrix with the norm before them
-folded in, keys and values lie in memory that is there from the start, and in the last block only the last position is
-computed. The tokens are the same.
+`generate` of transformers reads the common beginning of prompts for each of them and spends much of its time on tiny
+operations. Here it is read once, projections that share an input are one matrix with the norm before them folded in,
+keys and values have preallocated memory, and the last block computes the last position only. The tokens are the same.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from trainers.models.fused_blocks import apply_rotary, attend, fuse_block, mlp, 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_CHECK_EVERY = 8  # tokens between two looks at whether all rows have ended, where looking means waiting for a GPU
+_CHECK_EVERY = 8  # tokens between two checks for rows that have ended, where a check is a device sync
 
 
 class GreedyDecoder:
@@ -36,17 +35,17 @@ class GreedyDecoder:
 
     @torch.no_grad()
     def decode(self, ids_BP: torch.Tensor, max_new_tokens: int, eos_id: int, pad_id: int) -> torch.Tensor:
-        """The tokens that follow prompts of one length, (B, max_new_tokens), `pad_id` behind `eos_id`.
+        """Return the tokens that follow prompts of one length, (B, max_new_tokens), `pad_id` behind `eos_id`.
 
-        Arguments:
-            ids_BP: the prompts, int64, without padding.
+        Args:
+            ids_BP: The prompts, int64, without padding.
         """
         batch, prompt = ids_BP.shape
         end = prompt + max_new_tokens
         cache = self.embedding.new_empty(len(self.blocks), 2, batch, self.n_heads, end, self.head_size)
         turn = rotary_table(self.inverse_frequency, end)
-        found = torch.full((batch, max_new_tokens), pad_id, dtype=torch.int64, device=ids_BP.device)
-        # What all prompts begin with (`<bos>loc(c_`) is read once; the last token is left for the loop.
+        tokens_BN = torch.full((batch, max_new_tokens), pad_id, dtype=torch.int64, device=ids_BP.device)
+        # The common beginning of prompts (`<bos>loc(c_`) is read once; the last token is left for the loop.
         start = int((ids_BP[:, :-1] == ids_BP[:1, :-1]).all(dim=0).int().cumprod(dim=0).sum())
         if start:
             self._logits(ids_BP[:1, :start], 0, cache[:, :, :1], turn)
@@ -56,7 +55,7 @@ class GreedyDecoder:
         done_B = torch.zeros(batch, dtype=torch.bool, device=ids_BP.device)
         for number in range(max_new_tokens):
             token_B = self._logits(seen, start, cache, turn).argmax(dim=-1).masked_fill(done_B, pad_id)
-            found[row_B, number] = token_B
+            tokens_BN[row_B, number] = token_B
             done_B = done_B | (token_B == eos_id)
             start, seen = start + seen.shape[1], token_B[:, None]
             if (number + 1) % check_every:
@@ -67,10 +66,10 @@ class GreedyDecoder:
             if n_left <= len(done_B) // 2:  # go on without the rows that have ended
                 left = ~done_B
                 cache, seen, row_B, done_B = cache[:, :, left], seen[left], row_B[left], done_B[left]
-        return found
+        return tokens_BN
 
     def _logits(self, ids_BL: torch.Tensor, start: int, cache: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-        """Logits (B, V) behind the last of L tokens that stand at `start`; the cache is filled up to them."""
+        """Return logits (B, V) behind the last of L tokens at `start`, whose keys and values go into the cache."""
         hidden = self.embedding[ids_BL]
         stop = start + ids_BL.shape[1]
         turn = turn[:, start:stop, None]

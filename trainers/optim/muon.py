@@ -1,11 +1,11 @@
-"""Muon for the hidden matrices and another optimiser for the rest, as one optimiser that a Trainer can hold.
+"""Muon for hidden matrices and another optimizer for all other parameters, as one optimizer for the Trainer.
 
 Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") orthogonalises the momentum of a
-weight matrix; embeddings, the output head, norms and biases are not its business. `match_rms_adamw` (Liu et al. 2025,
-arXiv 2502.16982) scales its step so that one learning rate serves both optimisers.
+weight matrix; embeddings, output head, norms and biases have the other optimizer. `match_rms_adamw` (Liu et al. 2025,
+arXiv 2502.16982) scales its step so that one learning rate serves both optimizers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MuonWithRest(torch.optim.Optimizer):
-    """Two optimisers behind one interface: shared `param_groups` (so that a scheduler moves both), one state dict."""
+    """Two optimizers behind one interface: shared `param_groups` (so that a scheduler moves both), one state dict."""
 
     def __init__(self, muon: torch.optim.Optimizer, rest: torch.optim.Optimizer) -> None:
         self.parts = (muon, rest)
@@ -24,7 +24,7 @@ class MuonWithRest(torch.optim.Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """Make this optimiser's groups and state the very objects of its parts."""
+        """Make groups and state the very objects of the parts."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
         self.state.clear()
         for part in self.parts:
@@ -32,14 +32,14 @@ class MuonWithRest(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take one step with both parts."""
+        """Step both parts."""
         if closure is not None:
             raise ValueError("MuonWithRest takes no closure: call backward() first, then step()")
         for part in self.parts:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of both parts, by name."""
+        """Return the state of both parts, by name."""
         return {"muon": self.parts[0].state_dict(), "rest": self.parts[1].state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -50,21 +50,19 @@ class MuonWithRest(torch.optim.Optimizer):
 
 
 class MuonFactory:
-    """Build the optimiser of `--muon`; `Trainer` takes it as `optimizer_cls_and_kwargs`."""
+    """Build the optimizer of `--muon`; `Trainer` takes it as `optimizer_cls_and_kwargs`."""
 
     def __call__(self, model: "PreTrainedModel", trainer: "Trainer") -> torch.optim.Optimizer:
-        """Return Muon for the hidden matrices of `model` and what `--optim` says for all other parameters.
+        """Return Muon for the hidden matrices of `model` and the optimizer of `--optim` for all other parameters.
 
-        With `--freeze` one of the two may have nothing to do; the other is then returned alone.
+        One that has no parameters, as `--freeze` may leave it, is left out.
         """
         args = trainer.args
         hidden, rest = split_parameters(model)
         parts: list[torch.optim.Optimizer] = []
         if hidden:
-            muon = torch.optim.Muon(
-                hidden, lr=args.learning_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-            parts.append(muon)
+            rate, decay = args.learning_rate, args.weight_decay
+            parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
         if rest:
             decays = set(trainer.get_decay_parameter_names(model))
             groups = [
@@ -79,14 +77,10 @@ class MuonFactory:
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[tuple[str, nn.Parameter]]]:
     """Return the weights of hidden linear layers (Muon's), and name and value of every other trainable parameter.
 
-    Hidden means: the weight of an `nn.Linear` that is not the output head and shares no storage with an embedding.
+    An `nn.Linear` is hidden if it is not the output head and shares no storage with an embedding.
     """
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    outer = [*_weights(m for m in model.modules() if isinstance(m, nn.Embedding)), *_weights([head] if head else [])]
-    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} - {id(weight) for weight in outer}
+    outer = {id(m.weight) for m in model.modules() if m is head or isinstance(m, nn.Embedding)}
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} - outer
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     return [p for _, p in named if id(p) in linear], [(name, p) for name, p in named if id(p) not in linear]
-
-
-def _weights(modules: Iterable[nn.Module]) -> list[torch.Tensor]:
-    return [module.weight for module in modules if isinstance(module.weight, torch.Tensor)]

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 def warm_restarts(
     optimizer: torch.optim.Optimizer, learning_rate: float, least: float, epochs: float, steps_per_epoch: int
 ) -> LambdaLR:
-    """Cosine from `learning_rate` towards `least`, restarted every `epochs` epochs, constant within an epoch.
+    """Return a cosine from `learning_rate` towards `least`, restarted every `epochs` epochs, constant within an epoch.
 
     It is `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts` stepped once an epoch (Loshchilov & Hutter 2017): with
     6 epochs the rate takes six values, and never `least` itself.
