@@ -19,7 +19,7 @@ from trainers.commands import probe
 from trainers.common.figures import save_figure
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.probes.checkpoints import load_checkpoint
-from trainers.probes.hidden_states import extract_hidden_states, linear_cka
+from trainers.probes.probe import extract_hidden_states, linear_cka
 
 STEPS = [0, 2, 4]
 FILES = {"probe.csv", "probe.json", "probe_curves.png", "probe_map.png", "probe_map.gif"}

@@ -14,8 +14,8 @@ from trainers.callbacks.control import PullToStart
 from trainers.errors import UserError
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.warm_start import freeze
-from trainers.probes import hidden_states
-from trainers.probes.hidden_states import extract_hidden_states, linear_cka
+from trainers.probes import probe as probe_module
+from trainers.probes.probe import extract_hidden_states, linear_cka
 from trainers.run import main
 
 SPECIAL_IDS = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
@@ -58,7 +58,7 @@ def one_by_one(model, prompts, blocks, tokens):
 @pytest.mark.parametrize("model_type", ["qwen2", "llama"])
 @pytest.mark.parametrize("blocks, tokens", [([1, 2, 3], 3), ([0], 1), ([3, 0], 2), ([2], 7)])
 def test_hidden_states_are_those_of_each_prompt_alone_token_by_token(model_type, blocks, tokens, monkeypatch):
-    monkeypatch.setattr(hidden_states, "_PROMPTS_AT_ONCE", 3)  # the last batch has two
+    monkeypatch.setattr(probe_module, "_PROMPTS_AT_ONCE", 3)  # the last batch has two
     model = decoder(model_type=model_type).eval()
     found = extract_hidden_states(model, PROMPTS, blocks, tokens)
     assert found.shape == (len(PROMPTS), len(blocks), tokens, 16) and found.dtype == np.float32

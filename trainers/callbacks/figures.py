@@ -15,7 +15,7 @@ from trainers.base import WorldTrainer
 from trainers.common import figures
 from trainers.common.metric_names import EVAL, MetricName
 from trainers.contract import Evaluation, SummarySpec
-from trainers.probes import record
+from trainers.probes.checkpoints import console_line, title
 from trainers.probes.probe import Probe
 from trainers.tracking.tracker import Tracker
 
@@ -85,14 +85,14 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
     low, high = spec.limits
     bins = np.geomspace(low, high, 41) if spec.log else np.linspace(low, high, 41)
     axes.hist(np.clip(values, low, high), bins=bins.tolist(), color=_BLUE, alpha=0.8)
-    axes.title.set_fontsize(10)
-    axes.set(xlabel=spec.value_label, ylabel="rows", title=f"newest evaluation, {len(values):,} rows")
+    heading = f"newest evaluation, {len(values):,} rows"
     if spec.log:
         axes.set_xscale("log")
-        if len(values):
-            axes.set_yscale("log")
-        share = float(np.mean(values <= low)) if len(values) else 0.0
-        axes.set_title(f"newest evaluation, {len(values):,} rows: {share:.1%} at most {low:g}")
+        heading += f": {np.mean(values <= low) if len(values) else 0:.1%} at most {low:g}"
+    if spec.log and len(values):
+        axes.set_yscale("log")
+    axes.set_title(heading, fontsize=10)
+    axes.set(xlabel=spec.value_label, ylabel="rows")
     for value in spec.lines:
         axes.axvline(value, color=_GREY, ls="--", lw=0.8)
     axes.grid(alpha=0.25)
@@ -127,9 +127,9 @@ class ProbeWhileTraining(TrainerCallback):
             return
         self.step = state.global_step
         result = self.probe.fit(self.probe.states(self.trainer.unwrapped_model))
-        tqdm.write(record.console_line(self.step, result))
+        tqdm.write(console_line(self.step, result))
         self.tracker.metrics({f"probe_{self.probe.label}/{n}": v for n, v in result.flat().items()}, self.step)
-        figure = result.draw(record.title(self.trainer.task.name, self.step))
+        figure = result.draw(title(self.trainer.task.name, self.step))
         _save(figure, Path(args.output_dir or ".") / "probe_map.png", self.tracker)
 
 

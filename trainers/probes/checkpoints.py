@@ -1,15 +1,20 @@
-"""Probe every checkpoint of a run."""
+"""Probe every checkpoint of a run; write and track the results: table, curves, map, animation."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainers.common.files import write_json
+from trainers.common import figures
+from trainers.common.files import write_csv, write_json
+from trainers.common.tables import format_number
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
+from trainers.tracking.mlflow_store import open_store
+from trainers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from trainers.probes.probe import ProbeResult
+    from trainers.probes.probe import Probe, ProbeResult
 
 
 def probe_options(run: str) -> type:
@@ -46,8 +51,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         UserError: the run has no checkpoint, its dataset is gone, or the options do not fit.
     """
     from trainers.folders import dataset_folder
-    from trainers.probes import record
-    from trainers.probes.hidden_states import linear_cka
+    from trainers.probes.probe import linear_cka
 
     task, checkpoints = run.task, run.checkpoints
     data = dataset_folder.load(run.dataset, task.name)
@@ -63,13 +67,13 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         result: ProbeResult = probe.fit(states_NLTD)
         cka = linear_cka(states_NLTD.reshape(len(states_NLTD), -1), reference_NF)
         results[step] = dataclasses.replace(result, metrics={**result.metrics, "cka": cka})
-        print(record.console_line(step, results[step]), flush=True)
+        print(console_line(step, results[step]), flush=True)
     suffix = f"to_{other.parent.name}_{other.name}" if compare else ""
     folder = run.probe_folder("-".join(filter(None, (probe.label, suffix))))
-    record.write_results(folder, task.name, probe, results)
+    _write_results(folder, task.name, probe, results)
     write_json(folder / "probe.json", {"options": dataclasses.asdict(options), "cka_to": str(other)})
     names = {"cka": f"cka_{suffix}"} if compare else {}  # the other metrics do not depend on --compare
-    record.track_results(run.run_id, task.name, probe.label, results, folder, names)
+    _track_results(run.run_id, task.name, probe.label, results, folder, names)
     return folder, results
 
 
@@ -89,3 +93,64 @@ def load_checkpoint(folder: Path) -> Any:
         return model.to(PartialState().device)
     except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:200]}; give another one") from error
+
+
+def console_line(step: int, result: "ProbeResult") -> str:
+    """Return one line of metrics with their baselines, without single groups and training cities."""
+    shown = {n: v for n, v in result.metrics.items() if not n.startswith("train_")}
+    shown = {n: v for n, v in shown.items() if not any(n.startswith(f"{other}_") for other in shown)}
+    texts = []
+    for name, value in shown.items():
+        baseline = result.baselines.get(name, {}).get("")
+        compared = "" if baseline is None else f" (trivial baseline {format_number(baseline)})"
+        texts.append(f"{name} {format_number(value)}{compared}")
+    return f"probe at step {step:,}: " + "  ".join(texts)
+
+
+def title(task_name: str, step: int) -> str:
+    """Return the title of a map that a probe draws."""
+    return f"{task_name}: cities decoded at step {step:,}"
+
+
+def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mapping[int, ProbeResult]") -> None:
+    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif` of results by step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    maps = [result.draw(title(task_name, step)) for step, result in results.items()]
+    figures.save_figure(maps[-1], folder / "probe_map.png")
+    figures.save_figure(probe.draw_curves(list(results), list(results.values())), folder / "probe_curves.png")
+    figures.save_animation(maps, folder / "probe_map.gif")
+    write_csv(folder / "probe.csv", [{"step": step, **result.flat()} for step, result in results.items()])
+
+
+def _track_results(
+    run_id: str | None,
+    experiment: str,
+    label: str,
+    results: "Mapping[int, ProbeResult]",
+    folder: Path,
+    renamed: Mapping[str, str],
+) -> None:
+    """Add results by step as `probe_<label>/<name>`, and the files of a folder, to an MLflow run.
+
+    Points that are there already are not logged again. `renamed`: metric -> name in MLflow, where it is another one.
+    """
+    from mlflow import MlflowException
+
+    open_store(experiment)
+    if run_id is None:
+        print("not tracked: the run has no MLflow run", flush=True)
+        return
+    tracker = Tracker(run_id)
+    try:
+        tracker.client.get_run(run_id)
+    except MlflowException:
+        print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
+        return
+    for name in next(iter(results.values())).flat():
+        tracked = f"probe_{label}/{renamed.get(name, name)}"
+        known = {point.step for point in tracker.client.get_metric_history(run_id, tracked)}
+        for step in sorted(set(results) - known):
+            tracker.metrics({tracked: results[step].flat()[name]}, step)
+    tracker.flush()
+    for path in sorted(folder.iterdir()):
+        tracker.file(path, f"probe/{folder.name}")
