@@ -72,11 +72,9 @@ class KeepBest(TrainerCallback):
 
 
 def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater: bool, count: int) -> set[int]:
-    """Return the steps of the `count` best evaluations, the earlier of equal ones.
+    """Return the steps of the `count` best evaluations in `trainer.state.log_history`, the earlier of equal ones.
 
-    Args:
-        history: `trainer.state.log_history`.
-        metric: The metric that chooses, with or without `eval_`.
+    The metric that chooses is named with or without `eval_`.
     """
     name = best_model_key(str(metric))
     values = [(-entry[name] if greater else entry[name], entry["step"]) for entry in history if name in entry]

@@ -100,6 +100,10 @@ class RunFolder:
         """Whether the run has results, which are written last."""
         return (self.path / _RESULTS).is_file()
 
+    def is_finished_at(self, step: int) -> bool:
+        """Return whether the run has results of this step."""
+        return self.is_finished and self.results.get("steps") == step
+
     @property
     def results(self) -> dict[str, Any]:
         """Final metrics, the number of steps and the best checkpoint.

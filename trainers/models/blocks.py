@@ -196,14 +196,10 @@ def init_weights(module: nn.Module, init_scale: float) -> None:
 
 
 def check_heads(options: Any, divisor: int = 2) -> None:
-    """Refuse a number of attention heads that does not fit the width.
-
-    Args:
-        options: has `hidden_size` and `num_attention_heads`.
-        divisor: twice the number of rotary positions of a token.
+    """Refuse heads whose size is not divisible by `divisor`, twice the number of rotary positions of a token.
 
     Raises:
-        UserError: the size of a head is not divisible by `divisor`.
+        UserError: `options.hidden_size` and `options.num_attention_heads` give such heads.
     """
     if options.hidden_size % (options.num_attention_heads * divisor):
         raise UserError(

@@ -75,12 +75,7 @@ CAUSAL_LMS = {"qwen2": Qwen2ForCausalLM, "llama": LlamaForCausalLM}
 
 
 def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
-    """Return which pass trains a text model; empty for other models.
-
-    Args:
-        is_sharded: Whether a launcher shards the model.
-        recomputes: Whether activations are checkpointed.
-    """
+    """Return which pass trains a text model that a launcher may shard or recompute; empty for other models."""
     if not isinstance(model, _AnswerLoss):
         return ""
     is_short = is_supported(model) and not is_sharded and not recomputes  # pyright: ignore[reportArgumentType]

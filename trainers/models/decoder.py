@@ -30,12 +30,11 @@ def build_decoder(
     """Return an untrained causal language model.
 
     Args:
-        vocab_size: rows of the embedding.
-        max_length: positions the model must serve, in tokens.
+        max_length: Positions of the model, in tokens.
         special_ids: `pad_token_id`, `bos_token_id`, `eos_token_id`.
 
     Raises:
-        UserError: a number of heads that does not fit the width, or a model that does not fit into memory.
+        UserError: the number of heads does not fit the width, or the model does not fit into memory.
     """
     from transformers import AutoConfig
 

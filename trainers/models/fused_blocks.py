@@ -5,13 +5,11 @@ norm itself only scales. All of it is differentiable with respect to the model's
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from transformers import PreTrainedModel
 
 _SHORT = 128  # positions up to which plain products are faster on a CPU than the fused kernel (2.5 times at 22)
 
@@ -32,7 +30,7 @@ class FusedBlock:
     down: torch.Tensor
 
 
-def is_supported(model: "PreTrainedModel") -> bool:
+def is_supported(model: PreTrainedModel) -> bool:
     """Return whether the fast passes know every part of this model, and `--stock_forward` is off.
 
     A launcher that shards weights (FSDP) replaces the layers by other classes and gathers weights only there.

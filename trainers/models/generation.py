@@ -1,19 +1,17 @@
 """Generate greedy answers to many prompts in large batches without padding, shared by all processes."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 from trainers.models.fused_blocks import is_supported
 from trainers.models.greedy_decoder import GreedyDecoder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
 """Prompts of one length (B, P) -> the tokens that follow, (B, at most max_new_tokens)."""
@@ -21,7 +19,7 @@ Decode = Callable[[torch.Tensor], torch.Tensor]
 
 @torch.no_grad()
 def generate_answers(
-    model: "PreTrainedModel", ids_NT: np.ndarray, prompt_len_N: np.ndarray, max_new_tokens: int, batch_size: int
+    model: PreTrainedModel, ids_NT: np.ndarray, prompt_len_N: np.ndarray, max_new_tokens: int, batch_size: int
 ) -> np.ndarray:
     """Return the tokens that follow each prompt, greedily decoded: (N, max_new_tokens) int64, padded after `<eos>`.
 
@@ -59,19 +57,12 @@ def _batches(rows_N: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> I
         yield from (alike[start : start + batch_size] for start in range(0, len(alike), batch_size))
 
 
-def _fast(model: "PreTrainedModel", max_new_tokens: int, pad_id: int) -> Decode:
+def _fast(model: PreTrainedModel, max_new_tokens: int, pad_id: int) -> Decode:
     eos_id = int(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
-    decoder = GreedyDecoder(model)
-    return lambda ids_BP: decoder.decode(ids_BP, max_new_tokens, eos_id, pad_id)
+    return partial(GreedyDecoder(model).decode, max_new_tokens=max_new_tokens, eos_id=eos_id, pad_id=pad_id)
 
 
-def _stock(model: "PreTrainedModel", max_new_tokens: int) -> Decode:
+def _stock(model: PreTrainedModel, max_new_tokens: int) -> Decode:
     """Use transformers' own `generate`, for models that `GreedyDecoder` does not know."""
-
-    def decode(ids_BP: torch.Tensor) -> torch.Tensor:
-        output = model.generate(  # pyright: ignore[reportCallIssue]
-            ids_BP, attention_mask=torch.ones_like(ids_BP), max_new_tokens=max_new_tokens, do_sample=False
-        )
-        return output[:, ids_BP.shape[1] :]
-
-    return decode
+    generate = partial(model.generate, max_new_tokens=max_new_tokens, do_sample=False)  # pyright: ignore
+    return lambda ids_BP: generate(ids_BP, attention_mask=torch.ones_like(ids_BP))[:, ids_BP.shape[1] :]

@@ -5,15 +5,13 @@ operations. Here it is read once, projections that share an input are one matrix
 keys and values have preallocated memory, and the last block computes the last position only. The tokens are the same.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from transformers import PreTrainedModel
 
 from trainers.models.fused_blocks import apply_rotary, attend, fuse_block, mlp, rms_norm, rotary_table
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 _CHECK_EVERY = 8  # tokens between two checks for rows that have ended, where a check is a device sync
 
@@ -22,7 +20,7 @@ class GreedyDecoder:
     """A model's weights as they are now, laid out for decoding."""
 
     @torch.no_grad()
-    def __init__(self, model: "PreTrainedModel") -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         config: Any = model.config
         inner: Any = model.model
         self.n_heads, self.eps = config.num_attention_heads, config.rms_norm_eps

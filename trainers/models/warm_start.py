@@ -4,15 +4,15 @@ import json
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from trainers.errors import UserError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def load_model(folder: str, fresh: "PreTrainedModel", options: Any, typed: Collection[str]) -> "PreTrainedModel":
+def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collection[str]) -> PreTrainedModel:
     """Return the trained model in `folder`, which must have the architecture of `fresh`.
 
     Args:
@@ -21,10 +21,14 @@ def load_model(folder: str, fresh: "PreTrainedModel", options: Any, typed: Colle
     Raises:
         UserError: no model there, a damaged one, or one of another architecture, vocabulary or typed size.
     """
-    from transformers.utils import logging
-
     path = Path(os.path.expanduser(folder))
-    config = _read_config(path)
+    try:
+        config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        raise UserError(
+            f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
+            " one of its checkpoints"
+        ) from error
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
         wanted, value = getattr(fresh.config, name, None), config.get(name)
         is_longer = name == "max_position_embeddings" and isinstance(value, int) and value >= (wanted or 0)
@@ -57,7 +61,7 @@ def load_model(folder: str, fresh: "PreTrainedModel", options: Any, typed: Colle
     return model
 
 
-def freeze(model: "PreTrainedModel", parts: str) -> None:
+def freeze(model: PreTrainedModel, parts: str) -> None:
     """Freeze every parameter whose dotted name contains one of the comma-separated `parts`.
 
     A part begins and ends at a dot or at an end of the name: `layers.1` is block 1, not block 10.
@@ -76,13 +80,3 @@ def freeze(model: "PreTrainedModel", parts: str) -> None:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for _, parameter in named):
         raise UserError(f"--freeze {parts} leaves no weight to train; name fewer")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
-    except (OSError, ValueError, RecursionError, AttributeError) as error:
-        raise UserError(
-            f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
-            " one of its checkpoints"
-        ) from error

@@ -6,13 +6,11 @@ arXiv 2502.16982) scales its step so that one learning rate serves both optimize
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer
 
 
 class MuonWithRest(torch.optim.Optimizer):
@@ -52,7 +50,7 @@ class MuonWithRest(torch.optim.Optimizer):
 class MuonFactory:
     """Build the optimizer of `--muon`; `Trainer` takes it as `optimizer_cls_and_kwargs`."""
 
-    def __call__(self, model: "PreTrainedModel", trainer: "Trainer") -> torch.optim.Optimizer:
+    def __call__(self, model: PreTrainedModel, trainer: Trainer) -> torch.optim.Optimizer:
         """Return Muon for the hidden matrices of `model` and the optimizer of `--optim` for all other parameters.
 
         One that has no parameters, as `--freeze` may leave it, is left out.

@@ -73,7 +73,9 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
     _write_results(folder, task.name, probe, results)
     write_json(folder / "probe.json", {"options": dataclasses.asdict(options), "cka_to": str(other)})
     names = {"cka": f"cka_{suffix}"} if compare else {}  # the other metrics do not depend on --compare
-    _track_results(run.run_id, task.name, probe.label, results, folder, names)
+    flat = {step: result.flat() for step, result in results.items()}
+    curves = {name: {step: values[name] for step, values in flat.items()} for name in flat[max(flat)]}
+    _track_results(run, {f"probe_{probe.label}/{names.get(n, n)}": values for n, values in curves.items()}, folder)
     return folder, results
 
 
@@ -122,35 +124,24 @@ def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mappi
     write_csv(folder / "probe.csv", [{"step": step, **result.flat()} for step, result in results.items()])
 
 
-def _track_results(
-    run_id: str | None,
-    experiment: str,
-    label: str,
-    results: "Mapping[int, ProbeResult]",
-    folder: Path,
-    renamed: Mapping[str, str],
-) -> None:
-    """Add results by step as `probe_<label>/<name>`, and the files of a folder, to an MLflow run.
-
-    Points that are there already are not logged again. `renamed`: metric -> name in MLflow, where it is another one.
-    """
+def _track_results(run: RunFolder, curves: Mapping[str, Mapping[int, float]], folder: Path) -> None:
+    """Add curves (metric -> step -> value) and the files of a folder to the MLflow run; points it has are left out."""
     from mlflow import MlflowException
 
-    open_store(experiment)
-    if run_id is None:
+    open_store(run.task.name)
+    if run.run_id is None:
         print("not tracked: the run has no MLflow run", flush=True)
         return
-    tracker = Tracker(run_id)
+    tracker = Tracker(run.run_id)
     try:
-        tracker.client.get_run(run_id)
+        tracker.client.get_run(run.run_id)
     except MlflowException:
-        print(f"not tracked: MLflow's store has no run {run_id}", flush=True)
+        print(f"not tracked: MLflow's store has no run {run.run_id}", flush=True)
         return
-    for name in next(iter(results.values())).flat():
-        tracked = f"probe_{label}/{renamed.get(name, name)}"
-        known = {point.step for point in tracker.client.get_metric_history(run_id, tracked)}
-        for step in sorted(set(results) - known):
-            tracker.metrics({tracked: results[step].flat()[name]}, step)
+    for name, values in curves.items():
+        known = {point.step for point in tracker.client.get_metric_history(run.run_id, name)}
+        for step in sorted(set(values) - known):
+            tracker.metrics({name: values[step]}, step)
     tracker.flush()
     for path in sorted(folder.iterdir()):
         tracker.file(path, f"probe/{folder.name}")

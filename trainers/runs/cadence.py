@@ -18,7 +18,7 @@ from trainers.settings.resolve import Settings
 
 
 def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bool) -> Settings:
-    """Return the settings with everything decided that depends on the data; nothing changes them afterwards.
+    """Return the settings with those that depend on the data decided; nothing changes them afterwards.
 
     Raises:
         UserError: settings that do not go together, or not with this dataset.
@@ -34,7 +34,7 @@ def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bo
 
 
 def _steps(settings: Settings, n_rows: int) -> dict[str, Any]:
-    """Evaluations and checkpoints per epoch as whole steps (at least 1; checkpoints fall on evaluations)."""
+    """Return evaluations and checkpoints per epoch in steps (at least 1; checkpoints fall on evaluations)."""
     run, training, changes = settings.run, settings.training, {}
     steps_per_epoch = _steps_per_epoch(training, n_rows)
     if run.evals_per_epoch:
@@ -59,7 +59,7 @@ def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
 
 
 def _best_checkpoint(settings: Settings, evaluated: list[str]) -> dict[str, Any]:
-    """What chooses it: the task's primary metric on the first evaluated split, unless the user named another."""
+    """Choose it by the task's primary metric on the first evaluated split, unless another is given."""
     training, task, named = settings.training, settings.task, settings.given("metric_for_best_model")
     if settings.run.early_stopping_patience and (not evaluated or training.eval_strategy == "no"):
         reason = "--eval_strategy is no" if evaluated else "this dataset has none; ask the builder for validation rows"
@@ -72,21 +72,15 @@ def _best_checkpoint(settings: Settings, evaluated: list[str]) -> dict[str, Any]
 
 
 def lacks_only_evaluation(checkpoint: Path, training: TrainingArguments, n_rows: int) -> bool:
-    """Whether a run was trained to its end, or to where it was stopped early, and then cut off before its results."""
-    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    """Return whether a run was trained to its end, or stopped early, but ended before it wrote its results."""
+    run, state = RunFolder(checkpoint.parent), TrainerState.load_from_json(str(checkpoint / STATE))
     stopped_early = was_stopped(state) and state.global_step < state.max_steps
     is_trained = stopped_early or state.global_step >= total_steps(training, n_rows)
-    return is_trained and not is_finished_at(checkpoint.parent, state.global_step)
+    return is_trained and not run.is_finished_at(state.global_step)
 
 
 def total_steps(training: TrainingArguments, n_rows: int) -> int:
-    """The steps that a run is asked for."""
+    """Return the number of steps that a run is asked for."""
     if training.max_steps > 0:
         return training.max_steps
     return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
-
-
-def is_finished_at(folder: Path, step: int) -> bool:
-    """Whether the run has results of this step."""
-    run = RunFolder(folder)
-    return run.is_finished and run.results.get("steps") == step

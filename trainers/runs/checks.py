@@ -17,7 +17,7 @@ from trainers.errors import UserError
 from trainers.folders.checkpoints import damage_of, read_state
 from trainers.folders.run_folder import RunFolder
 from trainers.runs import upstream
-from trainers.runs.cadence import is_finished_at, total_steps
+from trainers.runs.cadence import total_steps
 from trainers.settings.resolve import Settings
 
 
@@ -65,14 +65,14 @@ def check_trainer(settings: Settings, trainer: WorldTrainer) -> None:
 
 def _check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
     """The checkpoint must be undamaged, of this task and of this model, and leave something to do."""
-    training, folder = settings.training, checkpoint.parent
-    marker = RunFolder(folder).marker
+    training, folder, run = settings.training, checkpoint.parent, RunFolder(checkpoint.parent)
+    marker = run.marker
     if marker["task"] != settings.task.name:
         raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
     if damage := damage_of(checkpoint):
         raise UserError(
             f"{checkpoint} is damaged ({damage}); give --output_dir {folder} --resume_from_checkpoint last, which takes"
-            " the newest one that is whole"
+            " the newest one that is not"
         )
     step = int(read_state(checkpoint)["global_step"])
     sizes = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def _check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedMode
     asked = f"--max_steps {training.max_steps}"
     if training.max_steps <= 0:
         asked = f"--num_train_epochs {training.num_train_epochs:g}"
-    if total_steps(training, n_rows) <= step and is_finished_at(folder, step):
+    if total_steps(training, n_rows) <= step and run.is_finished_at(step):
         raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
 
 

@@ -1,21 +1,18 @@
-"""What a run writes about itself: parameters, tags, settings at its start; results, card, model at its end."""
+"""Write and track a run's parameters, tags and settings at its start; results, card and model at its end."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import transformers
 
+from trainers.base import WorldTrainer
 from trainers.common.environment import environment_text
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
 from trainers.settings.identity import identity_of
+from trainers.settings.resolve import Settings
 from trainers.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from trainers.base import WorldTrainer
-    from trainers.settings.resolve import Settings
 
 PARAMS = (
     "learning_rate",
@@ -40,8 +37,8 @@ PARAMS = (
 """The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
 
 
-def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder) -> None:
-    """Track everything about the run that is known before it starts; write `settings.json`."""
+def log_start(tracker: Tracker, settings: Settings, trainer: WorldTrainer, folder: RunFolder) -> None:
+    """Track parameters, tags, dataset and environment of a run; write `settings.json`."""
     data, model = trainer.data, trainer.unwrapped_model
     parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
     training = settings.training.to_dict()
@@ -85,7 +82,7 @@ def log_start(tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", f
 
 
 def write_results(
-    tracker: Tracker, settings: "Settings", trainer: "WorldTrainer", folder: RunFolder, results: Mapping[str, float]
+    tracker: Tracker, settings: Settings, trainer: WorldTrainer, folder: RunFolder, results: Mapping[str, float]
 ) -> None:
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
@@ -105,10 +102,10 @@ def write_results(
     tracker.file(folder.write_results({**results, **steps}))  # the last file: a run that has it is finished
 
 
-def _log_model(tracker: Tracker, trainer: "WorldTrainer", folder: Path) -> None:
-    """A text model in MLflow's own form, any other as the files of its folder."""
+def _log_model(tracker: Tracker, trainer: WorldTrainer, folder: Path) -> None:
+    """Log a text model in MLflow's own form, any other as the files of its folder."""
     if trainer.processing_class is not None:
-        saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # whole, wherever training kept the weights
+        saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # complete, also where FSDP cut it up
         tracker.model(saved, trainer.processing_class, trainer.state.global_step)  # pyright: ignore[reportArgumentType]
         return
     for name in ("config.json", "model.safetensors"):

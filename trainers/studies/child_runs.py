@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainers import registry
 from trainers.common import environment
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
+from trainers.settings.identity import differing_settings
+from trainers.settings.resolve import read_request
 from trainers.studies.study_file import SeededStudy, tokens_of
 
 _RUN = environment.ROOT / "trainers" / "run.py"
@@ -60,7 +63,8 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
     if run.is_held():
         raise UserError(f"another process is writing the run {folder}; wait until it has ended, then start again")
     if run.has_marker:
-        if differing := _differing_settings(run, argv):
+        request = read_request(argv, registry.load)
+        if run.has_started and (differing := differing_settings(request, run.settings)):
             raise UserError(
                 f"{folder} was made with other settings ({', '.join(differing)}), by {run.marker.get('command')};"
                 " give another --output_dir, or delete it"
@@ -71,15 +75,6 @@ def train(folder: Path, flags: dict[str, Any], variables: Mapping[str, str] | No
         command += ["--resume_from_checkpoint", "last"] if run.last_checkpoint else ["--overwrite"]
     print(f"\n== {folder.name}: {shlex.join(argv)}", flush=True)
     return _exit_code(command, variables or {})
-
-
-def _differing_settings(run: RunFolder, argv: list[str]) -> list[str]:
-    """Return the settings in which a run differs from the one asked for; none if it did not start."""
-    from trainers import registry
-    from trainers.settings.identity import differing_settings
-    from trainers.settings.resolve import read_request
-
-    return differing_settings(read_request(argv, registry.load), run.settings) if run.has_started else []
 
 
 def _exit_code(command: list[str], variables: Mapping[str, str]) -> int:

@@ -16,7 +16,6 @@ class Report(Protocol):
 
     def run(self, path: Path, folder: Path) -> None:
         """Train what the study's file names and is not finished yet; write the report into the folder."""
-        ...
 
 
 def report_options(study: str) -> type:

@@ -63,7 +63,8 @@ def clean(query: str, folders: bool, yes: bool) -> None:
         print("nothing was deleted")
         return
     marked = [plan for listed in chosen if (plan := _mark_deleted(listed.run, prefix, query, folders))]
-    _collect([plan.run for plan in marked])
+    if marked:
+        _collect([plan.run for plan in marked])
     for plan in marked:
         print(f"deleted: {_name(plan.run)}" + (f" with {plan.folder}" if plan.folder else ""))
 
@@ -163,8 +164,6 @@ def _collect(runs: "Sequence[Run]") -> None:
     """
     from mlflow import MlflowClient, MlflowException
 
-    if not runs:
-        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*Any type hint is inferred")  # of MLflow's own code, on import
         from mlflow.cli import gc
