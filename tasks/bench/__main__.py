@@ -8,7 +8,6 @@ least, median and largest. What contenders must agree on (losses after equal ste
 to `<EXP_DIR_PREFIX>/bench/`.
 """
 
-import os
 import statistics
 import sys
 import tempfile
@@ -86,7 +85,7 @@ def table(contest: Contest, turns: Turns) -> str:
 def main(options: BenchOptions) -> None:
     """Run the bench."""
     prefix = environment.resolved_prefix()
-    threads = options.threads or len(os.sched_getaffinity(0))
+    threads = options.threads or environment.count_cores()
     start_s, results = time.perf_counter(), {}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         for contest in _chosen(options.only):

@@ -76,3 +76,21 @@ def test_the_best_checkpoints_and_the_newest_are_kept(tmp_path):
     state = SimpleNamespace(log_history=HISTORY, best_model_checkpoint=str(tmp_path / "checkpoint-6"))
     KeepBest(2).on_save(args, state, None)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-6", "checkpoint-2", "checkpoint-8", "other"}
+
+
+@pytest.mark.parametrize(("n_steps", "every"), [(300, 10), (31, 1), (100, 7), (3, 1)])
+def test_by_default_first_best_last_and_some_in_even_distances_are_kept(n_steps, every, tmp_path):
+    best, history = max(1, n_steps // every // 3) * every, []
+    args = SimpleNamespace(output_dir=str(tmp_path), metric_for_best_model="eval_x", greater_is_better=False)
+    steps = [*range(0, n_steps, every), n_steps]
+    for step in steps:
+        history.append({"step": step, "eval_x": abs(step - best)})
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        newest_best = f"/carried/elsewhere/checkpoint-{min(step, best)}"
+        state = SimpleNamespace(log_history=history, best_model_checkpoint=newest_best, max_steps=n_steps)
+        KeepBest().on_save(args, state, None)
+        kept = {int(path.name.removeprefix("checkpoint-")) for path in tmp_path.iterdir()}
+        assert {0, step, min(step, best)} <= kept and len(kept) <= 11
+    assert len(kept) >= min(9, len(steps)) - 1 and max(map(int.__sub__, sorted(kept)[1:], sorted(kept))) <= (
+        n_steps / 8 + 2 * every
+    )

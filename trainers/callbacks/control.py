@@ -16,6 +16,7 @@ from trainers.common.metric_names import best_model_key
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 
+_DISTANCES = 8  # between the checkpoints that a run keeps for a probe
 _ECHO_S = 5.0  # a launcher that is told to end tells its processes again, a moment after the cluster did
 
 
@@ -52,9 +53,13 @@ class PullToStart(TrainerCallback):
 
 
 class KeepBest(TrainerCallback):
-    """After every checkpoint, delete all but the `count` best and the newest (`--keep_best`). Main process only."""
+    """After every checkpoint, delete all but the best and the newest, and some in even distances. Main process only.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        count: How many of the best are kept (`--keep_best`), and then none for their distance; None: one.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
         self.count = count
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
@@ -62,12 +67,16 @@ class KeepBest(TrainerCallback):
         RunFolder(Path(args.output_dir or ".")).delete_leftovers()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Delete checkpoints that are neither among the best nor the newest."""
+        """Delete checkpoints that nothing asks for."""
         run = RunFolder(Path(args.output_dir or "."))
         steps = run.checkpoint_folders
-        kept = best_steps(state.log_history, args.metric_for_best_model, bool(args.greater_is_better), self.count)
+        greater = bool(args.greater_is_better)
+        kept = best_steps(state.log_history, args.metric_for_best_model, greater, self.count or 1) | {max(steps)}
+        if self.count is None:  # the first, for a start; of later times, too, the nearest there is
+            times = [state.max_steps * part / _DISTANCES for part in range(_DISTANCES + 1)]
+            kept |= {min(steps, key=lambda step: abs(step - time)) for time in times}
         for step, path in steps.items():
-            if step not in kept and step != max(steps) and str(path) != state.best_model_checkpoint:
+            if step not in kept and path.name != Path(state.best_model_checkpoint or "").name:
                 run.delete_checkpoint(step)
 
 

@@ -15,6 +15,7 @@ from trainers.base import WorldTrainer
 from trainers.common import figures
 from trainers.common.metric_names import EVAL, MetricName
 from trainers.contract import Evaluation, SummarySpec
+from trainers.folders.run_folder import RunFolder
 from trainers.probes.checkpoints import console_line, title
 from trainers.probes.probe import Probe
 from trainers.tracking.tracker import Tracker
@@ -135,4 +136,5 @@ class ProbeWhileTraining(TrainerCallback):
 
 def _save(figure: Figure, path: Path, tracker: Tracker) -> None:
     figures.save_figure(figure, path)
+    RunFolder(path.parent).note_figure(path.name)
     tracker.file(path, "figures")

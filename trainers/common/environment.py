@@ -31,6 +31,11 @@ def set_up() -> None:
         os.environ.setdefault(name, value)
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use; not every system says so, and then it is all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def asks_for_fsdp() -> bool:
     """Whether the launcher asks for FSDP; accelerate tells so by a variable, and by its state only after a model."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"

@@ -11,7 +11,7 @@ from trainers.common import environment
 from trainers.common.files import write_json
 from trainers.errors import UserError
 from trainers.folders.locks import hold_lock
-from trainers.folders.output_dir import inside
+from trainers.folders.output_dir import free_place
 
 _NAME_CHARACTERS = 100
 
@@ -26,7 +26,7 @@ def hold_folder(folder: Path, marker: str, content: Mapping[str, Any]) -> Iterat
     Raises:
         UserError: the folder lies elsewhere, holds something else, or another process is writing it.
     """
-    folder = inside(environment.resolved_prefix(), folder)
+    folder = free_place(environment.resolved_prefix(), folder)
     with hold_lock(folder):
         is_own = (folder / marker).is_file()
         if folder.exists() and not is_own and (folder.is_file() or any(folder.iterdir())):

@@ -52,3 +52,9 @@ def is_held(folder: Path) -> bool:
             return False
     except (Timeout, OSError):
         return True
+
+
+def held_below(folder: Path) -> list[Path]:
+    """Folders below a folder that a process is writing, or may be."""
+    locked = (lock.with_name(lock.name[1:].removesuffix(".lock")) for lock in folder.rglob(".*.lock"))
+    return [path for path in locked if is_held(path)]

@@ -5,8 +5,7 @@ All decisions are made on resolved paths: symbolic links are followed and `..` i
 """
 
 import os
-import secrets
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +14,11 @@ from filelock import FileLock
 
 from trainers.errors import UserError
 from trainers.folders.checkpoints import STATE
-from trainers.folders.locks import acquire_lock
+from trainers.folders.locks import acquire_lock, held_below
 from trainers.folders.run_folder import RunFolder
+
+_COLLECTIONS = ("runs", "datasets", "studies", "sweeps", "compare", "bench")
+"""Folders of the prefix in which everything has a folder of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
             raise UserError("--overwrite needs --output_dir: say which folder may be replaced")
         if Path(name).name != name:
             raise UserError(f"--run_name {name!r} is a path; give a name, or say where to write with --output_dir")
-        inside(prefix, prefix / "runs" / name)
+        free_place(prefix, prefix / "runs" / name)
         return Plan(prefix / "runs" / name, "number")
-    folder = inside(prefix, Path(output_dir))
+    folder = free_place(prefix, Path(output_dir))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Plan(folder, "create")
     if not folder.is_dir():
@@ -60,8 +62,24 @@ def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resum
             f"--output_dir {folder} is in use; choose another one, or --overwrite to replace it,"
             " or --resume_from_checkpoint last to go on with it"
         )
-    RunFolder(folder).check_marker()
+    _check_replaceable(folder)
     return Plan(folder, "overwrite")
+
+
+def check_sources(plan: Plan, sources: Mapping[str, str | None]) -> None:
+    """Refuse to write where a run reads from: what it starts from would be replaced, and be its own parent.
+
+    Args:
+        sources: Flag -> file or folder that the run reads, or several with commas between (None: none).
+
+    Raises:
+        UserError: one is the planned folder, or lies in it.
+    """
+    for name, paths in sources.items():
+        if any(_real(Path(path)).is_relative_to(plan.folder) for path in (paths or "").split(",") if path):
+            raise UserError(
+                f"--{name} {paths} lies in --output_dir {plan.folder}, which this run writes; give another --output_dir"
+            )
 
 
 def claim(plan: Plan, marker: dict[str, Any]) -> tuple[RunFolder, FileLock]:
@@ -74,15 +92,32 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[RunFolder, FileLock]:
         raise UserError(f"{plan.folder} has become a symbolic link since it was checked; start again")
     folder = _numbered(plan.folder) if plan.mode == "number" else plan.folder
     lock = acquire_lock(folder)
+    if plan.mode != "resume":
+        _check_beside(folder)
     if plan.mode == "create" and folder.exists() and any(folder.iterdir()):
         raise UserError(f"--output_dir {folder} has come into use since it was checked; choose another one")
     if plan.mode == "overwrite":
-        _replace(folder)
+        _check_replaceable(folder)
+        if kept := RunFolder(folder).delete_written():
+            print(f"kept in {folder}, as no run wrote it: {', '.join(kept)}", flush=True)
     folder.mkdir(exist_ok=True)
     run = RunFolder(folder)
     if plan.mode != "resume":
         run.write_marker(marker)
     return run, lock
+
+
+def free_place(prefix: Path, path: Path) -> Path:
+    """The folder that `inside` returns, if what is written there would not lie among the files of something else.
+
+    Raises:
+        UserError: it would.
+    """
+    folder = inside(prefix, path)
+    _check_beside(folder)
+    if folder.parent == prefix and folder.name in _COLLECTIONS:
+        raise UserError(f"--output_dir {path} is where all {folder.name} are kept; give a folder inside it")
+    return folder
 
 
 def inside(prefix: Path, path: Path) -> Path:
@@ -157,13 +192,17 @@ def _numbered(stem: Path) -> Path:
             number += 1
 
 
-def _replace(folder: Path) -> None:
-    """Move the old run aside, make sure once more that it is one, then delete it."""
-    aside = folder.with_name(f".{folder.name}.replaced-{secrets.token_hex(4)}")
-    folder.rename(aside)
-    try:
-        RunFolder(aside).check_marker()
-    except UserError as error:
-        aside.rename(folder)
-        raise UserError(str(error).replace(str(aside), str(folder))) from error
-    shutil.rmtree(aside)
+def _check_beside(folder: Path) -> None:
+    """Raise a `UserError` if the folder lies in a run's, which would be deleted with it."""
+    if run := next((parent for parent in folder.parents if RunFolder(parent).has_marker), None):
+        raise UserError(f"--output_dir {folder} lies in the run {run}; give a folder beside it")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise a `UserError` unless the folder is a run's, without other runs or anything in use below it."""
+    run = RunFolder(folder)
+    run.check_marker()
+    if others := run.runs_inside:
+        raise UserError(f"--output_dir {folder} has other runs in it ({others[0]}); give another folder, or move them")
+    if used := held_below(folder):
+        raise UserError(f"--output_dir {folder}: another process is writing {used[0]}; wait for it")

@@ -1,5 +1,6 @@
 """The folder of a run: the one place that knows its files, its checkpoints and what they say."""
 
+import fnmatch
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from trainers.folders.checkpoints import STATE, damage_of
 
 _MARKER, _SETTINGS, _RESULTS, _CARD, _PROBE = "run.json", "settings.json", "results.json", "README.md", "probe"
 _CHECKPOINT = "checkpoint-"
+_SAVED = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "special_tokens_map.json")
+_WRITTEN = (*_SAVED, _RESULTS, _SETTINGS, _CARD, _PROBE, "summary.png", "git.diff", "training_args.bin", STATE)
+"""Patterns of what every run writes at the top of its folder, besides its figures."""
 
 
 @dataclass(frozen=True)
@@ -176,15 +180,39 @@ class RunFolder:
         path = self.checkpoint_folders[step]
         hidden = path.with_name(f".{path.name}")
         path.rename(hidden)
-        shutil.rmtree(hidden)
+        _delete(hidden)
 
     def delete_leftovers(self) -> None:
         """Finish deletions of checkpoints that a kill interrupted."""
         for path in self.path.glob(f".{_CHECKPOINT}*"):
-            shutil.rmtree(path)
+            _delete(path)
+
+    def note_figure(self, name: str) -> None:
+        """Note in the marker that a figure is the run's own, and no file of the user's."""
+        if name not in (noted := self.marker.get("figures", [])):
+            self.write_marker({**self.marker, "figures": [*noted, name]})
+
+    def delete_written(self) -> list[str]:
+        """Delete what a run writes, the marker last so that it can be repeated; return the names of all other files."""
+        names = (*_WRITTEN, *self.marker.get("figures", ()))
+        patterns = (*names, *(f".{name}.????????" for name in names))  # the second: cut off in `write_text`
+        for step in self.checkpoint_folders:
+            self.delete_checkpoint(step)
+        self.delete_leftovers()
+        entries = {path.name: path for path in sorted(self.path.iterdir())}
+        written = [name for name in entries if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+        for name in written:
+            _delete(entries[name])
+        (self.path / _MARKER).unlink()
+        return [name for name in entries if name not in (*written, _MARKER)]
 
     def _read(self, name: str, problem: str) -> dict[str, Any]:
         try:
             return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{self.path} {problem} (no readable {name}); give another") from error
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, a link (not what it leads to) or a folder."""
+    path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)

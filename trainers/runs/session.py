@@ -20,13 +20,14 @@ from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
-from trainers.common.environment import ROOT, git_state
+from trainers.common.environment import ROOT, count_cores, git_state
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
 from trainers.folders.checkpoints import STATE
 from trainers.folders.run_folder import RunFolder
 from trainers.models.causal_lm import describe_pass
+from trainers.options import path_options
 from trainers.probes.probe import Probe
 from trainers.runs import checks, inputs, records
 from trainers.runs.cadence import lacks_only_evaluation, settle
@@ -119,13 +120,16 @@ def describe(prepared: Prepared) -> str:
 def _plan(settings: Settings, prefix: Path) -> output_dir.Plan:
     run, training = settings.run, settings.training
     name = training.run_name or Path(run.config or settings.task.name).stem
-    return output_dir.plan(prefix, name, settings.given("output_dir"), run.overwrite, training.resume_from_checkpoint)
+    asked = settings.given("output_dir")
+    plan = output_dir.plan(prefix, name, asked, run.overwrite, training.resume_from_checkpoint)
+    data = {"dataset": run.dataset, **path_options(settings.dataset)} if plan.mode == "overwrite" else {}
+    output_dir.check_sources(plan, {"init_from": run.init_from, **data})
+    return plan
 
 
 def _threads() -> int:
     """Return this process's share of its cores; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @contextlib.contextmanager
@@ -170,7 +174,7 @@ def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerC
         yield EarlyStoppingCallback(run.early_stopping_patience)
     if tracker is None:  # not the main process
         return
-    if run.keep_best:
+    if run.keep_best or not trainer.args.save_total_limit:  # else the Trainer deletes by that
         yield KeepBest(run.keep_best)
     yield TrackMetrics(tracker, list(prepared.data.splits))
     yield from (ShowExamples(trainer, tracker), DrawFigures(trainer, tracker))

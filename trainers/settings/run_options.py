@@ -20,7 +20,12 @@ class RunOptions:
     evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 0.2; replaces --eval_steps", least=1e-6)
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation", least=1e-6)
     early_stopping_patience: int | None = option(None, "evaluations without a new best metric before stopping", least=1)
-    keep_best: int | None = option(None, "number of best checkpoints to keep besides the last; default: all", least=1)
+    keep_best: int | None = option(
+        None,
+        "number of best checkpoints to keep besides the last; default: first, best, last and some in even distances"
+        " (--save_total_limit N: the newest N instead)",
+        least=1,
+    )
     restart_epochs: float | None = option(
         None,
         "epochs between restarts of a cosine rate, constant within an epoch; replaces --lr_scheduler_type",

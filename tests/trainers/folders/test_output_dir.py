@@ -2,19 +2,26 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
-from tests.helpers import refusal
+from tests.helpers import assert_named, assert_one_line, contents, refusal
 from trainers.common.files import write_json
 from trainers.folders import output_dir as folders
+from trainers.folders.command_folder import hold_folder
+from trainers.folders.locks import hold_lock
 from trainers.folders.run_folder import RunFolder
+from trainers.run import main
 
 
 def make_run(folder):
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text('{"task": "location"}')
-    (folder / "kept.txt").write_text("results")
+    (folder / "run.json").write_text('{"task": "location", "figures": ["world_map.png"]}')
+    for name in ("settings.json", "results.json", "model.safetensors", "summary.png", "world_map.png"):
+        (folder / name).write_text("results")
+    (folder / "checkpoint-2").mkdir()
+    (folder / "checkpoint-2" / "config.json").write_text("results")
     return folder
 
 
@@ -46,8 +53,8 @@ def test_overwriting_replaces_a_run_and_nothing_else(prefix):
     make_run(prefix / "run")
     make_run(prefix / "run_old")
     run, _ = folders.claim(plan(prefix, prefix / "run", overwrite=True), {"task": "location", "new": True})
-    assert run.marker["new"] and not (run.path / "kept.txt").exists()
-    assert (prefix / "run_old" / "kept.txt").read_text() == "results"
+    assert run.marker["new"] and not (run.path / "results.json").exists()
+    assert (prefix / "run_old" / "results.json").read_text() == "results"
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"other": 1}'], ids=str)
@@ -62,13 +69,100 @@ def test_a_folder_that_is_no_run_is_never_overwritten(prefix, content):
     assert (folder / "thesis.tex").read_text() == "years of work"
 
 
+def test_overwriting_keeps_and_names_what_no_run_wrote(prefix, capsys):
+    folder = make_run(prefix / "run")
+    mine = {"notes.md": "mine", "my_map.png": "mine", "analysis/a.csv": "1", "checkpoint-old/x": "1", ".hidden": "1"}
+    for name, text in mine.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (prefix / "elsewhere").mkdir()
+    (prefix / "elsewhere" / "kept").write_text("1")
+    (folder / "checkpoint-4").symlink_to(prefix / "elsewhere")  # moved to another disk, say
+    (folder / ".results.json.1a2b3c4d").write_text("cut off")
+    _, lock = folders.claim(plan(prefix, folder, overwrite=True), {"task": "location"})
+    lock.release()
+    assert {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()} == {
+        **mine,
+        "run.json": (folder / "run.json").read_text(),
+    }
+    assert {p.name for p in folder.iterdir() if p.is_dir()} == {"analysis", "checkpoint-old"}
+    assert (prefix / "elsewhere" / "kept").exists()
+    said = capsys.readouterr().out
+    assert_named(said, folder, ".hidden", "analysis", "checkpoint-old", "my_map.png", "notes.md")
+    assert said.count("\n") == 1
+
+
+def test_a_run_never_lies_in_another_nor_replaces_others(prefix):
+    inner = make_run(prefix / "old" / "inner")  # as earlier versions allowed
+    make_run(inner.parent / "x").rename(prefix / "x")
+    for name in ("run.json", "settings.json"):
+        (prefix / "x" / name).rename(prefix / "old" / name)
+    (prefix / "link").symlink_to(prefix / "old")
+    (prefix / "runs").mkdir()
+    before = contents(prefix)
+    for path in (prefix / "old", prefix / "link"):
+        with refusal(prefix / "old", inner):
+            plan(prefix, path, overwrite=True)
+    for path in (inner, prefix / "old" / "new" / "deep", prefix / "link" / "new"):
+        for overwrite in (False, True):
+            with refusal(prefix / "old"):
+                plan(prefix, path, overwrite=overwrite)
+    for name in ("runs", "datasets", "studies", "sweeps", "compare"):
+        with refusal(prefix / name):
+            plan(prefix, prefix / name)
+    with refusal(prefix / "old"), hold_folder(prefix / "old" / "study", "study.json", {}):
+        pass
+    assert contents(prefix) == before
+
+
+def test_a_run_around_a_planned_one_that_was_faster_is_not_written_into(prefix):
+    planned = plan(prefix, prefix / "outer" / "inner")
+    make_run(prefix / "outer")
+    with refusal(prefix / "outer"):
+        folders.claim(planned, {"task": "location"})
+
+
+def test_what_is_in_use_below_a_run_is_not_replaced(prefix):
+    folder = make_run(prefix / "run")
+    with hold_lock(folder / "analysis" / "deep"), refusal(folder, folder / "analysis" / "deep"):
+        plan(prefix, folder, overwrite=True)
+    assert plan(prefix, folder, overwrite=True).mode == "overwrite"
+
+
+def test_a_run_does_not_replace_what_it_reads(prefix):
+    folder = make_run(prefix / "run")
+    (prefix / "link").symlink_to(folder)
+    planned = plan(prefix, prefix / "link", overwrite=True)
+    for path in (
+        folder,
+        folder / "checkpoint-2",
+        prefix / "link",
+        prefix / "link" / "checkpoint-2",
+        folder / "." / "x",
+    ):
+        with refusal("--init_from", folder):
+            folders.check_sources(planned, {"init_from": str(path)})
+    with refusal("--cities_file", folder):
+        folders.check_sources(planned, {"init_from": None, "cities_file": f"/somewhere/a.csv,{folder / 'b.csv'}"})
+    folders.check_sources(planned, {"init_from": f"{folder}_base", "dataset": str(prefix)})
+
+
+def test_the_command_line_refuses_to_replace_its_own_base(finished_run, prefix, tiny, capsys):
+    shutil.copytree(finished_run, prefix / "base")
+    before = contents(prefix / "base")
+    for base in (prefix / "base", prefix / "base" / "checkpoint-2"):
+        assert main([*tiny, "--init_from", str(base), "--output_dir", str(prefix / "base"), "--overwrite"]) == 2
+        assert_one_line(capsys.readouterr().err, "--init_from", base)
+    assert contents(prefix / "base") == before
+
+
 def test_a_run_that_stops_being_one_before_the_deletion_is_kept(prefix):
     folder = make_run(prefix / "run")
     planned = plan(prefix, folder, overwrite=True)
     (folder / "run.json").unlink()
     with refusal(folder, "run.json"):
         folders.claim(planned, {"task": "location"})
-    assert (folder / "kept.txt").read_text() == "results"
+    assert (folder / "results.json").read_text() == "results"
 
 
 def test_outside_the_prefix_is_refused_however_it_is_spelt(prefix, tmp_path):
@@ -77,7 +171,7 @@ def test_outside_the_prefix_is_refused_however_it_is_spelt(prefix, tmp_path):
     for path in (sibling, prefix / ".." / "outputs_old", prefix / "link", prefix / "link" / "deeper"):
         with refusal("EXP_DIR_PREFIX", sibling):
             plan(prefix, path, overwrite=True)
-    assert (sibling / "kept.txt").exists()
+    assert (sibling / "results.json").exists()
 
 
 def test_the_prefix_itself_is_refused(prefix):
