@@ -78,8 +78,6 @@ class Task:
     """Prompt of the probe, with `{id}` for the thing that is probed and `{option}` for an option."""
     reports: Mapping[str, str] = field(default_factory=dict)
     """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
-    version: int = 1
-    """Increased whenever the builder's rows change for equal options: old dataset folders are then not reused."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
     small: Mapping[str, Any] = field(default_factory=dict)

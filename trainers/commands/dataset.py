@@ -15,9 +15,9 @@ def main(argv: Sequence[str]) -> None:
 
     request = resolve.read_request(argv, registry.load, task_only=True)
     prefix = environment.resolved_prefix()
-    options = resolve.dataset_options(request)
+    options, rebuild = resolve.dataset_options(request)
 
     from trainers.folders import dataset_folder
 
-    data = dataset_folder.build_or_load(request.task, options, prefix)
+    data = dataset_folder.build_or_load(request.task, options, prefix, rebuild)
     print(f"{data.path}: " + ", ".join(f"{name} {len(split):,} rows" for name, split in data.splits.items()))

@@ -38,8 +38,8 @@ def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
 {json.dumps({n: v for n, v in metadata.items() if n not in ("splits", "libraries")}, indent=2)}
 ```
 
-Builder version {metadata["version"]}, {metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same
-options give the same rows. `metadata.json` has all of this for programs.
+{metadata["created"]}, libraries: {_pairs(metadata["libraries"])}. The same options give the same rows by the same code
+(SHA-256 `{metadata["code_sha256"][:12]}` of its sources). `metadata.json` has all of this for programs.
 """
 
 

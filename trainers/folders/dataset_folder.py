@@ -18,6 +18,7 @@ from trainers.contract import BuiltDataset, StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders import cards
 from trainers.folders.locks import lock_of
+from trainers.folders.sources import code_digest
 from trainers.options import path_options
 
 METADATA = "metadata.json"
@@ -25,13 +26,14 @@ _ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything 
 
 
 def folder_of(task: Task, options: Any, prefix: Path) -> Path:
-    """The folder a dataset with these options belongs in: other options, or another task version, other folder."""
-    key = json.dumps([task.name, task.version, dataclasses.asdict(options), _input_digests(options)], default=str)
-    return prefix / "datasets" / f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    """The folder of a dataset with these options, built from these files by this code; others have other folders."""
+    key = json.dumps([task.name, dataclasses.asdict(options), _input_digests(options)], default=str)
+    name = f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}-{code_digest(task)[:6]}"
+    return prefix / "datasets" / name
 
 
-def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
-    """Return the dataset for these options, building it if its folder does not exist yet.
+def build_or_load(task: Task, options: Any, prefix: Path, rebuild: bool = False) -> StoredDataset:
+    """Return the dataset for these options, building it if its folder does not exist yet, or to `rebuild` it.
 
     Raises:
         UserError: The builder does not exist or gives unusable splits, or the folder is damaged.
@@ -39,18 +41,27 @@ def build_or_load(task: Task, options: Any, prefix: Path) -> StoredDataset:
     folder = folder_of(task, options, prefix)
     if folder.parent.is_file():
         raise UserError(f"{folder.parent} is a file; datasets are kept in a folder of this name: move the file away")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock_of(folder):  # two runs that start at once build it once
-        if not folder.exists():
-            start_s, build = time.perf_counter(), task.load("build_dataset")
-            vocabulary = task.load("tokenizer") if task.tokenizer else None
-            built: BuiltDataset = build(options)
-            _check_built(built, f"TASK.build_dataset of {task.name}")
-            _write(built, task, options, vocabulary, folder)
-            print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
-            for sentence in built.facts.get("adjustments", ()):
-                print(f"adjusted: {sentence}", flush=True)
+    if rebuild or not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with lock_of(folder):  # two runs that start at once build it once
+            if rebuild or not folder.exists():
+                _build(task, options, folder)
     return load(folder, task.name)
+
+
+def _build(task: Task, options: Any, folder: Path) -> None:
+    start_s, build = time.perf_counter(), task.load("build_dataset")
+    vocabulary = task.load("tokenizer") if task.tokenizer else None
+    built: BuiltDataset = build(options)
+    _check_built(built, f"TASK.build_dataset of {task.name}")
+    _write(built, task, options, vocabulary, folder)
+    print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
+    for other in sorted(set(folder.parent.glob(f"{folder.name[:-6]}*")) - {folder}):
+        print(
+            f"built anew, because the code or a library has changed since {other} was built; that one stays", flush=True
+        )
+    for sentence in built.facts.get("adjustments", ()):
+        print(f"adjusted: {sentence}", flush=True)
 
 
 def _check_built(built: Any, builder: str) -> None:
@@ -76,8 +87,8 @@ def load(folder: Path, task_name: str) -> StoredDataset:
         splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
     except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
         raise UserError(
-            f"the dataset {folder} is damaged ({type(error).__name__}: {error}); delete it and build it"
-            f" again with `make dataset TASK={task_name}`"
+            f"the dataset {folder} is damaged ({type(error).__name__}: {error}); build it again: the same command with"
+            " --rebuild, without --dataset"
         ) from error
     for name, split in splits.items():
         _check_split(folder, name, split, metadata["splits"][name])
@@ -92,7 +103,7 @@ def _check_split(folder: Path, name: str, split: Any, facts: Mapping[str, Any]) 
         problem = f"the rows of split {name} are not those that were written"
     else:
         return
-    raise UserError(f"the dataset {folder} is damaged: {problem}; delete it and build it again")
+    raise UserError(f"the dataset {folder} is damaged: {problem}; build it again with --rebuild, without --dataset")
 
 
 def digest(split: Any) -> str:
@@ -110,12 +121,13 @@ def digest(split: Any) -> str:
 
 
 def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folder: Path) -> None:
-    """Write everything into a temporary folder, then rename it: `folder` is complete or not there at all."""
+    """Write everything into a temporary folder, then put it in the place of `folder`, which is always complete."""
     from datasets import config, disable_progress_bars
 
     disable_progress_bars()  # a bar per split says less than the one line printed at the end
     batch_size, config.DEFAULT_MAX_BATCH_SIZE = config.DEFAULT_MAX_BATCH_SIZE, _ROWS_A_WRITE
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
+    old = folder.with_name(f".{folder.name}.old-{secrets.token_hex(4)}")
     partial.mkdir()
     try:
         for name, split in built.splits.items():
@@ -127,18 +139,21 @@ def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folde
         metadata = _metadata(built, task, options)
         write_json(partial / METADATA, metadata)
         (partial / "README.md").write_text(cards.dataset_card(task, metadata), encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
+        shutil.rmtree(old, ignore_errors=True)
         config.DEFAULT_MAX_BATCH_SIZE = batch_size
 
 
 def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
     return {
         "task": task.name,
-        "version": task.version,
+        "code_sha256": code_digest(task),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "options": dataclasses.asdict(options),
         "splits": {n: {"rows": len(s), "sha256": digest(s)} for n, s in built.splits.items()},
@@ -161,8 +176,8 @@ def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
             raise TypeError("its options are no mapping")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or"
-            f" delete it and build it again with `make dataset TASK={task_name}`"
+            f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or build"
+            " it again: the same command with --rebuild, without --dataset"
         ) from error
     if found != task_name:
         raise UserError(
@@ -180,15 +195,13 @@ def _names(splits: Iterable[str]) -> str:
     return f"only the splits {', '.join(splits) or '(none)'}"
 
 
-def _input_digests(options: Any) -> dict[str, str]:
+def _input_digests(options: Any) -> dict[str, list[str]]:
     """Digests of the files and folders that options name: a changed CSV is another dataset."""
     digests = {}
     for name, value in path_options(options).items():
         places = [value] if os.path.exists(os.path.expanduser(value)) else value.split(",")
-        inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place)))]
-        contents = [hashlib.sha256(part.read_bytes()).hexdigest() for part in inside if part.is_file()]
-        if contents:
-            digests[name] = hashlib.sha256("".join(contents).encode()).hexdigest() if len(contents) > 1 else contents[0]
+        inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place))) if part.is_file()]
+        digests[name] = [f"{part.name} {hashlib.sha256(part.read_bytes()).hexdigest()}" for part in inside]
     return digests
 
 

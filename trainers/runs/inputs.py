@@ -1,6 +1,6 @@
 """Dataset, model and probe of a run, from its settings."""
 
-import os
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,29 +10,47 @@ from transformers import PreTrainedModel, set_seed
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
+from trainers.folders.run_folder import RunFolder
+from trainers.folders.sources import code_digest
 from trainers.models.warm_start import freeze, load_model
 from trainers.probes.probe import Probe
 from trainers.settings.resolve import Settings
 
 
-def load_data(settings: Settings, prefix: Path) -> StoredDataset:
-    """Load the folder given by `--dataset`, or load or build the one for the builder's options.
+def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None) -> StoredDataset:
+    """Load the folder given by `--dataset`, or that of the resumed run, or load or build one for the builder's options.
 
     Raises:
         UserError: options that a given dataset does not follow, or a dataset that cannot be built or read.
     """
-    if not settings.run.dataset:
-        return dataset_folder.build_or_load(settings.task, settings.dataset, prefix)
-    if idle := sorted(_typed(settings) & set(asdict(settings.dataset))):
-        raise UserError(
-            f"--dataset takes the folder as it is, so --{', --'.join(idle)} would do nothing; leave one out"
-        )
-    data = dataset_folder.load(Path(os.path.expanduser(settings.run.dataset)), settings.task.name)
-    sources = settings.request.sources
-    for name, value in asdict(settings.dataset).items():
+    run = settings.run
+    if run.dataset:
+        return _taken(settings, Path(run.dataset).expanduser())
+    if resumed and resumed.dataset.is_dir():
+        return _taken(settings, resumed.dataset)
+    with PartialState().main_process_first() if run.rebuild else contextlib.nullcontext():
+        rebuild = run.rebuild and PartialState().is_main_process
+        return dataset_folder.build_or_load(settings.task, settings.dataset, prefix, rebuild)
+
+
+def _taken(settings: Settings, folder: Path) -> StoredDataset:
+    """Load a dataset as it is: one that is given, or one that a resumed run was trained on."""
+    options, sources = asdict(settings.dataset), settings.request.sources
+    idle = sorted(_typed(settings) & {*options, "rebuild"}) if settings.run.dataset else ["rebuild"]
+    if settings.run.rebuild or (settings.run.dataset and idle):
+        raise UserError(f"{folder} is taken as it is, so --{', --'.join(idle)} would do nothing; leave it out")
+    data = dataset_folder.load(folder, settings.task.name)
+    notes = []
+    if data.metadata.get("code_sha256") != code_digest(settings.task):
+        notes.append(f"note: {folder} was built by other code or libraries than today's; it is taken as it is")
+    for name, value in options.items():
         own = data.metadata["options"].get(name, value)
-        if name in sources and own != value and PartialState().is_main_process:
-            print(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})", flush=True)
+        if own != value and not settings.run.dataset:
+            raise UserError(f"--{name} is {value}, but the run was trained on {folder}, with {own}; give the run's own")
+        if own != value and name in sources:
+            notes.append(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})")
+    if notes and PartialState().is_main_process:
+        print("\n".join(notes), flush=True)
     return data
 
 

@@ -57,7 +57,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     plan = _plan(settings, prefix)
     torch.set_num_threads(settings.run.threads or _threads())
     transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
-    data = inputs.load_data(settings, prefix)
+    data = inputs.load_data(settings, prefix, RunFolder(plan.folder) if plan.checkpoint else None)
     model = inputs.build_model(settings, data)
     settings = settle(settings, data, prefix, plan.checkpoint is not None)
     checks.check_settings(settings, data, model, plan.checkpoint)

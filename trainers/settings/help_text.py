@@ -31,6 +31,8 @@ Build a task's dataset without training; it is used by every run that asks for t
 
   make dataset TASK=location
   world-models dataset --task location --n_train 4000 --n_val 500
+
+It is built anew when the builder's code, a library or an input file has changed, and with --rebuild in any case.
 """
 
 

@@ -8,7 +8,7 @@ from trainers.settings.layers import argv_of, merge_layers
 from trainers.settings.resolve import Request, parser_of
 from trainers.settings.run_options import RunOptions
 
-_PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run"}
+_PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run", "rebuild"}
 """Settings that say where a run is written and how it is started, not which run it is."""
 
 

@@ -115,7 +115,7 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     for source, layer in layers.items():
         _check_names(layer, known, source)
     if task_only:
-        _check_names(command_line, {"": ["task", "config", *known["dataset"]]}, "command line")
+        _check_names(command_line, {"": ["task", "config", "rebuild", *known["dataset"]]}, "command line")
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 
 
@@ -145,11 +145,12 @@ def resolve_settings(request: Request) -> Settings:
     return Settings(request, run, dataset, model, training)
 
 
-def dataset_options(request: Request) -> Any:
-    """Type and check only the dataset builder's options."""
-    names = {item.name for item in dataclasses.fields(request.task.options)}
+def dataset_options(request: Request) -> tuple[Any, bool]:
+    """Type and check only the dataset builder's options, and whether to rebuild."""
+    names = {"rebuild", *(item.name for item in dataclasses.fields(request.task.options))}
     flags = {n: v for layer in request.layers.values() for n, v in layer.items() if n in names}
-    return _parse((request.task.options,), flags, request)[0]
+    options, run = _parse((request.task.options, RunOptions), flags, request)
+    return options, run.rebuild
 
 
 def read_command(flags: Layer, *types: Any) -> tuple[Any, ...]:

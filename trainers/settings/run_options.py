@@ -14,6 +14,7 @@ class RunOptions:
     task: str = option("", "task to train: a folder below tasks/, or a package of your own (my.package)")
     config: str | None = option(None, "YAML file of flags, or its name below configs/; default: configs/<task>.yaml")
     dataset: str | None = option(None, "dataset folder to use as it is, instead of building one from the options")
+    rebuild: bool = option(False, "build the dataset again, also where its folder exists")
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")

@@ -1,0 +1,58 @@
+"""Fingerprint the code that builds a dataset, so that rows of other code are not taken for its rows."""
+
+import ast
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainers.contract import Task
+
+_PROJECT = ("geo", "tokenization", "tasks")
+"""Packages here that decide what stands in a row; `trainers` only writes and reads it."""
+
+
+def code_digest(task: Task) -> str:
+    """Return a digest of the builder's module and all it imports, directly or not.
+
+    Of this project and the task's own package the parsed sources count (a comment does not), of others the version.
+    """
+    own = {*_PROJECT, task.package.partition(".")[0]}
+    waiting = [part.partition(":")[0] for part in (task.build_dataset, task.tokenizer) if part]
+    seen: set[str] = set()
+    parts: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        root = name.partition(".")[0]
+        if name in seen or root == "trainers":
+            continue
+        seen.add(name)
+        if root not in own:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # Python's own have none
+                parts.add(f"{root} {importlib.metadata.version(root)}")
+        elif path := _source_of(name):
+            tree = ast.parse(path.read_bytes())
+            parts.add(f"{name} {ast.dump(tree)}")
+            waiting += _imported(tree, name if path.name == "__init__.py" else name.rpartition(".")[0])
+    return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _source_of(module: str) -> Path | None:
+    """Return the file of a module, without importing it; None if there is none (it is a name inside a module)."""
+    root, *inner = module.split(".")
+    spec = importlib.util.find_spec(root)
+    bases = [Path(folder, *inner) for folder in (spec and spec.submodule_search_locations) or ()]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Return the dotted names that a module in `package` imports anywhere, also those that may not be modules."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
