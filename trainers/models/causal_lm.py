@@ -78,7 +78,7 @@ def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
     """Return which pass trains a text model that a launcher may shard or recompute; empty for other models."""
     if not isinstance(model, _AnswerLoss):
         return ""
-    is_short = is_supported(model) and not is_sharded and not recomputes  # pyright: ignore[reportArgumentType]
+    is_short = not is_sharded and not recomputes and is_supported(model)  # pyright: ignore[reportArgumentType]
     return "training pass: " + ("trainers/models/causal_lm.py" if is_short else "transformers' own")
 
 
