@@ -13,7 +13,7 @@ from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
 from trainers.studies.child_runs import train_run
-from trainers.studies.study_file import check_runs, no_study, read_yaml
+from trainers.studies.study_file import check_runs, read_yaml
 
 _FORM = "`base` and `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
 
@@ -59,11 +59,8 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: It is not of the form `base: {config: …}` and `runs: {name: {config: …, flag: value}, …}`.
     """
-    content = read_yaml(path, _FORM)
-    try:
-        study = Study(dict(content["base"]), content["runs"], str(content["reference"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise no_study(path, _FORM, error) from error
+    content = read_yaml(path, _FORM, base=dict, reference=str)
+    study = Study(content["base"], content["runs"], content["reference"])
     check_runs(path, {"base": study.base})
     if study.reference not in study.runs or "base" in study.runs:
         raise UserError(

@@ -76,11 +76,16 @@ class _StrictLoader(yaml.SafeLoader):
 
 def read_yaml(path: Path) -> Layer:
     """Return the flags of a YAML file; raise a `UserError` unless it has lines of the form `name: value`."""
+    return as_strings(read_mapping(path, _StrictLoader), str(path))
+
+
+def read_mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[Any, Any]:
+    """Return the names and values of a YAML file; raise a `UserError` if it holds anything else."""
     text = path.read_bytes()
     try:
-        content = yaml.load(text.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(text.decode("utf-8"), Loader=loader)  # noqa: S506 (a SafeLoader)
         if isinstance(content, dict):
-            return as_strings(content, str(path))
+            return content
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # PyYAML has an error of its own for syntax only; a value that it cannot make raises what Python raises.
         raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())[:300]}") from error
@@ -95,9 +100,12 @@ def as_strings(content: Mapping[Any, Any], source: str) -> Layer:
         if value is None:
             raise UserError(f"{source}: {name!r} has no value; give one or delete the line")
         items = value if isinstance(value, list) else [value]
-        typed = [json.dumps(item) if isinstance(item, dict) else str(item) for item in items]
+        try:
+            typed = [json.dumps(item) if isinstance(item, dict) else str(item) for item in items]
+        except (TypeError, ValueError) as error:  # dates in a mapping, integers of thousands of digits
+            raise UserError(f"{source}: {name!r} cannot be used ({error}); give texts and numbers") from error
         if len(typed) > 1 and any(text.startswith("--") for text in typed):
-            raise UserError(f"{source}: {name!r} holds something like a flag among its values: {' '.join(typed)}")
+            raise UserError(f"{source}: {name!r} has a value like a flag, {' '.join(typed)}; correct it")
         layer[str(name)] = typed
     return layer
 

@@ -28,7 +28,7 @@ def report_options(study: str) -> type:
     content = read_mapping(path, _FORM)
     if "grid" in content or "search" in content:
         raise UserError(f"{path} is a sweep; start it by `world-models sweep {path.stem}`")
-    task = task_of(next(iter(read_yaml(path, _FORM)["runs"].values())))
+    task, *_ = [task_of(path, flags) for flags in read_yaml(path, _FORM)["runs"].values()]
     name = str(content.get("report", ""))
     if name not in task.reports:
         known = ", ".join(task.reports) or "none"

@@ -67,7 +67,7 @@ def read_sweep(path: Path) -> Sweep:
     first = next(iter(grid.values())) if grid else {name: _first_value(drawn) for name, drawn in space.items()}
     return Sweep(
         folder_name(path.stem),
-        task_of({**common, **first}),
+        task_of(path, {**common, **first}),
         common,
         grid,
         space,
