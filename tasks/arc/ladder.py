@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from trainers.common import figures
 from trainers.common.files import write_csv
@@ -50,7 +49,7 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
         row: dict[str, Any] = {"model": model, "seeds": len(of_seeds)}
         for measure in (name.logged for name in MEASURES):
             values = [float(result[measure]) for result in of_seeds if measure in result]
-            row[measure] = float(np.mean(values)) if values else None
+            row[measure] = fmean(values) if values else None
             row[f"{measure}_spread"] = (max(values) - min(values)) / 2 if values else None
         rows.append(row)
     first = next(iter(results.values()))[0]

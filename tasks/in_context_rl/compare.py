@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from trainers.common import figures
 from trainers.common.files import write_csv
@@ -17,6 +16,8 @@ from trainers.studies.child_runs import seeds_note, train_all
 from trainers.studies.study_file import read_seeded
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tasks.in_context_rl.rows import HistoryRows
 
 _ROUNDS = 5  # of the timing
@@ -31,7 +32,7 @@ class Acted:
         flops: see `cost.flops_per_action`. seconds: CPU time per action, several measurements.
     """
 
-    return_SKRE: np.ndarray
+    return_SKRE: "np.ndarray"
     metrics: list[dict[str, float]]
     context: int
     parameters: int
@@ -64,12 +65,12 @@ def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"model": name, "seeds": len(acted.metrics), "parameters": acted.parameters}
         for metric in acted.metrics[0]:
             values = [measured[metric] for measured in acted.metrics]
-            row[metric], row[f"{metric}_spread"] = float(np.mean(values)), (max(values) - min(values)) / 2
+            row[metric], row[f"{metric}_spread"] = fmean(values), (max(values) - min(values)) / 2
         row["context"], row["context_ratio"] = acted.context, acted.context / first.context
         for kind, flops in acted.flops.items():
             row[f"flops_{kind}"], row[f"flops_{kind}_ratio"] = flops, flops / first.flops[kind]
-        row["us_per_action"] = 1e6 * float(np.median(acted.seconds))
-        row["time_ratio"] = float(np.median(acted.seconds) / np.median(first.seconds))
+        row["us_per_action"] = 1e6 * median(acted.seconds)
+        row["time_ratio"] = median(acted.seconds) / median(first.seconds)
         rows.append(row)
     return rows
 
@@ -116,6 +117,7 @@ def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
 
 def _act(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
     """Let every model act in the test tasks, with the same seed of the draws."""
+    import numpy as np
     import torch
 
     from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
@@ -159,7 +161,7 @@ def _figure(by_model: Mapping[str, Acted], rows: "HistoryRows", title: str) -> A
     colours = ("#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#97266d", "#234e52")
     for colour, (name, acted) in zip(colours * len(by_model), by_model.items(), strict=False):
         of_seed_SE = acted.return_SKRE.mean(axis=(1, 2))
-        episode_E = np.arange(1, of_seed_SE.shape[1] + 1)
+        episode_E = range(1, of_seed_SE.shape[1] + 1)
         axes.plot(episode_E, of_seed_SE.T, color=colour, lw=0.8, alpha=0.4)
         axes.plot(episode_E, of_seed_SE.mean(axis=0), color=colour, lw=2.2, label=f"{name} (sees {acted.context})")
     draw_references(axes, rows.returns().mean(axis=0), facts, int(rows.options["eval_episodes"]))

@@ -13,7 +13,7 @@ from trainers.commands import study
 from trainers.studies import child_runs
 
 VERBS = {path.stem.replace("_", "-") for path in (ROOT / "trainers" / "commands").glob("[!_]*.py")}
-HEAVY = {"torch", "transformers", "datasets", "pandas", "mlflow", "matplotlib", "evaluate", "scipy", "optuna"}
+HEAVY = {"torch", "transformers", "datasets", "pandas", "mlflow", "matplotlib", "evaluate", "scipy", "optuna", "numpy"}
 
 
 def test_the_verbs_are_those_of_the_documents():
@@ -46,7 +46,13 @@ def test_every_verb_refuses_a_flag_that_it_does_not_have(verb, capsys):
 
 
 @pytest.mark.parametrize(
-    "command_line", ["", *(f"{verb} --help" for verb in sorted(VERBS)), "tasks", "study arc_small --help"]
+    "command_line",
+    [
+        "",
+        *(f"{verb} --help" for verb in sorted(VERBS)),
+        "tasks",
+        *(f"study {name} --help" for name in ("arc_small", "darkroom_small", "forgetting_small")),
+    ],
 )
 def test_help_imports_nothing_heavy(command_line):
     assert not HEAVY & imported_by(command_line)
@@ -123,6 +129,33 @@ def test_a_report_that_the_task_does_not_have_is_refused_before_training(line, n
     (tmp_path / "x.yaml").write_text(f"{line}\nseeds: [1]\nruns: {{a: {{config: arc}}}}\n")
     assert study.main([str(tmp_path / "x.yaml")]) == 2
     assert_one_line(capsys.readouterr().err, "arc", *names)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ("name: value",)),
+        ("- ladder", ("list", "name: value")),
+        ("report: ladder\nseeds: [1]", ("runs",)),
+        ("report: ladder\nseeds: [1]\nruns: 3", ("runs", "3")),
+        ("report: ladder\nseeds: [1]\nruns: {}", ("runs",)),
+        ("report: ladder\nseeds: [1]\nruns: {a: 3}", ("a", "3")),
+        ("report: ladder\nseeds: [1]\nruns: {a: {lr: 1}}", ("a", "config")),
+        ("report: ladder\nseeds: [1]\nruns: {a: {config: }}", ("a", "config")),
+        ("report: ladder\nseeds: [1]\nruns: {a: {config: arc}, b: {config: arc, sed: 1}}", ("sed", "seed")),
+        ("report: ladder\nsedes: [1]\nruns: {a: {config: arc}}", ("seeds",)),
+        ("report: ladder\nseeds: [1]\nsedes: [1]\nruns: {a: {config: arc}}", ("sedes", "seeds")),
+        ("report: ladder\nseeds: 1\nruns: {a: {config: arc}}", ("seeds", "1", "list")),
+        ("report: ladder\nseeds: [x]\nruns: {a: {config: arc}}", ("seeds", "x")),
+    ],
+)
+def test_a_malformed_study_is_named_by_file_and_key(text, names, tmp_path, prefix, monkeypatch, capsys):
+    monkeypatch.setattr(child_runs, "subprocess", None)
+    (tmp_path / "x.yaml").write_text(text)
+    assert study.main([str(tmp_path / "x.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert_one_line(error, "x.yaml", *names)
+    assert "Error" not in error and "NoneType" not in error
 
 
 def test_the_help_of_a_study_has_the_flags_of_its_report(capsys):
