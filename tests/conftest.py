@@ -89,5 +89,6 @@ def finished_run(shared_prefix: Path, store_uri: str) -> Path:
         patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
         patch.setattr(sys, "argv", ["trainers/run.py", *TINY])
+        patch.setattr("trainers.runs.session.git_diff", lambda: " M a.py\n")  # as if the tree were dirty
         assert main(TINY) == 0
     return shared_prefix / "runs" / "location-001"

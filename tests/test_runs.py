@@ -102,7 +102,12 @@ def test_the_run_is_tracked(finished_run, store_uri):
     assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
     assert artifacts(run.info.run_id, "figures") == {"figures/summary.png", "figures/world_map.png"}
     assert len(artifacts(run.info.run_id, "samples")) == 4  # steps 0, 2, 4 and the final evaluation
-    assert artifacts(run.info.run_id, "config") == {"config/settings.json", "config/environment.txt"}
+    assert artifacts(run.info.run_id, "config") == {
+        "config/settings.json",
+        "config/environment.txt",
+        "config/git.diff",
+    }
+    assert (finished_run / "git.diff").read_text() == " M a.py\n"
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own

@@ -97,7 +97,7 @@ def _race(contenders: Sequence[str], limit_s: float, scratch: Path) -> dict[str,
 
 
 def _start(config: str, folder: Path) -> "subprocess.Popen[bytes]":
-    script = environment.ROOT / "trainers" / "run.py"
+    script = environment.CODE / "trainers" / "run.py"
     command = [sys.executable, str(script), "--config", config, "--threads", "1", "--output_dir", str(folder)]
     return subprocess.Popen(command, stdout=folder.with_name(f"{folder.name}.log").open("wb"), stderr=subprocess.STDOUT)
 

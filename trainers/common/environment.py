@@ -7,7 +7,12 @@ from dotenv import load_dotenv
 
 from trainers.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+CODE = Path(__file__).resolve().parents[2]
+"""The folder of the packages and of `configs/`: of the checkout, or Python's for installed packages."""
+ROOT = CODE if (CODE / "pyproject.toml").is_file() else Path.cwd()
+"""The project's folder, with `.env`, outputs and MLflow's store: the checkout, or where a command is typed."""
+
+_DIFF_CHARACTERS = 1_000_000
 
 # Nothing here needs the network; a user who does sets these in the shell or in .env.
 _DEFAULTS = {
@@ -62,18 +67,28 @@ def resolved_prefix() -> Path:
 
 def git_state() -> dict[str, str]:
     """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
+    commit = _git("rev-parse", "HEAD")
+    return {"git.commit": commit, "git.dirty": str(bool(_git("status", "--porcelain")))} if commit else {}
 
+
+def git_diff() -> str:
+    """Return how the working tree differs from its commit, for `git apply`, below the list of files; empty if equal."""
+    status = _git("status", "--porcelain")
+    text = f"{status}\n\n{_git('diff', '--no-color', '--no-ext-diff', 'HEAD')}\n" if status else ""
+    return text if len(text) <= _DIFF_CHARACTERS else f"{text[:_DIFF_CHARACTERS]}\n(cut off here)\n"
+
+
+def _git(*args: str) -> str:
+    """Return what git prints about the checkout; nothing outside one: an installed package may lie in another's."""
     import subprocess
 
-    def git(*args: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
+    if CODE != ROOT:
+        return ""
     try:
-        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain")))}
+        done = subprocess.run(["git", "-C", str(CODE), *args], capture_output=True, check=True)
+        return done.stdout.decode(errors="replace").rstrip("\n")
     except (OSError, subprocess.CalledProcessError):
-        return {}
+        return ""
 
 
 def environment_text() -> str:

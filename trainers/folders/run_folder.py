@@ -16,9 +16,10 @@ from trainers.folders import locks
 from trainers.folders.checkpoints import STATE, damage_of
 
 _MARKER, _SETTINGS, _RESULTS, _CARD, _PROBE = "run.json", "settings.json", "results.json", "README.md", "probe"
+_DIFF = "git.diff"
 _CHECKPOINT = "checkpoint-"
 _SAVED = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "special_tokens_map.json")
-_WRITTEN = (*_SAVED, _RESULTS, _SETTINGS, _CARD, _PROBE, "summary.png", "git.diff", "training_args.bin", STATE)
+_WRITTEN = (*_SAVED, _RESULTS, _SETTINGS, _CARD, _PROBE, "summary.png", _DIFF, "training_args.bin", STATE)
 """Patterns of what every run writes at the top of its folder, besides its figures."""
 
 
@@ -76,6 +77,11 @@ class RunFolder:
     def git(self) -> dict[str, str]:
         """The git state when the folder was claimed: the working tree may have changed since."""
         return {name: value for name, value in self.marker.items() if name.startswith("git.")}
+
+    @property
+    def diff(self) -> Path | None:
+        """How the code differed from its commit when the folder was claimed; None if it did not."""
+        return path if (path := self.path / _DIFF).is_file() else None
 
     @property
     def has_started(self) -> bool:
@@ -159,6 +165,10 @@ class RunFolder:
     def write_marker(self, marker: Mapping[str, Any]) -> None:
         """Mark the folder as a run's."""
         write_json(self.path / _MARKER, marker)
+
+    def write_diff(self, diff: str) -> None:
+        """Write how the code differed from its commit when the folder was claimed."""
+        write_text(self.path / _DIFF, diff)
 
     def write_settings(self, settings: Mapping[str, Any]) -> Path:
         """Write `settings.json`; return its path."""

@@ -78,6 +78,8 @@ def log_start(tracker: Tracker, settings: Settings, trainer: WorldTrainer, folde
         "training": training,
     }
     tracker.file(folder.write_settings(config), "config")
+    if folder.diff:
+        tracker.file(folder.diff, "config")
     tracker.text(environment_text(), "config/environment.txt")
 
 

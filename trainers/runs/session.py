@@ -20,7 +20,7 @@ from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
-from trainers.common.environment import ROOT, count_cores, git_state
+from trainers.common.environment import ROOT, count_cores, git_diff, git_state
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
@@ -141,6 +141,8 @@ def _claimed(plan: output_dir.Plan, settings: Settings) -> Iterator[RunFolder]:
     if state.is_main_process:
         marker = {"task": task.name, "package": task.package, "command": shlex.join(sys.argv), **git_state()}
         claimed, lock = output_dir.claim(plan, marker)
+        if plan.mode != "resume" and (diff := git_diff()):
+            claimed.write_diff(diff)
         names = [str(claimed.path)]
     try:
         if state.num_processes > 1:

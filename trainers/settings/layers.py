@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from trainers.common.environment import ROOT
+from trainers.common.environment import CODE
 from trainers.errors import UserError, suggest
 
 Layer = dict[str, list[str]]  # flag name -> its values as strings
@@ -46,10 +46,10 @@ def flags_of(argv: Sequence[str]) -> Layer:
 
 def config_path(name: str) -> Path:
     """Return the file that `--config` names: a path, or a name below configs/ with or without `.yaml`."""
-    for candidate in (Path(name), ROOT / "configs" / name, ROOT / "configs" / f"{name}.yaml"):
+    for candidate in (Path(name), CODE / "configs" / name, CODE / "configs" / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
-    available = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+    available = sorted(path.stem for path in (CODE / "configs").glob("*.yaml"))
     stem = Path(name).stem
     raise UserError(
         f"--config: there is no config {name!r}; configs/ has: {', '.join(available)}.{suggest(stem, available)}"
@@ -141,4 +141,4 @@ def display_path(path: Path | None) -> str:
     if path is None:
         return "no config"
     resolved = path.resolve()
-    return str(resolved.relative_to(ROOT)) if resolved.is_relative_to(ROOT) else str(path)
+    return str(resolved.relative_to(CODE)) if resolved.is_relative_to(CODE) else str(path)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trainers.common.environment import ROOT, asks_for_fsdp
+from trainers.common.environment import CODE, asks_for_fsdp
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.options import OWN_METADATA, check_ranges
@@ -102,7 +102,7 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     task = find_task(name)
     if config.get("task") not in (None, [], [name], [task.base]):
         raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
-    default_configs = [ROOT / "configs" / f"{own}.yaml" for own in (name, task.base)]
+    default_configs = [CODE / "configs" / f"{own}.yaml" for own in (name, task.base)]
     if path is None and (existing := [file for file in default_configs if file.is_file()]):
         path, config = existing[0], read_yaml(existing[0])
     layers = {

@@ -16,7 +16,7 @@ from trainers.settings.identity import differing_settings
 from trainers.settings.resolve import read_request
 from trainers.studies.study_file import SeededStudy, tokens_of
 
-_RUN = environment.ROOT / "trainers" / "run.py"
+_RUN = environment.CODE / "trainers" / "run.py"
 _STOPPING_S = 60.0  # time for an interrupted run to save a checkpoint and to end its MLflow run
 
 

@@ -13,7 +13,7 @@ from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.settings import layers, resolve
 
-_STUDIES = environment.ROOT / "configs" / "studies"
+_STUDIES = environment.CODE / "configs" / "studies"
 _WORDS = {dict: "a mapping of names", list: "a list", str: "a name"}
 
 
