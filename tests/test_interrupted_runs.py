@@ -226,8 +226,6 @@ def test_a_checkpoint_cut_in_half_is_recognised(finished_run, tmp_path, name, sh
     path = folder / "checkpoint-4" / name
     content = path.read_bytes()
     path.unlink() if share is None else path.write_bytes(content[: int(len(content) * share)])
-    if share is None and name not in ("model.safetensors", "trainer_state.json", "config.json"):
-        return  # written before the file that comes last, which is there
     assert damage_of(folder / "checkpoint-4") and RunFolder(folder).last_checkpoint == folder / "checkpoint-2"
 
 

@@ -24,10 +24,11 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from trainers.common.metric_names import MetricName
+from trainers.common.ranking import best_steps
 from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
 from trainers.errors import UserError, suggest
 from trainers.optim.muon import MuonFactory
-from trainers.optim.schedules import warm_restarts
+from trainers.optim.schedules import hyperparameters, warm_restarts
 from trainers.sampling import GroupedByLength
 from trainers.settings.run_options import RunOptions
 
@@ -74,6 +75,8 @@ class WorldTrainer(Trainer, ABC):
 
     last: Evaluation
     """The newest evaluation."""
+    built_groups: list[dict[str, Any]]
+    """Hyperparameters of the optimizer's groups as they were built, before a checkpoint was loaded."""
     smooths_labels: ClassVar[bool] = True
     """Whether `--label_smoothing_factor` works: it calls the model without labels."""
 
@@ -180,6 +183,24 @@ class WorldTrainer(Trainer, ABC):
         self._start_s = time.perf_counter()
         return super().train(*args, **kwargs)
 
+    def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
+        """Of equal metrics the lower loss is better, then the later step; the best model always has a checkpoint."""
+        args, state = self.args, self.state
+        trained = [entry for entry in state.log_history if entry["step"] > 0]
+        is_best = best_steps(trained, args.metric_for_best_model, bool(args.greater_is_better), 1) == [
+            state.global_step
+        ]
+        if is_best:
+            state.best_metric, state.best_global_step = metrics[str(args.metric_for_best_model)], state.global_step
+            self.control.should_save |= args.load_best_model_at_end
+        return is_best
+
+    @property
+    def kept_step(self) -> int:
+        """The step of the weights that training left in the model."""
+        is_best = self.args.load_best_model_at_end and self.state.best_model_checkpoint
+        return cast(int, self.state.best_global_step) if is_best else self.state.global_step
+
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return a cosine with warm restarts for `--restart_epochs`, else what `--lr_scheduler_type` names."""
         if self.run.restart_epochs and self.lr_scheduler is None:
@@ -191,7 +212,9 @@ class WorldTrainer(Trainer, ABC):
                 self.run.restart_epochs,
                 max(1, math.ceil(batches / self.args.gradient_accumulation_steps)),
             )
-        return super().create_scheduler(num_training_steps, optimizer)
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        self.built_groups = hyperparameters(self.optimizer)
+        return scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 6 x parameters x tokens (Kaplan et al. 2020); the parameters are counted once, not at every step."""

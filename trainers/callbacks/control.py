@@ -3,16 +3,22 @@
 import math
 import signal
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
-from trainers.common.metric_names import best_model_key
+from trainers.common.ranking import best_steps
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 
@@ -52,6 +58,19 @@ class PullToStart(TrainerCallback):
             weight.lerp_(start.to(weight.device), share)
 
 
+class StopWithoutProgress(EarlyStoppingCallback):
+    """Stop after `--early_stopping_patience` evaluations none of which was the best so far.
+
+    A lower loss is progress too where the metric is equal, as while no answer can be read yet.
+    """
+
+    def check_metric_value(self, args: Any, state: TrainerState, control: Any, metric_value: Any) -> None:
+        """Count the evaluation that was just logged, if it is not the best one."""
+        best = best_steps(state.log_history, args.metric_for_best_model, bool(args.greater_is_better), 1)
+        is_progress = best == [state.global_step]
+        self.early_stopping_patience_counter = 0 if is_progress else self.early_stopping_patience_counter + 1
+
+
 class KeepBest(TrainerCallback):
     """After every checkpoint, delete all but the best and the newest, and some in even distances. Main process only.
 
@@ -78,16 +97,6 @@ class KeepBest(TrainerCallback):
         for step, path in steps.items():
             if step not in kept and path.name != Path(state.best_model_checkpoint or "").name:
                 run.delete_checkpoint(step)
-
-
-def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater: bool, count: int) -> set[int]:
-    """Return the steps of the `count` best evaluations in `trainer.state.log_history`, the earlier of equal ones.
-
-    The metric that chooses is named with or without `eval_`.
-    """
-    name = best_model_key(str(metric))
-    values = [(-entry[name] if greater else entry[name], entry["step"]) for entry in history if name in entry]
-    return {step for _, step in sorted(values)[:count]}
 
 
 class SaveOnTermination(TrainerCallback):

@@ -9,6 +9,10 @@ STATE = "trainer_state.json"
 """The last file that a checkpoint gets."""
 
 
+_NEEDED = (("optimizer.pt", "optimizer.bin", "optimizer_0"), ("scheduler.pt",), ("rng_state.pth", "rng_state_0.pth"))
+"""What going on needs besides the model, each under the names it has on one process, on several, or under FSDP."""
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """The Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like."""
     return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
@@ -20,6 +24,9 @@ def damage_of(checkpoint: Path) -> str | None:
 
     if not (checkpoint / STATE).is_file():
         return f"it has no {STATE}, which is written last"
+    for names in _NEEDED:
+        if not any((checkpoint / name).exists() for name in names):
+            return f"it has no {names[0]}, as after --save_only_model; its weights alone serve as --init_from"
     try:
         int(read_state(checkpoint)["global_step"])
         dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))

@@ -100,15 +100,21 @@ def write_results(
     card = cards.model_card(settings.task, trainer.unwrapped_model, trainer.data, results, facts)
     tracker.file(folder.write_card(card))
     _log_model(tracker, trainer, folder.path)
-    steps = {"best_checkpoint": state.best_model_checkpoint, "steps": state.global_step}
+    best = Path(state.best_model_checkpoint).name if state.best_model_checkpoint else None
+    steps = {"best_checkpoint": best, "kept_step": trainer.kept_step, "steps": state.global_step}
     tracker.file(folder.write_results({**results, **steps}))  # the last file: a run that has it is finished
 
 
 def _log_model(tracker: Tracker, trainer: WorldTrainer, folder: Path) -> None:
     """Log a text model in MLflow's own form, any other as the files of its folder."""
     if trainer.processing_class is not None:
+<<<<<<< HEAD
         saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # complete, also where FSDP cut it up
         tracker.model(saved, trainer.processing_class, trainer.state.global_step)  # pyright: ignore[reportArgumentType]
+=======
+        saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # whole, wherever training kept the weights
+        tracker.model(saved, trainer.processing_class, trainer.kept_step)  # pyright: ignore[reportArgumentType]
+>>>>>>> a54d86e (Of equal metrics the lower loss and the later step is best, and the best model always has a checkpoint; final numbers carry the step of the weights they measure; a checkpoint without optimizer state is not whole)
         return
     for name in ("config.json", "model.safetensors"):
         tracker.file(folder / name, "model")

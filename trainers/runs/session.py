@@ -14,13 +14,18 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_model
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState
 
 from trainers.base import WorldTrainer, build_rows
-from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss
+from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss, StopWithoutProgress
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
+<<<<<<< HEAD
 from trainers.common.environment import ROOT, count_cores, git_diff, git_state
+=======
+from trainers.callbacks.resume import FollowSettings, locate_best_checkpoint
+from trainers.common.environment import ROOT, git_state
+>>>>>>> a54d86e (Of equal metrics the lower loss and the later step is best, and the best model always has a checkpoint; final numbers carry the step of the weights they measure; a checkpoint without optimizer state is not whole)
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
@@ -173,7 +178,9 @@ def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerC
     if run.l2_to_start:
         yield PullToStart(trainer.unwrapped_model, run.l2_to_start)
     if run.early_stopping_patience:
-        yield EarlyStoppingCallback(run.early_stopping_patience)
+        yield StopWithoutProgress(run.early_stopping_patience)
+    if prepared.plan.checkpoint is not None:
+        yield FollowSettings(trainer, run.early_stopping_patience)
     if tracker is None:  # not the main process
         return
     if run.keep_best or not trainer.args.save_total_limit:  # else the Trainer deletes by that
@@ -192,12 +199,16 @@ def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         return
     trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
+    locate_best_checkpoint(trainer.state, checkpoint.parent)
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     load_model(trainer.unwrapped_model, Path(best or checkpoint) / "model.safetensors")
 
 
 def _final_evaluation(trainer: WorldTrainer) -> Mapping[str, float]:
     """Evaluate the model that is kept (the best one) on every split but train; `test` is seen only here."""
-    trainer.remove_callback(EarlyStoppingCallback)
+    trainer.remove_callback(StopWithoutProgress)
     splits = {name: rows for name, rows in trainer.rows.items() if name != "train"}
-    return trainer.evaluate(splits, metric_key_prefix="final") if splits else {}  # pyright: ignore
+    trained_steps, trainer.state.global_step = trainer.state.global_step, trainer.kept_step  # what is evaluated
+    results = trainer.evaluate(splits, metric_key_prefix="final") if splits else {}  # pyright: ignore
+    trainer.state.global_step = trained_steps
+    return results

@@ -1,0 +1,35 @@
+"""Make a resumed run follow its command: transformers restores the checkpoint's rates, cadence and paths instead."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainers.optim.schedules import set_hyperparameters
+
+if TYPE_CHECKING:
+    from trainers.base import WorldTrainer
+
+
+class FollowSettings(TrainerCallback):
+    """Give a resumed run the rates, decays, cadence and patience of its settings, and the checkpoints of its folder."""
+
+    def __init__(self, trainer: "WorldTrainer", patience: int | None) -> None:
+        self.trainer, self.patience = trainer, patience
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Act after the checkpoint was loaded, before the first step."""
+        state.compute_steps(args, state.max_steps)
+        locate_best_checkpoint(state, Path(str(args.output_dir)))
+        for callback in self.trainer.callback_handler.callbacks:
+            if isinstance(callback, EarlyStoppingCallback) and self.patience:
+                callback.early_stopping_patience = self.patience
+        set_hyperparameters(kwargs["optimizer"], kwargs["lr_scheduler"], self.trainer.built_groups)
+
+
+def locate_best_checkpoint(state: TrainerState, folder: Path) -> None:
+    """Point the state to the best checkpoint in `folder`: the run may have been moved or copied since it was saved."""
+    best = folder / f"checkpoint-{state.best_global_step}"
+    state.best_model_checkpoint = str(best) if best.is_dir() else None
