@@ -26,7 +26,11 @@ class FollowSettings(TrainerCallback):
         for callback in self.trainer.callback_handler.callbacks:
             if isinstance(callback, EarlyStoppingCallback) and self.patience:
                 callback.early_stopping_patience = self.patience
+        before = max(group["lr"] for group in kwargs["optimizer"].param_groups)
         set_hyperparameters(kwargs["optimizer"], kwargs["lr_scheduler"], self.trainer.built_groups)
+        after = max(group["lr"] for group in kwargs["optimizer"].param_groups)
+        if abs(after - before) > 0.01 * before and state.is_world_process_zero:
+            print(f"the learning rate goes on at {after:.3g} instead of {before:.3g}", flush=True)
 
 
 def locate_best_checkpoint(state: TrainerState, folder: Path) -> None:

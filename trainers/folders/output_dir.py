@@ -152,19 +152,13 @@ def _real(path: Path) -> Path:
 def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: str) -> Plan:
     if overwrite:
         raise UserError("--overwrite and --resume_from_checkpoint are both given; use one of the two")
-    if resume in ("last", "true", "True"):
-        if output_dir is None:
-            raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
-        folder = inside(prefix, Path(output_dir))
-        checkpoint = RunFolder(folder).last_checkpoint
-    else:
-        checkpoint = _real(Path(resume))
-        if (run := RunFolder(checkpoint)).has_marker:
-            raise UserError(
-                f"--resume_from_checkpoint {resume} is a run; give one of its checkpoints ({run.checkpoint_names}),"
-                f" or: --output_dir {resume} --resume_from_checkpoint last"
-            )
-        folder = inside(prefix, Path(output_dir) if output_dir else checkpoint.parent)
+    is_last = resume in ("last", "true", "True")
+    if is_last and output_dir is None:
+        raise UserError("--resume_from_checkpoint last needs --output_dir, the run to go on with")
+    named = _real(Path(str(output_dir) if is_last else resume))
+    is_run = is_last or RunFolder(named).has_marker  # its newest checkpoint is meant
+    folder = inside(prefix, Path(output_dir) if output_dir else named if is_run else named.parent)
+    checkpoint = RunFolder(named).last_checkpoint if is_run else named
     if checkpoint is None or not (checkpoint / STATE).is_file():
         raise UserError(
             f"--resume_from_checkpoint {resume}: no complete checkpoint there (a folder checkpoint-N with"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerState, TrainingArguments
 
 from trainers.common.metric_names import EVAL, MetricName, best_model_key
@@ -23,7 +24,9 @@ def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bo
     Raises:
         UserError: settings that do not go together, or not with this dataset.
     """
-    changes = {**_steps(settings, len(data.splits["train"])), **_best_checkpoint(settings, data.evaluated)}
+    n_rows = len(data.splits["train"])
+    changes = {**_steps(settings, n_rows), **_best_checkpoint(settings, data.evaluated)}
+    changes |= _fitted_schedule(settings.training, total_steps(settings.training, n_rows))
     changes["output_dir"] = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
     if is_resumed:
         changes["eval_on_start"] = False  # the checkpoint's step was evaluated when it was written
@@ -56,6 +59,26 @@ def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
     batches = n_rows / (training.per_device_train_batch_size * training.world_size)
     batches = math.floor(batches) if training.dataloader_drop_last else math.ceil(batches)
     return max(1, math.ceil(batches / training.gradient_accumulation_steps))
+
+
+def _fitted_schedule(training: TrainingArguments, n_steps: int) -> dict[str, Any]:
+    """Shorten warm-up and decay in proportion where the run has no room for them, and say so."""
+    kwargs: Any = dict(training.lr_scheduler_kwargs or {})
+    warmup, decay = training.get_warmup_steps(n_steps), int(kwargs.get("num_decay_steps", 0))
+    if warmup + decay <= n_steps and (decay or warmup < n_steps):
+        return {}
+    share = n_steps / (warmup + (decay or warmup))  # a schedule without decay steps falls in the ones that are left
+    changes: dict[str, Any] = {"warmup_steps": int(warmup * share)}
+    if decay:
+        changes["lr_scheduler_kwargs"] = {**kwargs, "num_decay_steps": n_steps - changes["warmup_steps"]}
+    if PartialState().is_main_process:
+        print(
+            f"adjusted: --warmup_steps {changes['warmup_steps']} instead of {warmup}"
+            + (f", num_decay_steps {n_steps - changes['warmup_steps']} instead of {decay}" if decay else "")
+            + f", to fit into {n_steps} steps",
+            flush=True,
+        )
+    return changes
 
 
 def _best_checkpoint(settings: Settings, evaluated: list[str]) -> dict[str, Any]:

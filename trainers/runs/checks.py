@@ -1,12 +1,11 @@
 """Refuse before it starts what cannot work in a run."""
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments, get_scheduler
+from transformers import TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from trainers.base import WorldTrainer, build_rows
@@ -14,21 +13,16 @@ from trainers.common.environment import asks_for_fsdp
 from trainers.common.metric_names import EVAL, MetricName, best_model_key
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.folders.checkpoints import damage_of, read_state
-from trainers.folders.run_folder import RunFolder
 from trainers.runs import upstream
-from trainers.runs.cadence import total_steps
 from trainers.settings.resolve import Settings
 
 
-def check_settings(settings: Settings, data: StoredDataset, model: PreTrainedModel, checkpoint: Path | None) -> None:
-    """Refuse settings that do not fit the data, the model or the checkpoint to resume from.
+def check_settings(settings: Settings, data: StoredDataset) -> None:
+    """Refuse settings that do not fit the data or this machine.
 
     Raises:
-        UserError: a flag or the checkpoint cannot be used.
+        UserError: a flag cannot be used.
     """
-    if checkpoint is not None:
-        _check_resumable(checkpoint, settings, model, len(data.splits["train"]))
     _check_reporters(settings.training)
     for split, rows in data.splits.items() if settings.training.dataloader_drop_last else ():
         kind = "train" if split == "train" else "eval"
@@ -61,32 +55,6 @@ def check_trainer(settings: Settings, trainer: WorldTrainer) -> None:
     _check_optimizer(trainer)
     if trainer.evaluated and settings.given("metric_for_best_model") is not None:
         _check_best_metric(settings, trainer)
-
-
-def _check_resumable(checkpoint: Path, settings: Settings, model: PreTrainedModel, n_rows: int) -> None:
-    """The checkpoint must be undamaged, of this task and of this model, and leave something to do."""
-    training, folder, run = settings.training, checkpoint.parent, RunFolder(checkpoint.parent)
-    marker = run.marker
-    if marker["task"] != settings.task.name:
-        raise UserError(f"{folder} is a run of the task {marker['task']}, not of {settings.task.name}")
-    if damage := damage_of(checkpoint):
-        raise UserError(
-            f"{checkpoint} is damaged ({damage}); give --output_dir {folder} --resume_from_checkpoint last, which takes"
-            " the newest one that is not"
-        )
-    step = int(read_state(checkpoint)["global_step"])
-    sizes = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    wrong = [n for n in asdict(settings.model) if sizes.get(n) != getattr(model.config, n, sizes.get(n))]
-    if wrong:
-        raise UserError(
-            f"{checkpoint} is of a model with {', '.join(f'{n} {sizes.get(n)}' for n in wrong)}, but this command asks"
-            f" for {', '.join(str(getattr(model.config, n)) for n in wrong)}; repeat the settings of the run"
-        )
-    asked = f"--max_steps {training.max_steps}"
-    if training.max_steps <= 0:
-        asked = f"--num_train_epochs {training.num_train_epochs:g}"
-    if total_steps(training, n_rows) <= step and run.is_finished_at(step):
-        raise UserError(f"{checkpoint} is at step {step} already; {asked} leaves nothing to do")
 
 
 def _check_reporters(training: TrainingArguments) -> None:

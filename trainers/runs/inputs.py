@@ -45,8 +45,6 @@ def _taken(settings: Settings, folder: Path) -> StoredDataset:
         notes.append(f"note: {folder} was built by other code or libraries than today's; it is taken as it is")
     for name, value in options.items():
         own = data.metadata["options"].get(name, value)
-        if own != value and not settings.run.dataset:
-            raise UserError(f"--{name} is {value}, but the run was trained on {folder}, with {own}; give the run's own")
         if own != value and name in sources:
             notes.append(f"adjusted: {name} is {own}, as in the dataset ({sources[name][1]} says {value})")
     if notes and PartialState().is_main_process:
@@ -54,8 +52,10 @@ def _taken(settings: Settings, folder: Path) -> StoredDataset:
     return data
 
 
-def build_model(settings: Settings, data: StoredDataset) -> PreTrainedModel:
+def build_model(settings: Settings, data: StoredDataset, checkpoint: Path | None) -> PreTrainedModel:
     """Build the task's model or load `--init_from`, with `--freeze` and `--stock_forward` applied.
+
+    A resumed run loads its checkpoint instead, unless `--l2_to_start` needs the weights where training started.
 
     Raises:
         UserError: the model cannot be built or loaded, or one of the flags does not fit it.
@@ -64,7 +64,8 @@ def build_model(settings: Settings, data: StoredDataset) -> PreTrainedModel:
     set_seed(settings.training.seed)
     model = settings.task.load("build_model")(settings.model, data)
     if run.init_from:
-        model = load_model(run.init_from, model, settings.model, _typed(settings))
+        start = run.init_from if checkpoint is None or run.l2_to_start else str(checkpoint)
+        model = load_model(start, model, settings.model, _typed(settings))
     if run.stock_forward and not hasattr(model, "stock_forward"):
         raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")
     if run.stock_forward:

@@ -1,6 +1,6 @@
 """Write and track a run's parameters, tags and settings at its start; results, card and model at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
 from trainers.settings.identity import identity_of
 from trainers.settings.resolve import Settings
+from trainers.settings.resume_rules import Change
 from trainers.tracking.tracker import Tracker
 
 PARAMS = (
@@ -37,7 +38,9 @@ PARAMS = (
 """The training arguments worth a column in MLflow; the complete set is in the artifact config/settings.json."""
 
 
-def log_start(tracker: Tracker, settings: Settings, trainer: WorldTrainer, folder: RunFolder) -> None:
+def log_start(
+    tracker: Tracker, settings: Settings, trainer: WorldTrainer, folder: RunFolder, changes: Sequence[Change]
+) -> None:
     """Track parameters, tags, dataset and environment of a run; write `settings.json`."""
     data, model = trainer.data, trainer.unwrapped_model
     parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
@@ -67,12 +70,18 @@ def log_start(tracker: Tracker, settings: Settings, trainer: WorldTrainer, folde
             "init_from": settings.run.init_from,
             "parent_run_id": parent.run_id if parent else None,
             **folder.git,
+            **{f"drift.{change.name}": str(change.after) for change in changes},
         }
     )
+    for change in changes:
+        print(f"from step {change.step}: {change.name} is {change.after}, was {change.before}", flush=True)
     tracker.dataset(data)
     config = {
         "dataset_folder": str(data.path),
-        "given": {n: {"value": v, "from": s} for n, (v, s) in settings.request.sources.items()},
+        "dataset_sha256": {name: split["sha256"] for name, split in data.metadata["splits"].items()},
+        "world_size": settings.training.world_size,
+        "given": settings.request.as_given(),
+        "changes": [*(folder.settings.get("changes", []) if folder.has_started else []), *map(asdict, changes)],
         "resolved": identity_of(settings.request),
         "model": sizes,
         "training": training,
@@ -108,13 +117,8 @@ def write_results(
 def _log_model(tracker: Tracker, trainer: WorldTrainer, folder: Path) -> None:
     """Log a text model in MLflow's own form, any other as the files of its folder."""
     if trainer.processing_class is not None:
-<<<<<<< HEAD
         saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # complete, also where FSDP cut it up
-        tracker.model(saved, trainer.processing_class, trainer.state.global_step)  # pyright: ignore[reportArgumentType]
-=======
-        saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # whole, wherever training kept the weights
         tracker.model(saved, trainer.processing_class, trainer.kept_step)  # pyright: ignore[reportArgumentType]
->>>>>>> a54d86e (Of equal metrics the lower loss and the later step is best, and the best model always has a checkpoint; final numbers carry the step of the weights they measure; a checkpoint without optimizer state is not whole)
         return
     for name in ("config.json", "model.safetensors"):
         tracker.file(folder / name, "model")

@@ -20,12 +20,8 @@ from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss, StopWithoutProgress
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
-<<<<<<< HEAD
-from trainers.common.environment import ROOT, count_cores, git_diff, git_state
-=======
 from trainers.callbacks.resume import FollowSettings, locate_best_checkpoint
-from trainers.common.environment import ROOT, git_state
->>>>>>> a54d86e (Of equal metrics the lower loss and the later step is best, and the best model always has a checkpoint; final numbers carry the step of the weights they measure; a checkpoint without optimizer state is not whole)
+from trainers.common.environment import ROOT, count_cores, git_diff, git_state
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
@@ -34,10 +30,11 @@ from trainers.folders.run_folder import RunFolder
 from trainers.models.causal_lm import describe_pass
 from trainers.options import path_options
 from trainers.probes.probe import Probe
-from trainers.runs import checks, inputs, records
+from trainers.runs import checks, inputs, records, resume
 from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained
 from trainers.settings.resolve import Settings
+from trainers.settings.resume_rules import Change
 from trainers.tracking.mlflow_store import open_store, terminate_as_exit, tracked_run
 from trainers.tracking.tracker import Tracker
 
@@ -51,6 +48,8 @@ class Prepared:
     data: StoredDataset
     trainer: WorldTrainer
     probe: Probe | None
+    changes: list[Change]
+    """What a resumed run does otherwise from its checkpoint on."""
 
 
 def prepare(settings: Settings, prefix: Path) -> Prepared:
@@ -62,14 +61,17 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     plan = _plan(settings, prefix)
     torch.set_num_threads(settings.run.threads or _threads())
     transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
+    changes = resume.changes_of(plan.checkpoint, settings) if plan.checkpoint else []
     data = inputs.load_data(settings, prefix, RunFolder(plan.folder) if plan.checkpoint else None)
-    model = inputs.build_model(settings, data)
+    if plan.checkpoint:
+        resume.check_resumable(plan.checkpoint, settings, data)
+    model = inputs.build_model(settings, data, plan.checkpoint)
     settings = settle(settings, data, prefix, plan.checkpoint is not None)
-    checks.check_settings(settings, data, model, plan.checkpoint)
+    checks.check_settings(settings, data)
     rows = build_rows(settings.task, data, model, settings.training.torch_compile)
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, settings.training, settings.run)
     checks.check_trainer(settings, trainer)
-    return Prepared(settings, plan, data, trainer, inputs.build_probe(settings, data, model))
+    return Prepared(settings, plan, data, trainer, inputs.build_probe(settings, data, model), changes)
 
 
 def train(prepared: Prepared) -> Path:
@@ -84,7 +86,7 @@ def train(prepared: Prepared) -> Path:
         trainer.args.output_dir = str(run.path)
         if tracker:
             run.write_marker({**run.marker, "mlflow_run_id": tracker.run_id})
-            records.log_start(tracker, settings, trainer, run)
+            records.log_start(tracker, settings, trainer, run, prepared.changes)
             recomputes = bool(trainer.args.activation_checkpointing)
             if training_pass := describe_pass(trainer.unwrapped_model, trainer.is_fsdp_enabled, recomputes):
                 print(training_pass, flush=True)

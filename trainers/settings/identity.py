@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainers.settings.layers import argv_of, merge_layers
+from trainers.settings.own_settings import given_settings
 from trainers.settings.resolve import Request, parser_of
-from trainers.settings.run_options import RunOptions
-
-_PLACEMENT = {"config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run", "rebuild"}
-"""Settings that say where a run is written and how it is started, not which run it is."""
+from trainers.settings.run_options import PLACEMENT, REFUSED, RunOptions
 
 
 def identity_of(request: Request) -> dict[str, Any]:
@@ -22,18 +20,17 @@ def identity_of(request: Request) -> dict[str, Any]:
     tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])  # the parser would take true and false only
     values = vars(parser.parse_args(argv_of(flags)))
     values |= {"task": task.name, "include_num_input_tokens_seen": " ".join(tokens_seen)}
-    kept = {name: value for name, value in values.items() if name not in _PLACEMENT}
+    kept = {name: value for name, value in values.items() if name not in PLACEMENT}
     return json.loads(json.dumps(kept, default=str))
 
 
 def differing_settings(request: Request, settings: Mapping[str, Any]) -> list[str]:
     """Return the names of settings in which a request differs from the run whose `settings.json` is given."""
-    given = request.sources
     if "resolved" in settings:
         mine, theirs = identity_of(request), settings["resolved"]
-        names = mine.keys() & (theirs.keys() | given.keys())  # one that is new since then was at its default
+        names = mine.keys() & (theirs.keys() | request.sources.keys())  # a newer one was at its default then
     else:  # written by an earlier version: what was given, as text
-        mine = {name: value for name, (value, _) in given.items()}
-        theirs = {name: flag["value"] for name, flag in settings["given"].items()}
-        names = (mine.keys() | theirs.keys()) - _PLACEMENT
+        mine = {name: value for name, (value, _) in request.sources.items()}
+        theirs = {name: " ".join(values) for name, values in given_settings(settings).items()}
+        names = (mine.keys() | theirs.keys()) - {*PLACEMENT, *REFUSED}
     return sorted(name for name in names if mine.get(name) != theirs.get(name))

@@ -9,6 +9,7 @@ import yaml
 
 from trainers.common.environment import CODE
 from trainers.errors import UserError, suggest
+from trainers.folders.run_folder import RunFolder
 
 Layer = dict[str, list[str]]  # flag name -> its values as strings
 
@@ -45,7 +46,9 @@ def flags_of(argv: Sequence[str]) -> Layer:
 
 
 def config_path(name: str) -> Path:
-    """Return the file that `--config` names: a path, or a name below configs/ with or without `.yaml`."""
+    """Return what `--config` names: a file, a name below configs/ with or without `.yaml`, or the folder of a run."""
+    if RunFolder(Path(name)).has_marker:
+        return Path(name)
     for candidate in (Path(name), CODE / "configs" / name, CODE / "configs" / f"{name}.yaml"):
         if candidate.is_file():
             return candidate

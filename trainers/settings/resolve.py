@@ -29,6 +29,7 @@ from trainers.settings.layers import (
     merge_layers,
     read_yaml,
 )
+from trainers.settings.own_settings import given_settings, resumed_run, run_of_config
 from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TRAINING_RANGES, TYPED, RunOptions
 from trainers.settings.training_fields import training_defaults
 
@@ -49,14 +50,19 @@ class Request:
 
     task: Task
     layers: Mapping[str, Layer]
-    """Source ("stack", "task", "configs/x.yaml", "command line") -> flags, in rising precedence."""
+    """Source ("stack", "task", "configs/x.yaml", "command line") -> flags, in rising precedence; of a resumed run,
+    its own settings instead of the first ones."""
 
     @functools.cached_property
     def sources(self) -> dict[str, tuple[str, str]]:
         """Flag name -> (value, the layer that won)."""
+        return {name: (" ".join(flag["value"]), flag["from"]) for name, flag in self.as_given().items()}
+
+    def as_given(self) -> dict[str, dict[str, Any]]:
+        """Return flag name -> its values as strings and the layer they are from, for `settings.json`."""
         kept = merge_layers(self.layers)
         return {
-            name: (" ".join(values), source)
+            name: {"value": values, "from": source}
             for source, layer in self.layers.items()
             for name, values in layer.items()
             if name in kept
@@ -95,19 +101,22 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
         UserError: An unknown task, config or flag (with suggestions), or a flag without a value.
     """
     command_line = flags_of(argv)
-    given, config_name = command_line.get("task"), command_line.get("config")
+    config_name, resumed = command_line.get("config"), resumed_run(command_line)
     path = config_path(config_name[0]) if config_name else None
-    config = read_yaml(path) if path else {}
-    name = (given or config.get("task") or [""])[0]
+    config = _read_config(path) if path else {}
+    own = {display_path(resumed.path): given_settings(resumed.settings)} if resumed else {}
+    name = next((layer["task"][0] for layer in (command_line, config, *own.values()) if layer.get("task")), "")
     task = find_task(name)
     if config.get("task") not in (None, [], [name], [task.base]):
         raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
-    default_configs = [CODE / "configs" / f"{own}.yaml" for own in (name, task.base)]
-    if path is None and (existing := [file for file in default_configs if file.is_file()]):
-        path, config = existing[0], read_yaml(existing[0])
+    if not own:
+        own = {"task": as_strings(task.defaults, f"TASK.defaults of {name}")}
+        default_configs = [CODE / "configs" / f"{stem}.yaml" for stem in (name, task.base)]
+        if path is None and (existing := [file for file in default_configs if file.is_file()]):
+            path, config = existing[0], read_yaml(existing[0])
     layers = {
         "stack": as_strings(STACK_DEFAULTS, "stack"),
-        "task": as_strings(task.defaults, f"TASK.defaults of {name}"),
+        **own,
         display_path(path): config,
         "command line": command_line,
     }
@@ -117,6 +126,11 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     if task_only:
         _check_names(command_line, {"": ["task", "config", "rebuild", *known["dataset"]]}, "command line")
     return Request(task, {source: layer for source, layer in layers.items() if layer})
+
+
+def _read_config(path: Path) -> Layer:
+    run = run_of_config(path)
+    return given_settings(run.settings) if run else read_yaml(path)
 
 
 def resolve_settings(request: Request) -> Settings:

@@ -12,7 +12,9 @@ class RunOptions:
     """What a run is asked for besides its data, its model and `transformers.TrainingArguments`."""
 
     task: str = option("", "task to train: a folder below tasks/, or a package of your own (my.package)")
-    config: str | None = option(None, "YAML file of flags, or its name below configs/; default: configs/<task>.yaml")
+    config: str | None = option(
+        None, "YAML file of flags, its name below configs/, or an earlier run's folder; default: configs/<task>.yaml"
+    )
     dataset: str | None = option(None, "dataset folder to use as it is, instead of building one from the options")
     rebuild: bool = option(False, "build the dataset again, also where its folder exists")
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
@@ -41,6 +43,9 @@ class RunOptions:
     stock_forward: bool = option(False, "text tasks: use transformers' own, slower forward pass (to debug)")
     threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 
+
+PLACEMENT = ("config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run", "rebuild")
+"""Settings that say where a run is written and how it is started, not which run it is."""
 
 STACK_DEFAULTS: Mapping[str, Any] = {
     "evals_per_epoch": 1,

@@ -1,0 +1,41 @@
+"""Read the settings of an earlier run: of the one that is resumed, or of the one that `--config` names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import UserError
+from trainers.folders.run_folder import RunFolder
+from trainers.settings.layers import Layer
+from trainers.settings.run_options import PLACEMENT, REFUSED
+
+
+def resumed_run(command_line: Layer) -> RunFolder | None:
+    """Return the run that a command line resumes; None if it starts one, or names no run (which is refused later)."""
+    resume = " ".join(command_line.get("resume_from_checkpoint", []))
+    if not resume:
+        return None
+    output_dir = command_line.get("output_dir")
+    run = RunFolder(Path(output_dir[0]).expanduser()) if output_dir else RunFolder.of_model(Path(resume).expanduser())
+    return run if run and run.has_started else None
+
+
+def run_of_config(path: Path) -> RunFolder | None:
+    """Return the run whose folder, or `settings.json`, is given as `--config`; None if it is another file."""
+    folder = path if path.is_dir() else path.parent
+    run = RunFolder(folder)
+    return run if run.has_started and (path.is_dir() or path.suffix == ".json") else None
+
+
+def given_settings(settings: Mapping[str, Any]) -> Layer:
+    """Return what was given for a run, from any source, but where it was written and how it was started.
+
+    Raises:
+        UserError: `settings` is not the content of a run's `settings.json`.
+    """
+    try:
+        given = {name: flag["value"] for name, flag in settings["given"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError("settings.json of the run does not list what was given; start a new run") from error
+    kept = {name: value for name, value in given.items() if name not in PLACEMENT and name not in REFUSED}
+    return {name: [value] if isinstance(value, str) else value for name, value in kept.items()}
