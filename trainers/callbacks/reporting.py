@@ -23,8 +23,8 @@ class TrackMetrics(TrainerCallback):
         self.tracker, self.splits = tracker, splits
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Queue the numbers under their step."""
-        numbers = {name: value for name, value in kwargs["logs"].items() if isinstance(value, (int, float))}
+        """Queue the numbers under their step; `train_loss`, of the steps since the last start, is no point of a curve."""
+        numbers = {n: v for n, v in kwargs["logs"].items() if isinstance(v, (int, float)) and n != "train_loss"}
         self.tracker.metrics({tracked_name(name, self.splits): v for name, v in numbers.items()}, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

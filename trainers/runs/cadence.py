@@ -63,7 +63,8 @@ def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
 
 def _fitted_schedule(training: TrainingArguments, n_steps: int) -> dict[str, Any]:
     """Shorten warm-up and decay in proportion where the run has no room for them, and say so."""
-    kwargs: Any = dict(training.lr_scheduler_kwargs or {})
+    given: Any = training.lr_scheduler_kwargs
+    kwargs: dict[str, Any] = dict(given or {})
     warmup, decay = training.get_warmup_steps(n_steps), int(kwargs.get("num_decay_steps", 0))
     if warmup + decay <= n_steps and (decay or warmup < n_steps):
         return {}

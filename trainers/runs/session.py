@@ -20,7 +20,7 @@ from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss, StopWithoutProgress
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
-from trainers.callbacks.resume import FollowSettings, locate_best_checkpoint
+from trainers.callbacks.resume import FollowSettings, LossSinceLog, locate_best_checkpoint
 from trainers.common.environment import ROOT, count_cores, git_diff, git_state
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
@@ -176,7 +176,7 @@ def _file_errors(folder: Path) -> Iterator[None]:
 
 def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerCallback]:
     trainer, run = prepared.trainer, prepared.settings.run
-    yield from (SaveUntrained(trainer), StopOnBadLoss(), SaveOnTermination())
+    yield from (SaveUntrained(trainer), LossSinceLog(trainer), StopOnBadLoss(), SaveOnTermination())
     if run.l2_to_start:
         yield PullToStart(trainer.unwrapped_model, run.l2_to_start)
     if run.early_stopping_patience:
