@@ -95,11 +95,13 @@ def interrupted(starter, argv, folder, moments_s) -> int | None:
 
 
 def going_on(argv, folder):
-    """The command that a user would give now."""
-    argv = [*argv, "--output_dir", str(folder)]
+    """The command that a user would give now: to go on, the folder is enough."""
+    where = ["--output_dir", str(folder)]
     if not (folder / "run.json").is_file():
-        return argv
-    return [*argv, *(["--resume_from_checkpoint", "last"] if RunFolder(folder).last_checkpoint else ["--overwrite"])]
+        return [*argv, *where]
+    if RunFolder(folder).last_checkpoint is None:
+        return [*argv, *where, "--overwrite"]
+    return [*where, "--resume_from_checkpoint", "last"]
 
 
 def assert_same_run(whole, parts, store_uri):
@@ -123,7 +125,7 @@ def history(folder):
     return [
         {k: v for k, v in entry.items() if not k.endswith(TIMED) and not k.startswith(COUNTED)}
         for entry in entries
-        if "train_loss" not in entry
+        if "train_loss" not in entry  # a mean since the last start
     ]
 
 

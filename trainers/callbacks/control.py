@@ -90,7 +90,7 @@ class KeepBest(TrainerCallback):
         run = RunFolder(Path(args.output_dir or "."))
         steps = run.checkpoint_folders
         greater = bool(args.greater_is_better)
-        kept = best_steps(state.log_history, args.metric_for_best_model, greater, self.count or 1) | {max(steps)}
+        kept = {*best_steps(state.log_history, args.metric_for_best_model, greater, self.count or 1), max(steps)}
         if self.count is None:  # the first, for a start; of later times, too, the nearest there is
             times = [state.max_steps * part / _DISTANCES for part in range(_DISTANCES + 1)]
             kept |= {min(steps, key=lambda step: abs(step - time)) for time in times}

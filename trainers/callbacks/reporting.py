@@ -23,7 +23,7 @@ class TrackMetrics(TrainerCallback):
         self.tracker, self.splits = tracker, splits
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Queue the numbers under their step; `train_loss`, of the steps since the last start, is no point of a curve."""
+        """Queue the numbers under their step; `train_loss`, a mean since the last start, is no point of a curve."""
         numbers = {n: v for n, v in kwargs["logs"].items() if isinstance(v, (int, float)) and n != "train_loss"}
         self.tracker.metrics({tracked_name(name, self.splits): v for name, v in numbers.items()}, state.global_step)
 

@@ -24,7 +24,10 @@ class FollowSettings(TrainerCallback):
         """Act after the checkpoint was loaded, before the first step."""
         state.compute_steps(args, state.max_steps)
         locate_best_checkpoint(state, Path(str(args.output_dir)))
+        states: Any = state.stateful_callbacks
         for callback in self.trainer.callback_handler.callbacks:
+            if isinstance(callback, ExportableState):  # one that the checkpoint did not have cannot be saved else
+                states.setdefault(type(callback).__name__, callback.state())
             if isinstance(callback, EarlyStoppingCallback) and self.patience:
                 callback.early_stopping_patience = self.patience
             if isinstance(callback, LossSinceLog):
@@ -48,6 +51,8 @@ class LossSinceLog(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
+        if not hasattr(self.trainer, "_tr_loss"):  # asked before the first step
+            return {"args": {}, "attributes": {}}
         kept = {"loss_sum": self.trainer._tr_loss.item(), "logged_step": self.trainer._globalstep_last_logged}
         return {"args": {}, "attributes": kept}
 

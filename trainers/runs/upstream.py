@@ -1,10 +1,9 @@
 """Private and fragile parts of transformers that a run needs.
 
-Lower packages have a few more, each where it is used: the Trainer's sampler and gradient state (trainers/base.py), its
-sum of losses (trainers/callbacks/resume.py), the
-blocks of Qwen2 and Llama (trainers/models/), MLflow's tags (trainers/tracking/), fields read from source and argparse's
-errors (trainers/settings/resolve.py). tests/test_upstream.py holds what is expected of all of them, so that a new
-version fails with a list.
+Lower packages use a few more, each in one place: the Trainer's sampler and gradient state (trainers/base.py), its sum
+of losses (trainers/callbacks/resume.py), blocks of Qwen2 and Llama (trainers/models/), MLflow's tags (trainers/tracking/),
+fields read from source and argparse's errors (trainers/settings/). tests/test_upstream.py states what is expected of
+all, so that a new version fails with a list.
 """
 
 from typing import Any, cast

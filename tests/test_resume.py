@@ -1,0 +1,178 @@
+"""A resumed run is its own continuation: its settings come from its folder, and what is changed takes effect."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from tests.helpers import assert_one_line, results_of, same, weights
+from trainers.run import main
+
+PLAIN = ["--no_muon", "--optim", "adamw_torch", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, store_uri):
+    """A run of four steps, with all rows in every batch and a checkpoint a step."""
+    from tests.conftest import TINY
+
+    with pytest.MonkeyPatch.context() as patch:
+        prefix = tmp_path_factory.mktemp("resume")
+        patch.setenv("EXP_DIR_PREFIX", str(prefix))
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri)
+        steps = ["--eval_steps", "1", "--per_device_train_batch_size", "40", "--logging_steps", "3"]
+        argv = [*TINY, *steps, *PLAIN, "--weight_decay", "0", "--learning_rate", "1e-2", "--keep_best", "5"]
+        assert main([*argv, "--output_dir", str(prefix / "whole")]) == 0
+        yield prefix / "whole"
+
+
+@pytest.fixture
+def cut(whole, monkeypatch, store_uri):
+    """The run as if it had been killed after two steps, and the command that goes on with it."""
+    monkeypatch.setenv("EXP_DIR_PREFIX", str(whole.parent))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    folder = whole.with_name("cut")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(whole, folder)
+    for name in ("checkpoint-3", "checkpoint-4"):
+        shutil.rmtree(folder / name)
+    (folder / "results.json").unlink()
+    return folder
+
+
+def resume(folder, *more):
+    return main(["--output_dir", str(folder), "--resume_from_checkpoint", "last", *more])
+
+
+def losses(folder):
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+
+
+def test_nothing_but_the_folder_is_typed_and_the_end_is_the_uninterrupted_runs(whole, cut):
+    assert resume(cut) == 0
+    for name in (".", "checkpoint-4"):
+        assert same(weights(whole / name), weights(cut / name))
+    assert losses(whole) == losses(cut) and losses(whole)[0][0] == 3  # logged after the cut, over steps of both parts
+    timeless = [{k: v for k, v in results_of(folder).items() if not k.endswith("_s")} for folder in (whole, cut)]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_folder_alone_can_be_given_too(whole, cut):
+    assert main(["--resume_from_checkpoint", str(cut)]) == 0
+    assert same(weights(whole), weights(cut))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("dataset_seed", "7"),
+        ("n_cities", "41"),
+        ("hidden_size", "32"),
+        ("per_device_train_batch_size", "8"),
+        ("optim", "sgd"),
+        ("freeze", "embed_tokens"),
+        ("lr_scheduler_type", "cosine"),
+        ("seed", "1"),
+    ],
+)
+def test_what_the_checkpoint_fixes_is_refused_by_name_and_nothing_changes(cut, capsys, flag, value):
+    before = {path.name for path in cut.iterdir()}
+    assert resume(cut, f"--{flag}", value) == 2
+    assert_one_line(capsys.readouterr().err, f"--{flag}", value)
+    assert {path.name for path in cut.iterdir()} == before
+
+
+def test_a_changed_rate_is_that_of_a_plain_loop_from_then_on(whole, cut, store_uri):
+    assert resume(cut, "--learning_rate", "2e-3", "--weight_decay", "0.1") == 0
+    expected = plain_loop(whole, rate=2e-3, weight_decay=0.1)
+    trained = weights(cut / "checkpoint-4")
+    for name, value in expected.items():
+        assert torch.allclose(trained[name], value, atol=1e-6), name
+    settings = json.loads((cut / "settings.json").read_text())
+    assert {(c["name"], c["before"], c["after"], c["step"]) for c in settings["changes"]} == {
+        ("learning_rate", 1e-2, 2e-3, 2),
+        ("weight_decay", 0.0, 0.1, 2),
+    }
+    assert settings["resolved"]["learning_rate"] == 2e-3
+
+
+def plain_loop(run, rate, weight_decay):
+    """Steps 3 and 4 in plain PyTorch, from what checkpoint-2 holds; a batch is all rows, so their order is free."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from trainers.folders.run_folder import RunFolder
+
+    model = AutoModelForCausalLM.from_pretrained(run / "checkpoint-2")
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    decays = {n for n, p in model.named_parameters() if p.ndim > 1 and "norm" not in n}
+    named = [(name, p) for name, p in model.named_parameters()]
+    groups = [[p for n, p in named if n in decays], [p for n, p in named if n not in decays]]
+    optimizer = torch.optim.AdamW(
+        [{"params": groups[0], "weight_decay": weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
+    )
+    optimizer.load_state_dict(torch.load(run / "checkpoint-2" / "optimizer.pt"))
+    optimizer.param_groups[0]["weight_decay"] = weight_decay
+    table = rows_of(RunFolder(run).dataset)
+    for step in (2, 3):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - step / 4)
+        loss = mean_answer_loss(model, tokenizer, table)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return dict(model.state_dict())
+
+
+def rows_of(dataset):
+    from trainers.folders import dataset_folder
+
+    return dataset_folder.load(dataset, "location").splits["train"]
+
+
+def mean_answer_loss(model, tokenizer, table):
+    """The mean cross-entropy of all answers' tokens, a row at a time; `<eos>` is the last of them."""
+    total, count = torch.zeros(()), 0
+    for prompt, answer in zip(table["prompt"], table["answer"], strict=True):
+        start = [tokenizer.bos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        target = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        logits = model(torch.tensor([[*start, *target]])).logits[0, len(start) - 1 : -1]
+        total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(target), reduction="sum")
+        count += len(target)
+    return total / count
+
+
+def test_cadence_and_patience_are_the_ones_asked_for(cut):
+    more = ["--logging_steps", "1", "--eval_steps", "2", "--max_steps", "6", "--early_stopping_patience", "3"]
+    assert resume(cut, *more) == 0
+    state = json.loads((cut / "trainer_state.json").read_text())
+    evaluated = {entry["step"] for entry in state["log_history"] if "eval_memorisation_loss" in entry}
+    assert {4, 6} <= evaluated and not {3, 5} & evaluated
+    assert [step for step, _ in losses(cut)] == [3, 4, 5, 6] or [step for step, _ in losses(cut)][-3:] == [4, 5, 6]
+    (stopping,) = [v for k, v in state["stateful_callbacks"].items() if k == "StopWithoutProgress"]
+    assert stopping["args"]["early_stopping_patience"] == 3
+
+
+def test_a_checkpoint_without_its_optimizer_is_passed_over(cut, capsys):
+    (cut / "checkpoint-2" / "optimizer.pt").unlink()
+    assert resume(cut, "--dry_run") == 0
+    assert "optimizer.pt" in capsys.readouterr().out
+
+
+def test_a_run_that_was_moved_evaluates_its_own_best_checkpoint(whole, cut, tmp_path):
+    moved = cut.with_name("moved")
+    shutil.rmtree(moved, ignore_errors=True)
+    shutil.copytree(whole, moved)
+    (moved / "results.json").unlink()
+    shutil.rmtree(cut)  # the folder that the state was written in may be gone, or another run's
+    assert resume(moved) == 0
+    assert same(weights(moved), weights(whole))
+    assert results_of(moved)["best_checkpoint"] == results_of(whole)["best_checkpoint"]
+
+
+def test_a_run_is_repeated_from_its_folder(whole, cut):
+    again = whole.with_name("again")
+    assert main(["--config", str(whole), "--output_dir", str(again)]) == 0
+    assert same(weights(whole), weights(again))
