@@ -24,8 +24,9 @@ class WorldOptions:
         None, "smallest population of a city; default: 100000 (0 for a plain CSV)", least=0
     )
     cities_csv: str | None = option(
-        None, "a CSV of your own (latitude, longitude, …) instead of GeoNames", is_path=True
+        None, "a file of your own (latitude, longitude, …), GeoNames' or SimpleMaps', instead of GeoNames", is_path=True
     )
+    keep_ids: bool = option(False, "keep the ids of up to ten digits in GeoNames' or SimpleMaps' file, in every prompt")
     world_seed: int = option(42, "seed of the shuffle that numbers the cities", least=0, most=MAX_SEED)
 
 
@@ -87,4 +88,5 @@ def load_world(options: WorldOptions) -> "Cities":
     """
     from geo.cities import load_cities  # not at the top: `--help` needs the options alone
 
-    return load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)
+    chosen = (options.n_cities, options.min_population, options.world_seed, options.keep_ids)
+    return load_cities(options.cities_csv, *chosen)
