@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
@@ -30,6 +31,12 @@ def check_settings(settings: Settings, data: StoredDataset, model: PreTrainedMod
     if checkpoint is not None:
         _check_resumable(checkpoint, settings, model, len(data.splits["train"]))
     _check_reporters(settings.training)
+    if settings.training.bf16 and settings.training.device.type == "cpu" and PartialState().is_main_process:
+        print(
+            "note: --bf16 is slower than float32 for small models on a CPU, and for all where the CPU has no"
+            " instructions for it",
+            flush=True,
+        )
     for split, rows in data.splits.items() if settings.training.dataloader_drop_last else ():
         kind = "train" if split == "train" else "eval"
         batch = getattr(settings.training, f"{kind}_batch_size") * settings.training.world_size

@@ -1,5 +1,6 @@
 """Write and track a run's parameters, tags and settings at its start; results, card and model at its end."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -74,6 +75,7 @@ def log_start(tracker: Tracker, settings: Settings, trainer: WorldTrainer, folde
         "dataset_folder": str(data.path),
         "given": {n: {"value": v, "from": s} for n, (v, s) in settings.request.sources.items()},
         "resolved": identity_of(settings.request),
+        "launcher": {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")},
         "model": sizes,
         "training": training,
     }

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from trainers.common.environment import CODE, asks_for_fsdp
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.options import OWN_METADATA, check_ranges
+from trainers.settings import surroundings
 from trainers.settings.layers import (
     Layer,
     argv_of,
@@ -109,6 +109,7 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
         "stack": as_strings(STACK_DEFAULTS, "stack"),
         "task": as_strings(task.defaults, f"TASK.defaults of {name}"),
         display_path(path): config,
+        surroundings.LAUNCHER: {} if task_only else surroundings.launcher_layer(),
         "command line": command_line,
     }
     known = flag_names(task)
@@ -124,7 +125,7 @@ def resolve_settings(request: Request) -> Settings:
     from transformers import TrainingArguments
 
     task = request.task
-    flags = merge_layers(request.layers)
+    flags = surroundings.fit_to_machine(merge_layers(request.layers))
     if "evals_per_epoch" in flags:  # `runs.cadence.settle` counts the steps; until then transformers wants some number
         flags = {"save_steps": ["1"], **flags, "eval_steps": ["1"]}
     _check_json(flags)
@@ -138,6 +139,7 @@ def resolve_settings(request: Request) -> Settings:
         raise UserError(f"--include_num_input_tokens_seen is {counted}; choose all, non_padding or no")
     training.include_num_input_tokens_seen = _TOKENS_SEEN[counted]
     _check_training(training)
+    surroundings.follow_settings(training)
     if run.muon and asks_for_fsdp():
         raise UserError("--muon needs complete matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
     if run.min_learning_rate and not run.restart_epochs:
@@ -214,7 +216,7 @@ def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> N
     names = [name for group in known.values() for name in group]
     for name, values in layer.items():
         if name in REFUSED and source != "stack":
-            raise UserError(f"--{name} cannot be used here: {REFUSED[name]}; remove it")
+            raise UserError(f"--{name} ({source}) cannot be used here: {REFUSED[name]}; remove it")
         if name not in names and name not in REFUSED:
             meant = TYPED.get(name, "")
             hint = f" Did you mean {meant}?" if meant in names else suggest(name, names) or " `--help` lists settings."
@@ -246,6 +248,3 @@ def _check_training(training: "TrainingArguments") -> None:
             raise UserError(f"--{name} is {value}; choose {', '.join(choices)}")
     if training.max_steps == 0 or training.max_steps < -1:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > 1 and training.world_size == 1:
-        raise UserError(f"{started} processes were started, but there is no GPU for them; add --use_cpu, or start one")
