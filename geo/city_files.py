@@ -156,15 +156,17 @@ def _row(line: Line, kept_id: int | None) -> CityRow:
 
 
 def _country(line: Line) -> str:
-    """Return the code of a country that is given by code or by name; an invented region's stays as it is."""
+    """Return the code of a country that is given by its name or a code; unknown codes stay as they are."""
     text = line.first("iso2", "country code", "country")
-    code = text.upper() if len(text) == 2 or re.fullmatch("XX[0-9]+", text) else _codes().get(text.casefold())
-    if text and code is None:
+    if len(text) == 2 or re.fullmatch("XX[0-9]+", text):  # of an invented region
+        return text.upper()
+    code = _codes().get(text.casefold(), "" if len(text) > 3 else text) if text else ""
+    if text and not code:
         raise InputError(
             f"{line.where}: country is '{text}', expected a code of two letters such as DE, or GeoNames' English name;"
             " leave it empty if there is none"
         )
-    return code or ""
+    return code
 
 
 @cache

@@ -73,9 +73,10 @@ def finish(
     """
     world = {"cities": len(cities), "sha256": cities.digest()}
     baselines = {name: baseline(name) for name in splits if name != "train"}
+    own = {"seed": seed, "world": world, "worlds": [world["sha256"]], "baselines": baselines}
     return BuiltDataset(
         splits=splits,
-        facts={"seed": seed, "world": world, "baselines": baselines, **facts},
+        facts={**own, **facts},
         files={"cities.csv": cities.write_csv},
     )
 

@@ -364,7 +364,7 @@ def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
 
 
 def test_countries_by_name_and_by_code(tmp_path: Path) -> None:
-    names = {"Germany": "DE", "namibia": "NA", "NAM": "NA", "XX0": "XX0", "XX": "XX", "": ""}
+    names = {"Germany": "DE", "namibia": "NA", "NAM": "NA", "XX0": "XX0", "XX": "XX", "X": "X", "": ""}
     rows = "".join(f"{n},{n},{n},{name}\n" for n, name in enumerate(names))
     cities = load_cities(written(tmp_path, f"id,latitude,longitude,country\n{rows}"))
     assert cities.country == tuple(names.values())

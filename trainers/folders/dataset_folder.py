@@ -82,7 +82,7 @@ def load(folder: Path, task_name: str) -> StoredDataset:
     """
     from datasets import load_from_disk
 
-    metadata = _read_metadata(folder, task_name)
+    metadata = read_metadata(folder, task_name)
     try:
         splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
     except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
@@ -162,7 +162,8 @@ def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
     }
 
 
-def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
+def read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
+    """Return what `metadata.json` of a dataset of this task says; raise a `UserError` if there is none."""
     if not folder.is_dir():
         raise UserError(
             f"there is no dataset folder {folder}; build one with `make dataset TASK={task_name}`, or leave"

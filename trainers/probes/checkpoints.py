@@ -51,6 +51,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         UserError: the run has no checkpoint, its dataset is gone, or the options do not fit.
     """
     from trainers.folders import dataset_folder
+    from trainers.folders.worlds import check_world
     from trainers.probes.probe import linear_cka
 
     task, checkpoints = run.task, run.checkpoints
@@ -59,6 +60,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]
     other = Path(compare).expanduser().resolve() if compare else last
+    check_world("--compare", other, data)
     probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
     reference_NF = probe.states(load_checkpoint(other)).reshape(len(probe.prompts), -1)
     results = {}
