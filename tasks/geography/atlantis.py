@@ -12,13 +12,15 @@ from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
 from tasks.geography.world import AtlantisOptions, finish, load_world
 from trainers.contract import BuiltDataset
-from trainers.errors import UserError
+from trainers.errors import UserError, name_flags
 from trainers.folders import dataset_folder
 
 
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
     """Return the real cities followed by the invented ones, whose ids follow theirs, and the number of real ones."""
-    real, regions = load_world(options), parse_regions(options.regions)
+    real = load_world(options)
+    with name_flags("regions"):
+        regions = parse_regions(options.regions)
     first_id = int(real.city_id.max()) + 1
     invented = invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
     return join_cities(real, invented), len(real)
@@ -69,7 +71,7 @@ def _replayed(options: AtlantisOptions, real_sha256: str, train: Dataset) -> Dat
         )
     if options.replay_dataset is None:
         return None
-    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance")
+    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance", "replay_dataset")
     if source.fact("world", sha256=str)["sha256"] != real_sha256:
         raise UserError(
             f"--replay_dataset is of another world ({source.path}); give it the same --n_cities, --min_population,"

@@ -23,7 +23,7 @@ from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
-from trainers.errors import UserError, suggest
+from trainers.errors import UserError, name_flags, suggest
 from trainers.options import MAX_SEED, option
 from trainers.probes.probe import Probe, ProbeResult
 
@@ -61,9 +61,10 @@ class CityProbe(Probe):
 
     def __init__(self, options: CityProbeOptions, task: Task, data: StoredDataset, n_blocks: int) -> None:
         path = Path(options.cities_csv or data.path / "cities.csv")
-        if read_city_file(path)[0][0].kept_id is None:
-            raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
-        self.chosen, self.cities = options, load_cities(path, min_population=0)
+        with name_flags("cities_csv"):
+            if read_city_file(path)[0][0].kept_id is None:
+                raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
+            self.chosen, self.cities = options, load_cities(path, min_population=0)
         if options.cities_csv:
             _check_places(self.cities, load_cities(data.path / "cities.csv", min_population=0))
         self.places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainers.contract import BuiltDataset
+from trainers.errors import name_flags
 from trainers.options import MAX_SEED, option
 
 if TYPE_CHECKING:
@@ -85,9 +86,10 @@ def load_world(options: WorldOptions) -> "Cities":
     """Load the cities that the options ask for.
 
     Raises:
-        InputError: The CSV or the numbers cannot be used.
+        UserError: The CSV or the numbers cannot be used.
     """
     from geo.cities import load_cities  # not at the top: `--help` needs the options alone
 
     chosen = (options.n_cities, options.min_population, options.world_seed, options.keep_ids)
-    return load_cities(options.cities_csv, *chosen)
+    with name_flags("cities_csv", "n_cities", "min_population"):
+        return load_cities(options.cities_csv, *chosen)

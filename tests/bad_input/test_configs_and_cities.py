@@ -150,7 +150,7 @@ def cities_fewer_than_rows(desk):
     return [*desk.csv(CITIES), "--n_train", "4"]
 
 
-@case("n_cities 4 my.csv")
+@case("--n_cities 4 my.csv")
 def cities_fewer_than_asked_for(desk):
     return [*desk.csv(CITIES), "--n_cities", "4"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainers.common import figures
 from trainers.common.files import write_csv, write_json
 from trainers.common.tables import format_number
-from trainers.errors import UserError
+from trainers.errors import UserError, name_flags
 from trainers.folders.run_folder import RunFolder
 from trainers.tracking.mlflow_store import open_store
 from trainers.tracking.tracker import Tracker
@@ -62,7 +62,9 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
     other = Path(compare).expanduser().resolve() if compare else last
     check_world("--compare", other, data)
     probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
-    reference_NF = probe.states(load_checkpoint(other)).reshape(len(probe.prompts), -1)
+    with name_flags("compare"):
+        compared = load_checkpoint(other)
+    reference_NF = probe.states(compared).reshape(len(probe.prompts), -1)
     results = {}
     for step, path in checkpoints.items():
         states_NLTD = probe.states(load_checkpoint(path))
