@@ -202,8 +202,12 @@ def _input_digests(options: Any) -> dict[str, list[str]]:
     digests = {}
     for name, value in path_options(options).items():
         places = [value] if os.path.exists(os.path.expanduser(value)) else value.split(",")
-        inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place))) if part.is_file()]
-        digests[name] = [f"{part.name} {hashlib.sha256(part.read_bytes()).hexdigest()}" for part in inside]
+        named = [Path(os.path.expanduser(place)) for place in places]
+        beside: Any = next(item.metadata["is_path"] for item in dataclasses.fields(options) if item.name == name)
+        inside = [part for path in named for part in _files_of(path)]
+        inside += [] if beside is True else [part for path in named for part in beside(path)]
+        files = [part for part in inside if part.is_file()]
+        digests[name] = [f"{part.name} {hashlib.sha256(part.read_bytes()).hexdigest()}" for part in files]
     return digests
 
 
