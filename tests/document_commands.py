@@ -12,8 +12,8 @@ import yaml
 
 from tests.helpers import ROOT
 from trainers import registry
-from trainers.settings import resolve
 from trainers.settings.layers import EITHER_OR, flags_of
+from trainers.settings.request import read_request
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "configs").rglob("*.md"), *(ROOT / "mlruns").glob("README.md")])
 DOCUMENTS += sorted(path for folder in ("tasks", "trainers") for path in (ROOT / folder).rglob("*.md"))
@@ -55,7 +55,7 @@ def as_verb(words: list[str]) -> list[str] | None:
 
 def small_flags(argv: list[str]) -> list[str]:
     """Flags that make a dataset of the task on this command line small."""
-    task = resolve.read_request(argv, registry.load).task
+    task = read_request(argv, registry.load).task
     return [token for name, value in task.small.items() for token in (f"--{name}", str(value))]
 
 

@@ -59,7 +59,7 @@ def write_run(folder, argv):
     """What a run leaves that has just started with a command line: its marker and its settings."""
     from trainers import registry
     from trainers.settings.identity import identity_of
-    from trainers.settings.resolve import read_request
+    from trainers.settings.request import read_request
 
     request = read_request(argv, registry.load)
     (folder / "run.json").write_text(json.dumps({"task": request.task.name, "command": shlex.join(argv)}))

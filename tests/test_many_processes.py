@@ -131,6 +131,20 @@ def test_the_families_train_and_evaluate_like_one_process(family, environment):
         assert value.keys() == expected.keys()
 
 
+def test_rows_that_do_not_divide_count_once_an_epoch(environment):
+    argv = [*COMMON, "--n_cities", "60", "--max_steps", "16", "--eval_steps", "16"]  # the eighth step has four rows
+    folders = []
+    for name, rows in (("cpu", 8), ("ddp", 4)):
+        launcher = [*ACCELERATE, "--config_file", str(CONFIGS / f"{name}.yaml"), "--main_process_port", "0", RUN]
+        folders.append(Path(environment["EXP_DIR_PREFIX"]) / "runs" / f"uneven-{name}")
+        size = ["--per_device_train_batch_size", str(rows), "--output_dir", str(folders[-1])]
+        start([[*launcher, *argv, *size]], environment)
+    alone, together = (history(folder, "loss") for folder in folders)
+    assert len(alone) == 16 and together == pytest.approx(alone, abs=1e-5)
+    expected, value = (load_file(folder / "checkpoint-16" / "model.safetensors") for folder in folders)
+    assert all(torch.allclose(expected[name], value[name], atol=1e-5) for name in expected)
+
+
 def test_torchrun_trains_like_one_process(one, environment, store_uri):
     same_as(
         one, *train("torchrun", [[*TORCHRUN, "--standalone", "--nproc_per_node", "2", RUN]], environment, 4), store_uri

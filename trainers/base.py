@@ -128,15 +128,25 @@ class WorldTrainer(Trainer, ABC):
         return "\n".join(f"  {name} {tuple(value.shape)}: {value[0].tolist()}" for name, value in batch.items())
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Predict as `Trainer` does, without the repeated rows that accelerate fills a last batch up with."""
+        """Predict as `Trainer` does, every row once."""
+        counted = self._count_once(inputs)
+        loss, *others = super().prediction_step(model, counted, *args, **kwargs)
+        # Where rows do not count, every process's loss is a share of all labels' loss.
+        return loss if counted is inputs else self.accelerator.reduce(loss, "mean"), *others
+
+    def get_batch_samples(self, epoch_iterator: Any, *args: Any) -> Any:
+        """Get the batches of a step as `Trainer` does, every row once in an epoch."""
+        return super().get_batch_samples(map(self._count_once, epoch_iterator), *args)
+
+    def _count_once(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Take the labels from the repeated rows that accelerate fills a last batch up with for several processes."""
         state = self.accelerator.gradient_state
         is_filled = self.accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
         if not (is_filled and self.model_accepts_loss_kwargs):
-            return super().prediction_step(model, inputs, *args, **kwargs)
+            return inputs
         labels = inputs["labels"].clone()
         labels[max(state.remainder - self.accelerator.process_index * len(labels), 0) :] = IGNORE
-        loss, *others = super().prediction_step(model, {**inputs, "labels": labels}, *args, **kwargs)
-        return self.accelerator.reduce(loss, "mean"), *others  # every process's is a share of all labels' loss
+        return {**inputs, "labels": labels}
 
     def evaluation_loop(
         self,

@@ -1,40 +1,55 @@
-"""Errors that are the user's to mend: shown as one sentence, without a traceback, with exit code 2."""
+"""Show errors that the user can fix as one sentence, without a traceback, with exit code 2."""
 
+import contextlib
 import difflib
 import errno
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
-"""A full disk, no permission, a path too long: the operating system's own words and the path say it all."""
+"""A full disk, no permission, a path too long: shown in the operating system's words, with the path."""
 _NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used; the text says what was got, what was expected, what to do."""
+    """Something the user gave cannot be used; the text has what was got, what was expected, what to do."""
 
     is_user_error = True
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean ...?` with the names in `known` that are nearest to `name`, or nothing."""
+    """Return ` Did you mean ...?` with the names in `known` that are nearest to `name`, or an empty text."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
-def exit_code_of(main: Callable[[], None]) -> int:
-    """Run `main`; print an error that is marked `is_user_error` as one line on stderr and return 2, or return 0.
+@contextlib.contextmanager
+def name_flags(*flags: str) -> Iterator[None]:
+    """Name flags in user errors of packages that know none: `n_cities is 0` gets its dashes, others the first flag."""
+    try:
+        yield
+    except Exception as error:
+        if not getattr(error, "is_user_error", False):
+            raise
+        sentence = re.sub(rf"(?<!-)\b({'|'.join(flags)})\b", r"--\1", str(error))
+        is_named = any(f"--{flag}" in sentence for flag in flags)
+        raise UserError(sentence if is_named else f"--{flags[0]}: {sentence}") from error
 
-    The mark lets packages below this one have errors for people of their own (`geo.InputError`).
+
+def exit_code_of(main: Callable[[], None]) -> int:
+    """Run `main` and return 0; or print an error marked `is_user_error` as one line on stderr and return 2.
+
+    The mark lets packages below this one have user errors of their own (`geo.InputError`).
     """
     try:
         main()
         return 0
-    except BrokenPipeError:  # whoever read our output has gone (`| head`): nothing is wrong
+    except BrokenPipeError:  # the reader of our output has ended (`| head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (MemoryError, RuntimeError) as error:  # PyTorch has no kind of its own for memory on the CPU
+    except (MemoryError, RuntimeError) as error:  # PyTorch has no error class for memory on the CPU
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
             raise
         sentence = (
@@ -52,5 +67,7 @@ def exit_code_of(main: Callable[[], None]) -> int:
         if not getattr(error, "is_user_error", False):
             raise
         sentence = str(error)
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)  # a library's words may be many lines
+    print(
+        f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True
+    )  # a library's message may have several lines
     return 2

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,12 @@ OWN_METADATA = ("range", "is_path")
 
 
 def option(
-    default: Any, help_text: str, *, least: float | None = None, most: float | None = None, is_path: bool = False
+    default: Any,
+    help_text: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    is_path: bool | Callable[[Path], Iterable[Path]] = False,
 ) -> Any:
     """Return a dataclass field that becomes a flag (in the form `HfArgumentParser` reads).
 
@@ -26,7 +32,8 @@ def option(
         help_text: One clause for `--help`.
         least, most: The range of a number, both ends allowed; None is no limit.
         is_path: Whether the value names a file or a folder, or several with commas between. A dataset's folder then
-            depends on their content too: a changed file is another dataset.
+            depends on their content too: a changed file is another dataset. A function gives the files that are read
+            with a file.
     """
     return field(default=default, metadata={"help": help_text, "range": (least, most), "is_path": is_path})
 

@@ -38,10 +38,10 @@ def load(name: str) -> Task:
         name = name.removeprefix("tasks.")
     package = packages.get(name, name)
     is_package = "." in name and all(part.isidentifier() for part in name.split("."))
-    bare = [path.parent for path in _TASKS.rglob("__init__.py") if path.parent.name == name and name not in packages]
-    if bare and "TASK =" in (bare[0] / "__init__.py").read_text(encoding="utf-8"):
-        raise UserError(_NO_CARD.format(bare[0] / "card.md"))
     if not is_package and name not in packages:
+        for path in (path for path in _TASKS.rglob("__init__.py") if path.parent.name == name):
+            if "TASK =" in path.read_text(encoding="utf-8"):
+                raise UserError(_NO_CARD.format(path.with_name("card.md")))
         raise UserError(f"there is no task {name!r}; the tasks are: {', '.join(names())}.{suggest(name, names())}")
     try:
         module = importlib.import_module(package)

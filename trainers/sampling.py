@@ -1,4 +1,4 @@
-"""Chance in training batches: the order of rows with `--group_by_length`, and numbers that belong to a row."""
+"""Sample rows grouped by length, and draw random numbers that are keyed by (seeds, use, row)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-_BATCHES_SORTED_TOGETHER = 50  # fewer leave more padding, more leave less chance
+_BATCHES_SORTED_TOGETHER = 50  # fewer leave more padding, more leave less randomness
 
 
 class GroupedByLength(Sampler[int]):
     """Rows in random order, of which every 50 batches' worth is sorted by length; then the batches are shuffled.
 
-    The order follows from the seed and the epoch alone, so that a resumed run goes on where it was.
+    The order depends on the seed and the epoch only, so that a resumed run continues where it was.
     """
 
     def __init__(self, length_N: torch.Tensor, batch_size: int, seed: int) -> None:
@@ -22,7 +22,7 @@ class GroupedByLength(Sampler[int]):
         return len(self.length_N)
 
     def set_epoch(self, epoch: int) -> None:
-        """The next iteration is this epoch's."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -38,10 +38,9 @@ class GroupedByLength(Sampler[int]):
 
 
 def row_uniform(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), (B, count), that follow from seeds, use and row alone.
+    """Return uniform numbers in [0, 1), (B, count), that depend on seeds, use and row only.
 
-    So they are the same wherever and whenever a batch is made: among other rows, in another process, after an
-    interruption.
+    They are the same among other rows, in another process, and after an interruption.
     """
     stream = np.random.SeedSequence([*seeds, *use.encode()]).generate_state(1, np.uint64)
     place_BC = rows_B[:, None].astype(np.uint64) * np.uint64(2**32) + np.arange(count, dtype=np.uint64)
@@ -49,7 +48,7 @@ def row_uniform(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) 
 
 
 def _hashed(number: np.ndarray) -> np.ndarray:
-    """Every uint64 as another one that looks random: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Return pseudorandom uint64 for uint64: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     number = number * np.uint64(0x9E3779B97F4A7C15)
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

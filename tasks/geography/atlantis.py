@@ -8,17 +8,19 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from geo.atlantis import invent_cities, join_cities, parse_regions
-from geo.cities import Cities, load_cities
+from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
 from tasks.geography.world import AtlantisOptions, finish, load_world
 from trainers.contract import BuiltDataset
-from trainers.errors import UserError
+from trainers.errors import UserError, name_flags
 from trainers.folders import dataset_folder
 
 
 def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
     """Return the real cities followed by the invented ones, whose ids follow theirs, and the number of real ones."""
-    real, regions = load_world(options), parse_regions(options.regions)
+    real = load_world(options)
+    with name_flags("regions"):
+        regions = parse_regions(options.regions)
     first_id = int(real.city_id.max()) + 1
     invented = invent_cities(regions, options.n_atlantis, options.spread_km, first_id, options.atlantis_seed)
     return join_cities(real, invented), len(real)
@@ -37,7 +39,9 @@ def build_dataset(
         UserError: The requested replay is not available.
     """
     train = splits["train"]
-    replay = _replayed(options, cities, n_real, train)
+    # The real cities alone, with the first region, with the first two, …
+    worlds = [_first(cities, n).digest() for n in range(n_real, len(cities) + 1, options.n_atlantis)]
+    replay = _replayed(options, worlds[0], train)
     if replay is not None:
         order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(train) + len(replay))
         splits = {**splits, "train": take_rows(concatenate_datasets([train, replay]), order)}
@@ -46,13 +50,19 @@ def build_dataset(
         options.dataset_seed,
         splits,
         lambda name: median_baseline(train, splits[name]),
-        world={"cities": len(cities), "invented": len(cities) - n_real, "sha256": cities.digest()},
+        world={"cities": len(cities), "invented": len(cities) - n_real, "sha256": worlds[-1]},
+        worlds=worlds,
         kinds={name: _counts(rows) for name, rows in splits.items()},
         adjustments=list(adjustments),
     )
 
 
-def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Dataset) -> Dataset | None:
+def _first(cities: Cities, n: int) -> Cities:
+    columns: list[Any] = [values[:n] for values in vars(cities).values()]
+    return Cities(*columns)
+
+
+def _replayed(options: AtlantisOptions, real_sha256: str, train: Dataset) -> Dataset | None:
     """Draw training rows of the base model's dataset that make up `replay_ratio` of all; None without replay."""
     if (options.replay_ratio > 0) != (options.replay_dataset is not None):
         raise UserError(
@@ -61,8 +71,12 @@ def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Data
         )
     if options.replay_dataset is None:
         return None
-    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance")
-    _check_same_world(source.path / "cities.csv", cities, n_real)
+    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance", "replay_dataset")
+    if source.fact("world", sha256=str)["sha256"] != real_sha256:
+        raise UserError(
+            f"--replay_dataset is of another world ({source.path}); give it the same --n_cities, --min_population,"
+            " --cities_csv and --world_seed"
+        )
     count = round(len(train) * options.replay_ratio / (1 - options.replay_ratio))
     rows = source.splits["train"]
     if count == 0:
@@ -76,20 +90,6 @@ def _replayed(options: AtlantisOptions, cities: Cities, n_real: int, train: Data
         )
     chosen = np.sort(draw_distinct(len(rows), count, np.random.default_rng([options.dataset_seed, 1])))
     return take_rows(rows, chosen).add_column("kind", ["replay"] * count)  # pyright: ignore[reportCallIssue]
-
-
-def _check_same_world(csv_path: Path, cities: Cities, n_real: int) -> None:
-    """Raise a `UserError` unless the replayed pairs are of the same real cities with the same numbers."""
-    replayed = load_cities(csv_path, min_population=0)
-    same = len(replayed) == n_real and all(
-        np.array_equal(getattr(replayed, name), getattr(cities, name)[:n_real])
-        for name in ("city_id", "lat_deg", "lon_deg")
-    )
-    if not same:
-        raise UserError(
-            f"--replay_dataset is of another world ({csv_path}); give it the same --n_cities, --min_population,"
-            " --cities_csv and --world_seed"
-        )
 
 
 def _counts(rows: Any) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from geo.atlantis import is_invented
-from geo.cities import load_cities
+from geo.cities import Cities, load_cities
 from geo.city_files import read_city_file
 from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
@@ -23,17 +23,18 @@ from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
-from trainers.errors import UserError, suggest
+from trainers.errors import UserError, name_flags, suggest
 from trainers.options import MAX_SEED, option
 from trainers.probes.probe import Probe, ProbeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SAME_PLACE_KM = 10.0  # coordinates may be rounded
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
 ALPHAS = np.logspace(-4, 6, 21)
 ORIGINAL_ALPHA, ORIGINAL_BLOCKS = 10.0, [4, 5]
-BASELINES = ("error_km_mean", "error_km_median", f"error_km_mean_{INVENTED}")
+BASELINES = ("r2_lon", "r2_lat", "error_km_mean", "error_km_median", f"error_km_mean_{INVENTED}")
 
 
 @dataclass
@@ -60,9 +61,12 @@ class CityProbe(Probe):
 
     def __init__(self, options: CityProbeOptions, task: Task, data: StoredDataset, n_blocks: int) -> None:
         path = Path(options.cities_csv or data.path / "cities.csv")
-        if read_city_file(path)[0][0].kept_id is None:
-            raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
-        self.chosen, self.cities = options, load_cities(path, min_population=0)
+        with name_flags("cities_csv"):
+            if read_city_file(path)[0][0].kept_id is None:
+                raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
+            self.chosen, self.cities = options, load_cities(path, min_population=0)
+        if options.cities_csv:
+            _check_places(self.cities, load_cities(data.path / "cities.csv", min_population=0))
         self.places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
         self.continents = np.array(continents_of(self.cities.country))
         self.invented = np.flatnonzero(is_invented(self.cities))
@@ -87,19 +91,20 @@ class CityProbe(Probe):
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
         decode = _decoded_original if self.chosen.protocol == "original" else _decoded_clean
         decoded_deg = decode(features_NF, self.places_deg, self.train)
-        baseline_deg = decode(np.zeros((len(features_NF), 1)), self.places_deg, self.train)
+        trivial_deg = decode(np.zeros((len(features_NF), 1)), self.places_deg, self.train)
+        trivial = {**self._r2(trivial_deg, self.test), **self._errors_km(trivial_deg)}
         metrics = {**self._r2(decoded_deg, self.test), **self._r2(decoded_deg, self.train, "train_")}
         metrics |= self._errors_km(decoded_deg)
         shown = np.concatenate([self.test, self.tested_invented])
         caption = (
             f"{len(self.test):,} real cities the probe has not seen · R² longitude {metrics['r2_lon']:.3f}, latitude"
-            f" {metrics['r2_lat']:.3f} · mean error {metrics['error_km_mean']:,.0f} km, median"
-            f" {metrics['error_km_median']:,.0f} km"
+            f" {metrics['r2_lat']:.3f} (chance {trivial['r2_lon']:.2f}, {trivial['r2_lat']:.2f}) · mean error"
+            f" {metrics['error_km_mean']:,.0f} km, median {metrics['error_km_median']:,.0f} km"
         )
         return ProbeResult(
             metrics,
             lambda title: decoded_map(_on_globe(decoded_deg[shown]), self.continents[shown].tolist(), title, caption),
-            {name: {"": km} for name, km in self._errors_km(baseline_deg).items() if name in BASELINES},
+            {name: {"": value} for name, value in trivial.items() if name in BASELINES},
         )
 
     def draw_curves(self, steps: Sequence[int], readings: Sequence[ProbeResult]) -> "Figure":
@@ -142,16 +147,16 @@ class CityProbe(Probe):
         real = rng.permutation(np.setdiff1d(np.arange(len(self.cities)), self.invented))
         n_test = min(MAX_TEST, len(real) - int(0.6 * len(real)))
         test, rest = np.sort(real[:n_test]), real[n_test:]
-        if self.chosen.hold_out:
-            rest = rest[~self._region(self.chosen.hold_out)[rest]]
-        train = rest[: min(MAX_TRAIN, int(0.6 * len(real)))]
+        held_out = self._region(self.chosen.hold_out) if self.chosen.hold_out else np.zeros(len(self.cities), bool)
+        train = rest[~held_out[rest]][: min(MAX_TRAIN, int(0.6 * len(real)))]
         if self.chosen.atlantis == "train":
             if len(self.invented) == 0:
                 raise UserError(
                     "--atlantis train needs invented cities, but the table of cities has none; give other --cities_csv"
                 )
             invented = rng.permutation(self.invented)
-            train = np.concatenate([train, invented[: int(0.6 * len(invented))]])
+            invented = invented[: int(0.6 * len(invented))]
+            train = np.concatenate([train, invented[~held_out[invented]]])
         if min(len(train), len(test)) < 2:
             raise UserError(
                 f"{len(train)} cities are left to train the probe on and {len(test)} to test it; give a larger world"
@@ -164,6 +169,17 @@ class CityProbe(Probe):
         if name not in known:
             raise UserError(f"no city lies in {name!r}; give a continent or a country's code.{suggest(name, known)}")
         return (self.continents == name) | (np.array(self.cities.country) == name)
+
+
+def _check_places(cities: Cities, trained_on: Cities) -> None:
+    """Raise a `UserError` if a city is elsewhere than the one that the model knows by this number."""
+    ids, rows, others = np.intersect1d(cities.city_id, trained_on.city_id, return_indices=True)
+    wrong = ids[great_circle_km(*cities.places(rows), *trained_on.places(others)) > _SAME_PLACE_KM]
+    if len(wrong):
+        raise UserError(
+            f"--cities_csv is of another world: {len(wrong)} of its cities, such as {wrong[0]}, lie elsewhere in the"
+            " table that the model was trained on; give cities by the numbers they have there"
+        )
 
 
 def _label(options: CityProbeOptions) -> str:

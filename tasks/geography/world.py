@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainers.contract import BuiltDataset
+from trainers.errors import name_flags
 from trainers.options import MAX_SEED, option
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ class WorldOptions:
         None, "smallest population of a city; default: 100000 (0 for a plain CSV)", least=0
     )
     cities_csv: str | None = option(
-        None, "a CSV of your own (latitude, longitude, …) instead of GeoNames", is_path=True
+        None, "a file of your own (latitude, longitude, …), GeoNames' or SimpleMaps', instead of GeoNames", is_path=True
     )
+    keep_ids: bool = option(False, "keep the ids of up to ten digits in GeoNames' or SimpleMaps' file, in every prompt")
     world_seed: int = option(42, "seed of the shuffle that numbers the cities", least=0, most=MAX_SEED)
 
 
@@ -72,9 +74,10 @@ def finish(
     """
     world = {"cities": len(cities), "sha256": cities.digest()}
     baselines = {name: baseline(name) for name in splits if name != "train"}
+    own = {"seed": seed, "world": world, "worlds": [world["sha256"]], "baselines": baselines}
     return BuiltDataset(
         splits=splits,
-        facts={"seed": seed, "world": world, "baselines": baselines, **facts},
+        facts={**own, **facts},
         files={"cities.csv": cities.write_csv},
     )
 
@@ -83,8 +86,10 @@ def load_world(options: WorldOptions) -> "Cities":
     """Load the cities that the options ask for.
 
     Raises:
-        InputError: The CSV or the numbers cannot be used.
+        UserError: The CSV or the numbers cannot be used.
     """
     from geo.cities import load_cities  # not at the top: `--help` needs the options alone
 
-    return load_cities(options.cities_csv, options.n_cities, options.min_population, options.world_seed)
+    chosen = (options.n_cities, options.min_population, options.world_seed, options.keep_ids)
+    with name_flags("cities_csv", "n_cities", "min_population"):
+        return load_cities(options.cities_csv, *chosen)

@@ -140,7 +140,7 @@ def cities_with_a_field_too_many(desk):
     return desk.csv(CITIES.replace("B,", "B,C,"))
 
 
-@case("my.csv UTF-8 43")
+@case("my.csv 2 UTF-8 43")
 def cities_that_are_not_utf8(desk):
     return desk.csv(CITIES.replace("A,", "Ä,").encode("latin-1"))
 
@@ -150,7 +150,7 @@ def cities_fewer_than_rows(desk):
     return [*desk.csv(CITIES), "--n_train", "4"]
 
 
-@case("n_cities 4 my.csv")
+@case("--n_cities 4 my.csv")
 def cities_fewer_than_asked_for(desk):
     return [*desk.csv(CITIES), "--n_cities", "4"]
 

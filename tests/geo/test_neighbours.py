@@ -1,6 +1,4 @@
-"""Neighbours against scikit-learn's ball tree, the known figures of the default world, and the command."""
-
-from pathlib import Path
+"""Neighbours against scikit-learn's ball tree, the known figures of the default world, of cities."""
 
 import numpy as np
 import pytest
@@ -10,10 +8,7 @@ from geo import InputError
 from geo.cities import Cities, load_cities
 from geo.neighbours import neighbour_counts, neighbour_lists, neighbour_statistics
 from geo.sphere import EARTH_RADIUS_KM
-from geo.statistics import main
-from tests.helpers import assert_one_line, refusal
-
-GOOD_CSV = "name,latitude,longitude,country\nEast,0,179.5,FJ\nWest,0,-179.5,FJ\nNorth,60,0,NO\nFar,60,2,NO\n"
+from tests.helpers import refusal
 
 
 @pytest.fixture(scope="module")
@@ -111,49 +106,3 @@ def test_a_radius_must_be_positive(radius_km: float) -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with refusal("euclid", "great_circle", "flat", of=InputError):
         neighbour_counts(small_world([0], [0]), 200, "euclid")  # type: ignore[arg-type]
-
-
-def test_command_prints_both_metrics_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figure = tmp_path / "figures" / "neighbours.png"
-    assert main(["--out", str(figure)]) == 0
-    printed = capsys.readouterr().out
-    lines = [line.split() for line in printed.splitlines()]
-    assert ["great_circle", "flat"] in lines
-    assert ["mean", "22.54", "20.71"] in lines
-    assert ["max", "130.00", "118.00"] in lines
-    assert ["20", "or", "more", "38.86%", "35.59%"] in lines
-    assert ["most", "connected", "Kofu", "Kofu"] in lines
-    assert "not a distance on the sphere" in printed
-    assert figure.read_bytes().startswith(b"\x89PNG")
-
-
-def test_command_takes_a_file_and_a_radius(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table, figure = tmp_path / "cities.csv", tmp_path / "n.png"
-    table.write_text(GOOD_CSV)
-    assert main(["--cities", str(table), "--radius_km", "112", "--out", str(figure)]) == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith("Neighbours within 112 km, 4 cities\n")
-    assert ["mean", "1.00", "0.00"] in [line.split() for line in printed.splitlines()]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (["--cities", "nowhere.csv"], "nowhere.csv"),
-        (["--radius_km", "-5"], "radius_km -5.0"),
-        (["--out", "."], "--out ."),
-        (["--out", "neighbours.docx"], "--out neighbours.docx"),
-    ],
-)
-def test_command_answers_wrong_input_in_one_sentence(
-    arguments: list[str],
-    names: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert_one_line(output.err, *names.split())

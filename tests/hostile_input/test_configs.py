@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers import registry
-from trainers.settings import resolve
+from trainers.settings.request import flag_names
 
 from .desk_helpers import DRY, LETTERS, SCALARS, VALUES, as_bytes, many, refused, told
 
-FLAGS = sorted(name for group in resolve.flag_names(registry.load("location")).values() for name in group)
+FLAGS = sorted(name for group in flag_names(registry.load("location")).values() for name in group)
 
 
 # Not tried: what changes this process for good.

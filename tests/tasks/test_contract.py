@@ -18,7 +18,7 @@ from trainers.base import build_rows
 from trainers.contract import Task
 from trainers.folders import dataset_folder
 from trainers.options import check_ranges, is_path
-from trainers.settings.resolve import flag_names
+from trainers.settings.request import flag_names
 from trainers.settings.run_options import RunOptions
 from trainers.text import TextTrainer, answers_to
 

@@ -6,14 +6,14 @@ import pytest
 
 from tests.helpers import refusal
 from trainers import registry
-from trainers.settings import resolve
 from trainers.settings.layers import flags_of
+from trainers.settings.request import read_request
 from trainers.settings.resolve import resolve_settings
 from trainers.settings.training_fields import training_defaults
 
 
 def read(argv):
-    return resolve.read_request(argv, registry.load)
+    return read_request(argv, registry.load)
 
 
 @pytest.fixture

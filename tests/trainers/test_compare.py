@@ -166,6 +166,49 @@ def test_help_names_every_flag(capsys):
     assert all(f"--{field.name}" in shown for field in dataclasses.fields(compare.CompareOptions))
 
 
+def test_the_table_fits_a_terminal_and_the_file_has_all(record, prefix, capsys):
+    for number in range(3):
+        params = {f"parameter_with_a_long_name_{i}": f"{number} and a long value too {i}" for i in range(12)}
+        record(f"a_run_with_a_very_long_name_{number}", [(0, 9.0), (10, 1.25 + number)], params, tag="wide")
+    assert compare.main(["--query", "tags.tag = 'wide'"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in shown if not line.startswith("written")) <= 100
+    assert "they also differ in" in shown[5] and "status" not in shown[1] and "/somewhere" not in "".join(shown)
+    _, rows = written(prefix)
+    assert len([name for name in rows[0] if name.startswith("parameter_")]) == 12
+    assert rows[0]["folder"].endswith("name_0") and rows[0]["status"] == "FINISHED"
+
+
+def test_runs_that_differ_by_their_seed_are_one_mean_with_an_interval(record, prefix, capsys):
+    for rate, values in (("0.1", (4.0, 6.0, 8.0)), ("0.2", (3.0,)), ("0.3", (1.0, 2.0))):
+        for seed, value in enumerate(values):
+            status = "FAILED" if rate == "0.3" and seed == 1 else "FINISHED"
+            record(
+                f"{rate}-{seed}", [(5, value)], {"learning_rate": rate, "seed": str(seed)}, tag="seeds", status=status
+            )
+    record("again", [(5, 8.0)], {"learning_rate": "0.1", "seed": "2"}, tag="seeds")  # a seed twice counts once
+    assert compare.main(["--query", "tags.tag = 'seeds'"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "mean of" in line]
+    assert said == ["learning_rate=0.1: best 6 (mean of 3 seeds; 95 %: 1.032 to 10.97)"]  # 6 ± 4.303 · 2 / √3
+    rows = {row["run"]: row for row in written(prefix)[1]}
+    assert (rows["0.1-0"]["seeds"], rows["0.1-0"]["mean"], rows["0.2-0"]["seeds"]) == ("3", "6.0", "1")
+    assert rows["0.3-0"]["seeds"] == "1" and float(rows["0.1-1"]["95 % to"]) == pytest.approx(6 + 4.30265 * 2 / 3**0.5)
+
+
+def test_the_legend_is_short_and_has_one_line_for_all_seeds(record):
+    for number, rate in enumerate(("1", "1", "2")):
+        record(
+            f"run-{number}",
+            [(0, 50.0)],
+            {"rate": rate, "seed": str(number), **({"x" * 50: "1"} if number == 2 else {})},
+        )
+    runs = record.all()
+    measure = measure_of(runs, None, None)
+    legend = figure_of([curve_of(run, measure) for run in runs], measure).legends[0]
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(texts) == 2 and texts[1] == "run-2" and "(2 runs)" in texts[0] and max(map(len, texts)) <= 50
+
+
 # --- what is compared
 
 

@@ -241,10 +241,10 @@ def refused(argv, names, capsys):
         ("--run RUN --prompt 'Where is {id}?'", "'W'"),
         ("--run RUN --probe_seed -1", "--probe_seed -1"),
         ("--run RUN --probe_seed few", "--probe_seed few"),
-        ("--run RUN --cities_csv nowhere.csv", "nowhere.csv"),
+        ("--run RUN --cities_csv nowhere.csv", "--cities_csv nowhere.csv"),
         ("--run RUN --atlantis train", "--atlantis train"),
-        ("--run RUN --compare nowhere", "nowhere model"),
-        ("--run RUN --compare .", "model config.json"),
+        ("--run RUN --compare nowhere", "--compare nowhere model"),
+        ("--run RUN --compare .", "--compare model config.json"),
     ],
 )
 def test_what_is_mistyped_is_answered_in_one_line(typed, names, fresh, capsys, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers import refusal
 from trainers import registry
-from trainers.settings.resolve import read_request
+from trainers.settings.request import read_request
 
 DERIVED = """
 from dataclasses import replace

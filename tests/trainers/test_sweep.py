@@ -53,6 +53,22 @@ def test_a_grid_is_every_combination_as_an_ordinary_run(swept, capsys):
     assert "best: --learning_rate=1e-3 --hidden_size=16" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("rates", [["0.01"], ["0.01", "0.02"]])
+def test_a_sweep_over_seeds_has_a_mean_and_never_a_best_seed(rates, swept, capsys):
+    grid = {"learning_rate": rates, "seed": [1, 2, 3]} if len(rates) > 1 else {"seed": [1, 2, 3]}
+    errors = dict(enumerate([4.0, 6.0, 8.0, 1.0, 9.0, 20.0]))  # the least is of the worse rate
+    text = (
+        f"config: location\nflags: {{n_cities: 40{'' if len(rates) > 1 else ', learning_rate: 0.01'}}}\ngrid: {grid}\n"
+    )
+    folder = swept(text, Launcher(values=errors))
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert "seed=" not in shown and "6 (mean of 3 seeds; 95 %: 1.032 to 10.97)" in shown
+    assert shown.startswith("best: --learning_rate=0.01, " if len(rates) > 1 else "haversine_km_mean 6")
+    run = record(folder)
+    assert run.data.params == ({"best.learning_rate": "0.01"} if len(rates) > 1 else {})
+    assert "best_run" not in run.data.tags and run.data.metrics == {"best/haversine_km_mean": 6.0}
+
+
 def test_the_record_is_the_childrens_parent_and_holds_the_best(swept, store_uri):
     launcher = Launcher()
     folder = swept(GRID, launcher)

@@ -11,11 +11,12 @@ def main(argv: Sequence[str]) -> None:
     """Build (or find) the dataset that a command line asks for, and say where it is."""
     from trainers import registry
     from trainers.common import environment
-    from trainers.settings import resolve
+    from trainers.settings.request import read_request
+    from trainers.settings.resolve import dataset_options
 
-    request = resolve.read_request(argv, registry.load, task_only=True)
+    request = read_request(argv, registry.load, task_only=True)
     prefix = environment.resolved_prefix()
-    options, rebuild = resolve.dataset_options(request)
+    options, rebuild = dataset_options(request)
 
     from trainers.folders import dataset_folder
 

@@ -11,16 +11,17 @@ def main(argv: Sequence[str]) -> None:
     """Parse, validate, then train (or with `--dry_run` only describe) one run."""
     from trainers import registry
     from trainers.common import environment
-    from trainers.settings import resolve
+    from trainers.settings.request import read_request
+    from trainers.settings.resolve import resolve_settings
 
-    request = resolve.read_request(argv, registry.load)
+    request = read_request(argv, registry.load)
     prefix = environment.resolved_prefix()
 
     from trainers.base import check_parts  # heavy, like the next: imported when every name on the command line is known
     from trainers.runs import session
 
     check_parts(request.task)
-    settings = resolve.resolve_settings(request)
+    settings = resolve_settings(request)
     prepared = session.prepare(settings, prefix)
     if settings.run.dry_run:
         print(session.describe(prepared))

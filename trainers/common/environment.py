@@ -1,4 +1,4 @@
-"""The process's surroundings: project root, `.env`, and no network unless asked for. Imported before anything heavy."""
+"""Set up the process before anything heavy: project root, `.env`, and no network unless asked for."""
 
 import os
 from pathlib import Path
@@ -42,7 +42,7 @@ def count_cores() -> int:
 
 
 def asks_for_fsdp() -> bool:
-    """Whether the launcher asks for FSDP; accelerate tells so by a variable, and by its state only after a model."""
+    """Return whether the launcher asks for FSDP, from a variable: accelerate's state has it only after a model."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
@@ -52,7 +52,7 @@ def resolved_prefix() -> Path:
     It is `EXP_DIR_PREFIX`, a relative path counting from the project's root. Only the default, `outputs`, is created.
 
     Raises:
-        UserError: the folder does not exist or is no folder.
+        UserError: The folder does not exist or is no folder.
     """
     given = os.environ.get("EXP_DIR_PREFIX", "").strip()
     path = Path(os.path.realpath(ROOT / os.path.expanduser(given or "outputs")))
@@ -66,7 +66,7 @@ def resolved_prefix() -> Path:
 
 
 def git_state() -> dict[str, str]:
-    """Tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
+    """Return tags for the commit the code is at, and whether the working tree differs from it; empty outside git."""
     commit = _git("rev-parse", "HEAD")
     return {"git.commit": commit, "git.dirty": str(bool(_git("status", "--porcelain")))} if commit else {}
 
@@ -92,8 +92,8 @@ def _git(*args: str) -> str:
 
 
 def environment_text() -> str:
-    """The installed packages, one `name==version` a line."""
+    """Return the installed packages, one `name==version` a line."""
     import importlib.metadata
 
-    found = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
-    return "\n".join(sorted(found, key=str.lower)) + "\n"
+    packages = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
+    return "\n".join(sorted(packages, key=str.lower)) + "\n"

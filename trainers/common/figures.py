@@ -12,7 +12,7 @@ _FRAME_MS, _LAST_FRAME_MS = 500, 3_000
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write beside and rename, so that a viewer never opens half a picture."""
+    """Write a PNG to a temporary file, then rename it, so that a viewer never opens half a picture."""
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, format="png")
     partial.replace(path)

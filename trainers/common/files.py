@@ -11,12 +11,12 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write beside and rename, so that a reader never sees half a file."""
+    """Write JSON to a temporary file, then rename it, so that a reader never sees half a file."""
     write_text(path, json.dumps(content, indent=2, default=str) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one or more rows with the same columns, beside and renamed."""
+    """Write one or more rows with the same columns, to a temporary file that is then renamed."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
@@ -25,7 +25,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside and rename."""
+    """Write text to a temporary file, then rename it."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""An `evaluate` metric of this project: its texts and features as attributes, and one function that scores."""
+"""Define `evaluate` metrics by their texts and features as attributes, and one function that scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ class LocalMetric(evaluate.Metric, ABC):
     """
 
     about: ClassVar[str] = ""
-    """What is measured, in words."""
+    """Description of the metric."""
     inputs: ClassVar[str] = ""
-    """Arguments and results, in words."""
+    """Description of arguments and results."""
     cites: ClassVar[str] = ""
-    """Where the formula comes from."""
+    """Source of the formula."""
     columns: ClassVar[Mapping[str, Any]]
-    """What one row of `predictions`, `references` and other inputs is."""
+    """Features of `predictions`, `references` and other inputs."""
 
     @abstractmethod
     def score(self, *inputs: Any, **named: Any) -> dict[str, float]:
-        """The metric of at least one prediction."""
+        """Return the metric of at least one prediction."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

@@ -48,25 +48,25 @@ def parse_tracked(text: str) -> MetricName:
 
 
 def tracked_name(logged: str, splits: Iterable[str]) -> str:
-    """MLflow's name for a number in the logs: of an evaluation, or else of training."""
+    """Return MLflow's name for a number in the logs: of an evaluation, or else of training."""
     name = parse_logged(logged, splits)
     return name.tracked if name else f"train/{logged.removeprefix('train_')}"
 
 
 def best_model_key(metric: str) -> str:
-    """The logged name that `--metric_for_best_model` means, with or without `eval_`."""
+    """Return the logged name of `--metric_for_best_model`, which may lack `eval_`."""
     return f"{EVAL}_{metric.removeprefix(f'{EVAL}_')}"
 
 
 def splits_with(metric: str, stage: str, names: Collection[str]) -> list[str]:
-    """The splits whose evaluation at this stage is among the logged names, with this metric; each has a loss."""
+    """Return the splits whose evaluation at this stage is among the logged names, with this metric; each has a loss."""
     start, end = f"{stage}_", "_loss"
     splits = [n.removeprefix(start).removesuffix(end) for n in names if n.startswith(start) and n.endswith(end)]
     return [split for split in splits if MetricName(stage, split, metric).logged in names]
 
 
 def baseline(name: str, metric: str, kind: str = "baseline") -> str:
-    """The metric that holds what a baseline scores on another metric."""
+    """Return the name of a baseline's score on a metric."""
     return "_".join(filter(None, (kind, name, metric)))
 
 
@@ -76,7 +76,7 @@ def flatten(
     references: Mapping[str, Mapping[str, float]],
     entropy_bound: float | None = None,
 ) -> dict[str, float]:
-    """Metrics together with what they are compared with (metric -> name -> value), in one level."""
+    """Return metrics, baselines and references (metric -> name -> value) in one level."""
     flat = {name: float(value) for name, value in metrics.items()}
     for kind, by_metric in (("baseline", baselines), ("reference", references)):
         for metric, values in by_metric.items():
@@ -85,7 +85,7 @@ def flatten(
 
 
 def baselines_of(tracked: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """What baselines score on one of a run's tracked metrics, by the baseline's name.
+    """Return the scores of baselines on one of a run's tracked metrics, by the baseline's name.
 
     A baseline belongs to the longest metric that its name ends with: `baseline_cell_accuracy` is none of `accuracy`
     where there is a `cell_accuracy`.

@@ -1,4 +1,4 @@
-"""Rows of values as text: in columns for the terminal, or as Markdown."""
+"""Format rows of values as text: in columns for the terminal, or as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], formats: Mapping[str, str] = MappingProxyType({})) -> str:
-    """One or more rows with the same columns, under their names; numbers to the right.
+    """Return one or more rows with the same columns, under their names; numbers to the right.
 
     Args:
         rows: Column -> value; None is left empty.
-        formats: Column -> how its numbers are written, e.g. `,.1f`; default: as `format_number` does.
+        formats: Column -> format of its numbers, e.g. `,.1f`; default: as `format_number` does.
     """
     columns = []
     for name in rows[0]:
@@ -22,13 +22,13 @@ def format_table(rows: Sequence[Mapping[str, Any]], formats: Mapping[str, str] =
 
 
 def format_markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """One or more rows of text with the same columns as a Markdown table."""
+    """Return one or more rows of text with the same columns as a Markdown table."""
     lines = [[*rows[0]], ["---"] * len(rows[0]), *([*row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def format_number(value: Any) -> str:
-    """A number as people write it: 12,345, 123, 1.23, 0.00123; other values as they are."""
+    """Return a number as people write it: 12,345, 123, 1.23, 0.00123; other values as they are."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The README.md of a dataset folder and of a trained model: what it is, from what, with which numbers."""
+"""Write the README.md of a dataset folder and of a trained model."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +12,7 @@ if TYPE_CHECKING:
 
 
 def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
-    """Markdown with Hugging Face front matter for a dataset folder.
-
-    Arguments:
-        metadata: what `metadata.json` holds.
-    """
+    """Return Markdown with Hugging Face front matter for a dataset folder with this `metadata.json`."""
     splits = [
         {"split": name, "rows": f"{facts['rows']:,}", "SHA-256 of its columns": f"`{facts['sha256'][:12]}`"}
         for name, facts in metadata["splits"].items()
@@ -46,10 +42,10 @@ def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
 def model_card(
     task: Task, model: "PreTrainedModel", data: StoredDataset, results: Mapping[str, float], facts: Mapping[str, Any]
 ) -> str:
-    """Markdown with Hugging Face front matter for a trained model's folder.
+    """Return Markdown with Hugging Face front matter for a trained model's folder.
 
-    Arguments:
-        results: final metrics by name. facts: run id, git commit, command and the like, shown as a list.
+    Args:
+        results: Final metrics by name. facts: Run id, git commit, command and the like, shown as a list.
     """
     rows = [{"metric": name, "value": f"{value:.6g}"} for name, value in sorted(results.items())]
     listed = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)

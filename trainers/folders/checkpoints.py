@@ -1,4 +1,4 @@
-"""Whether a checkpoint is complete, and what its Trainer's state says."""
+"""Check that a checkpoint is complete, and read its Trainer's state."""
 
 import json
 import zipfile
@@ -14,12 +14,12 @@ _NEEDED = (("optimizer.pt", "optimizer.bin", "optimizer_0"), ("scheduler.pt",), 
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like."""
+    """Return the Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like."""
     return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
 
 
 def damage_of(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, such as one that a kill cut in half; None if it is whole."""
+    """Return what is wrong with a checkpoint, such as one that a kill cut off; None if it is complete."""
     from safetensors import SafetensorError, safe_open
 
     if not (checkpoint / STATE).is_file():

@@ -21,10 +21,10 @@ def hold_folder(folder: Path, marker: str, content: Mapping[str, Any]) -> Iterat
     """Lock and mark a folder below the prefix for a command: new, empty, or with the `marker` of its earlier start.
 
     Args:
-        content: of the marker, a JSON file; one that is there already stays as it is.
+        content: The marker's, a JSON file; an existing one stays as it is.
 
     Raises:
-        UserError: the folder lies elsewhere, holds something else, or another process is writing it.
+        UserError: The folder lies elsewhere, holds something else, or another process is writing it.
     """
     folder = free_place(environment.resolved_prefix(), folder)
     with hold_lock(folder):
@@ -40,6 +40,6 @@ def hold_folder(folder: Path, marker: str, content: Mapping[str, Any]) -> Iterat
 
 
 def folder_name(text: str) -> str:
-    """The text as a folder's name; where it cannot be one, it is changed, and a digest keeps like names apart."""
+    """Return the text as a folder's name; one that cannot be is changed, and gets a digest against collisions."""
     name = re.sub(r"[^\w.,=+-]+", "_", text, flags=re.ASCII).strip("._")[:_NAME_CHARACTERS]
     return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -26,7 +26,7 @@ _ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything 
 
 
 def folder_of(task: Task, options: Any, prefix: Path) -> Path:
-    """The folder of a dataset with these options, built from these files by this code; others have other folders."""
+    """Return the folder of a dataset with these options, built from these input files by this code."""
     key = json.dumps([task.name, dataclasses.asdict(options), _input_digests(options)], default=str)
     name = f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}-{code_digest(task)[:6]}"
     return prefix / "datasets" / name
@@ -68,21 +68,23 @@ def _check_built(built: Any, builder: str) -> None:
     if not isinstance(built, BuiltDataset):
         raise UserError(f"{builder} returned {type(built).__name__}; return a trainers.contract.BuiltDataset")
     if "train" not in built.splits or len(built.splits) == 1:
-        raise UserError(f"{builder} gave {_names(built.splits)}; give `train`, and `validation` to evaluate")
+        raise UserError(
+            f"{builder} gave {_names(built.splits)}; it must give `train`, and `validation` or another to evaluate"
+        )
     for name, split in built.splits.items():
         if len(split) == 0:
-            raise UserError(f"{builder} gave no rows for the split {name}; give some, or leave the split out")
+            raise UserError(f"{builder} gave no rows for the split {name}; ask for some, or leave the split out")
 
 
-def load(folder: Path, task_name: str) -> StoredDataset:
-    """Load a dataset folder of the task called `task_name`.
+def load(folder: Path, task_name: str, flag: str = "dataset") -> StoredDataset:
+    """Load a dataset folder of the task called `task_name`, which `--flag` names.
 
     Raises:
         UserError: The folder is missing, damaged, or another task's.
     """
     from datasets import load_from_disk
 
-    metadata = _read_metadata(folder, task_name)
+    metadata = read_metadata(folder, task_name, flag)
     try:
         splits = {name: load_from_disk(str(folder / name)) for name in metadata["splits"]}
     except Exception as error:  # datasets raises many kinds for a damaged folder; all mean the same to the user
@@ -107,17 +109,17 @@ def _check_split(folder: Path, name: str, split: Any, facts: Mapping[str, Any]) 
 
 
 def digest(split: Any) -> str:
-    """SHA-256 of a `datasets.Dataset`'s columns, however they are chunked, sliced or named on disk."""
+    """Return the SHA-256 of a `datasets.Dataset`'s columns, however they are chunked, sliced or named on disk."""
     import numpy as np
 
     table = split.with_format("arrow")[:].replace_schema_metadata(None)
-    found = hashlib.sha256(table.schema.serialize())
+    sha256 = hashlib.sha256(table.schema.serialize())
     for start in range(0, len(table), _ROWS_A_WRITE):
         piece = table.slice(start, _ROWS_A_WRITE)
         piece = piece.take(np.arange(len(piece))).combine_chunks()  # in buffers of its own, as long as its content
         for batch in piece.to_batches():
-            found.update(batch.serialize())
-    return found.hexdigest()
+            sha256.update(batch.serialize())
+    return sha256.hexdigest()
 
 
 def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folder: Path) -> None:
@@ -162,27 +164,27 @@ def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
     }
 
 
-def _read_metadata(folder: Path, task_name: str) -> Mapping[str, Any]:
+def read_metadata(folder: Path, task_name: str, flag: str = "dataset") -> Mapping[str, Any]:
+    """Return the content of a dataset's `metadata.json`; raise a `UserError` that names `--flag` if there is none."""
     if not folder.is_dir():
         raise UserError(
-            f"there is no dataset folder {folder}; build one with `make dataset TASK={task_name}`, or leave"
-            " out --dataset to have it built"
+            f"--{flag}: there is no dataset folder {folder}; give another, or build it with `make dataset"
+            f" TASK={task_name}`"
         )
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-        found = metadata["task"]
+        task = metadata["task"]
         splits = {name: (facts["rows"], facts["sha256"]) for name, facts in metadata["splits"].items()}
         if not isinstance(metadata["options"], dict):
             raise TypeError("its options are no mapping")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --dataset, or build"
+            f"{folder} is not a dataset made by this project (no readable {METADATA}); give another --{flag}, or build"
             " it again: the same command with --rebuild, without --dataset"
         ) from error
-    if found != task_name:
+    if task != task_name:
         raise UserError(
-            f"the dataset {folder} is one of the task {found}, not of {task_name}; use --task {found} or"
-            " another --dataset"
+            f"the dataset {folder} is one of the task {task}, not of {task_name}; use --task {task} or another --{flag}"
         )
     if "train" not in splits or len(splits) == 1:
         raise UserError(
@@ -196,16 +198,20 @@ def _names(splits: Iterable[str]) -> str:
 
 
 def _input_digests(options: Any) -> dict[str, list[str]]:
-    """Digests of the files and folders that options name: a changed CSV is another dataset."""
+    """Return digests of the files and folders that options name: a changed CSV is another dataset."""
     digests = {}
     for name, value in path_options(options).items():
         places = [value] if os.path.exists(os.path.expanduser(value)) else value.split(",")
-        inside = [part for place in places for part in _files_of(Path(os.path.expanduser(place))) if part.is_file()]
-        digests[name] = [f"{part.name} {hashlib.sha256(part.read_bytes()).hexdigest()}" for part in inside]
+        named = [Path(os.path.expanduser(place)) for place in places]
+        beside: Any = next(item.metadata["is_path"] for item in dataclasses.fields(options) if item.name == name)
+        inside = [part for path in named for part in _files_of(path)]
+        inside += [] if beside is True else [part for path in named for part in beside(path)]
+        files = [part for part in inside if part.is_file()]
+        digests[name] = [f"{part.name} {hashlib.sha256(part.read_bytes()).hexdigest()}" for part in files]
     return digests
 
 
 def _files_of(path: Path) -> list[Path]:
-    """What stands for a dataset's folder, another folder, or a file."""
+    """Return the files that stand for a dataset's folder, another folder, or a file."""
     is_dataset = (path / METADATA).is_file()
     return [path / METADATA] if is_dataset else sorted(path.glob("*.json")) if path.is_dir() else [path]

@@ -10,16 +10,12 @@ from trainers.errors import UserError
 
 
 def lock_of(folder: Path) -> FileLock:
-    """The lock that the process that writes a folder holds; it lies next to the folder."""
+    """Return the lock of a folder's writer; it lies next to the folder."""
     return FileLock(folder.parent / f".{folder.name}.lock")
 
 
 def acquire_lock(folder: Path) -> FileLock:
-    """Take the lock of a folder, without waiting.
-
-    Raises:
-        UserError: another process is writing it.
-    """
+    """Take the lock of a folder without waiting; raise a `UserError` if another process is writing it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = lock_of(folder)
     try:
@@ -31,11 +27,7 @@ def acquire_lock(folder: Path) -> FileLock:
 
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing a folder, as a run does.
-
-    Raises:
-        UserError: another process is writing it.
-    """
+    """Hold the lock of a folder; raise a `UserError` if another process is writing it."""
     lock = acquire_lock(folder)
     try:
         yield
@@ -44,7 +36,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process of this machine is writing the folder of a run, or may be: a lock of others tells nothing."""
+    """Return whether a process of this machine is writing a folder, or may be: other users' locks are unreadable."""
     if not folder.parent.is_dir():
         return False
     try:
@@ -55,6 +47,6 @@ def is_held(folder: Path) -> bool:
 
 
 def held_below(folder: Path) -> list[Path]:
-    """Folders below a folder that a process is writing, or may be."""
+    """Return the folders below a folder that a process is writing, or may be."""
     locked = (lock.with_name(lock.name[1:].removesuffix(".lock")) for lock in folder.rglob(".*.lock"))
     return [path for path in locked if is_held(path)]

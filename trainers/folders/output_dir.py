@@ -1,9 +1,11 @@
-"""What `--output_dir` means: a run folder that is created, resumed or overwritten, never by accident.
+"""Resolve `--output_dir` to a run folder that is created, resumed or overwritten, never by accident.
 
 `plan` decides and changes nothing, so that a refusal costs nothing; `claim` acts, after everything else was validated.
 All decisions are made on resolved paths: symbolic links are followed and `..` is gone before a path is compared.
 """
 
+import contextlib
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,17 +33,17 @@ class Plan:
 
 
 def plan(prefix: Path, name: str, output_dir: str | None, overwrite: bool, resume: str | None) -> Plan:
-    """Decide where to write; touches nothing.
+    """Decide where to write, without touching anything.
 
-    Arguments:
-        prefix: the resolved folder that holds everything generated.
-        name: names the folder when no output_dir is given: `<prefix>/runs/<name>-001`, -002, …
-        output_dir: the folder asked for; a relative path counts from the working directory.
-        overwrite: an earlier run's folder may be replaced.
-        resume: a checkpoint folder, or `last` for the newest one in output_dir.
+    Args:
+        prefix: The resolved folder that holds everything generated.
+        name: Names the folder without an output_dir: `<prefix>/runs/<name>-001`, -002, …
+        output_dir: The folder; a relative path counts from the working directory.
+        overwrite: Whether an earlier run's folder may be replaced.
+        resume: A checkpoint folder, or `last` for the newest one in output_dir.
 
     Raises:
-        UserError: the folder is outside the prefix, is the prefix, holds something else than a run, or is in use.
+        UserError: The folder is outside the prefix, is the prefix, holds something else than a run, or is in use.
     """
     if resume is not None:
         return _plan_resume(prefix, output_dir, overwrite, resume)
@@ -108,11 +110,7 @@ def claim(plan: Plan, marker: dict[str, Any]) -> tuple[RunFolder, FileLock]:
 
 
 def free_place(prefix: Path, path: Path) -> Path:
-    """The folder that `inside` returns, if what is written there would not lie among the files of something else.
-
-    Raises:
-        UserError: it would.
-    """
+    """Return the folder of `inside`; raise a `UserError` if it lies in a run's, or is where all of a kind are kept."""
     folder = inside(prefix, path)
     _check_beside(folder)
     if folder.parent == prefix and folder.name in _COLLECTIONS:
@@ -121,11 +119,7 @@ def free_place(prefix: Path, path: Path) -> Path:
 
 
 def inside(prefix: Path, path: Path) -> Path:
-    """The resolved folder that --output_dir means, if it may be written: below the prefix, and not the prefix itself.
-
-    Raises:
-        UserError: it may not.
-    """
+    """Return the resolved folder of --output_dir; raise a `UserError` unless it is below the prefix and writable."""
     folder = _real(path)
     if any(part.is_symlink() for part in (folder, *folder.parents)):
         raise UserError(f"--output_dir {path} is a symbolic link in a circle; give a folder")
@@ -145,7 +139,7 @@ def inside(prefix: Path, path: Path) -> Path:
 
 
 def _real(path: Path) -> Path:
-    """Without links, `..` and `~`; unlike `Path.resolve` and `expanduser` it never raises."""
+    """Return the path without links, `..` and `~`; unlike `Path.resolve` and `expanduser` never raise."""
     return Path(os.path.realpath(os.path.expanduser(path)))
 
 
@@ -176,20 +170,18 @@ def _plan_resume(prefix: Path, output_dir: str | None, overwrite: bool, resume: 
 def _numbered(stem: Path) -> Path:
     """Create and return the first free `<stem>-001`, `-002`, …; `mkdir` makes sure that only one run gets it."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
+    for number in itertools.count(1):
         folder = stem.with_name(f"{stem.name}-{number:03d}")
-        try:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
+            break
+    return folder
 
 
 def _check_beside(folder: Path) -> None:
     """Raise a `UserError` if the folder lies in a run's, which would be deleted with it."""
     if run := next((parent for parent in folder.parents if RunFolder(parent).has_marker), None):
-        raise UserError(f"--output_dir {folder} lies in the run {run}; give a folder beside it")
+        raise UserError(f"--output_dir {folder} lies in the run {run}; give a folder next to it")
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: the one place that knows its files, its checkpoints and what they say."""
+"""Read and write the files and checkpoints of a run's folder."""
 
 import fnmatch
 import json
@@ -42,11 +42,7 @@ class RunFolder:
 
     @property
     def marker(self) -> dict[str, Any]:
-        """Task, command, git state and MLflow run, as noted when the folder was claimed.
-
-        Raises:
-            UserError: the folder is no run's.
-        """
+        """Task, command, git state and MLflow run when the folder was claimed; a `UserError` if it is no run's."""
         try:
             content = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
@@ -90,11 +86,7 @@ class RunFolder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting of the run.
-
-        Raises:
-            UserError: it has not started yet, or the file is damaged.
-        """
+        """Every setting of the run; a `UserError` if it has not started yet, or the file is damaged."""
         return self._read(_SETTINGS, "is no run that has started")
 
     @property
@@ -103,7 +95,7 @@ class RunFolder:
         try:
             return Path(self.settings["dataset_folder"])
         except (KeyError, TypeError) as error:
-            raise UserError(f"{self.path} does not say which dataset it was trained on ({_SETTINGS})") from error
+            raise UserError(f"{_SETTINGS} in {self.path} has no dataset_folder; give another run") from error
 
     @property
     def is_finished(self) -> bool:
@@ -116,22 +108,18 @@ class RunFolder:
 
     @property
     def results(self) -> dict[str, Any]:
-        """Final metrics, the number of steps and the best checkpoint.
-
-        Raises:
-            UserError: the run is not finished.
-        """
+        """Final metrics, the number of steps and the best checkpoint; a `UserError` if the run is not finished."""
         return self._read(_RESULTS, "is no finished run")
 
     @property
     def checkpoint_folders(self) -> dict[int, Path]:
-        """Step -> folder of every checkpoint, ascending, also of those that a kill cut in half."""
+        """Step -> folder of every checkpoint, ascending, incomplete ones included."""
         steps = {path.name.removeprefix(_CHECKPOINT): path for path in self.path.glob(f"{_CHECKPOINT}*")}
         return dict(sorted((int(step), path) for step, path in steps.items() if step.isdecimal()))
 
     @property
     def checkpoints(self) -> dict[int, Path]:
-        """Step -> folder of every checkpoint that was written to its end, ascending."""
+        """Step -> folder of every complete checkpoint, ascending."""
         return {step: path for step, path in self.checkpoint_folders.items() if (path / STATE).is_file()}
 
     @property
@@ -141,12 +129,11 @@ class RunFolder:
 
     @property
     def last_checkpoint(self) -> Path | None:
-        """The newest undamaged checkpoint; newer ones that are damaged are named in print."""
+        """The newest undamaged checkpoint; prints a warning for newer ones that are damaged."""
         for checkpoint in reversed(self.checkpoint_folders.values()):
-            damage = damage_of(checkpoint)
-            if damage is None:
+            if (damage := damage_of(checkpoint)) is None:
                 return checkpoint
-            print(f"warning: {checkpoint} is not whole ({damage}); looking for the one before", flush=True)
+            print(f"warning: {checkpoint} is incomplete ({damage}); looking for the one before", flush=True)
         return None
 
     @property
@@ -155,11 +142,11 @@ class RunFolder:
         return [path.parent for path in self.path.rglob(_MARKER) if path.parent != self.path]
 
     def is_held(self) -> bool:
-        """Whether a process of this machine is writing the folder."""
+        """Return whether a process of this machine is writing the folder."""
         return locks.is_held(self.path)
 
     def probe_folder(self, name: str) -> Path:
-        """Where the results of one probe go."""
+        """Return the folder of one probe's results."""
         return self.path / _PROBE / name
 
     def write_marker(self, marker: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ class MuonWithRest(torch.optim.Optimizer):
     def __init__(self, muon: torch.optim.Optimizer, rest: torch.optim.Optimizer) -> None:
         self.parts = (muon, rest)
         super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self.defaults["lr"] = muon.defaults["lr"]  # a polynomial schedule reads it
         self._share_groups()
 
     def _share_groups(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainers.common import figures
 from trainers.common.files import write_csv, write_json
 from trainers.common.tables import format_number
-from trainers.errors import UserError
+from trainers.errors import UserError, name_flags
 from trainers.folders.run_folder import RunFolder
 from trainers.tracking.mlflow_store import open_store
 from trainers.tracking.tracker import Tracker
@@ -51,6 +51,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         UserError: the run has no checkpoint, its dataset is gone, or the options do not fit.
     """
     from trainers.folders import dataset_folder
+    from trainers.folders.worlds import check_world
     from trainers.probes.probe import linear_cka
 
     task, checkpoints = run.task, run.checkpoints
@@ -59,8 +60,11 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
         raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]
     other = Path(compare).expanduser().resolve() if compare else last
+    check_world("--compare", other, data)
     probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
-    reference_NF = probe.states(load_checkpoint(other)).reshape(len(probe.prompts), -1)
+    with name_flags("compare"):
+        compared = load_checkpoint(other)
+    reference_NF = probe.states(compared).reshape(len(probe.prompts), -1)
     results = {}
     for step, path in checkpoints.items():
         states_NLTD = probe.states(load_checkpoint(path))

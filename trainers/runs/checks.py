@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from torch.utils.checkpoint import checkpoint as recomputed
 from transformers import TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
@@ -24,6 +26,13 @@ def check_settings(settings: Settings, data: StoredDataset) -> None:
         UserError: a flag cannot be used.
     """
     _check_reporters(settings.training)
+    _check_passed_on(settings.training)
+    if settings.training.bf16 and settings.training.device.type == "cpu" and PartialState().is_main_process:
+        print(
+            "note: --bf16 is slower than float32 for small models on a CPU, and for all where the CPU has no"
+            " instructions for it",
+            flush=True,
+        )
     for split, rows in data.splits.items() if settings.training.dataloader_drop_last else ():
         kind = "train" if split == "train" else "eval"
         batch = getattr(settings.training, f"{kind}_batch_size") * settings.training.world_size
@@ -55,6 +64,22 @@ def check_trainer(settings: Settings, trainer: WorldTrainer) -> None:
     _check_optimizer(trainer)
     if trainer.evaluated and settings.given("metric_for_best_model") is not None:
         _check_best_metric(settings, trainer)
+
+
+def _check_passed_on(training: TrainingArguments) -> None:
+    """Refuse what others would find wrong only at the first step, or change after it was settled."""
+    if training.dataloader_persistent_workers and not training.dataloader_num_workers:
+        raise UserError("--dataloader_persistent_workers: there are none; give --dataloader_num_workers")
+    if "tpu_metrics_debug" in training.to_dict()["debug"]:
+        raise UserError("--debug tpu_metrics_debug is for TPUs, on which nothing runs here; leave it out")
+    accelerator: Any = training.accelerator_config
+    if accelerator.gradient_accumulation_kwargs:
+        raise UserError("--accelerator_config with gradient_accumulation_kwargs: give --gradient_accumulation_steps")
+    kwargs: Any = training.activation_checkpointing_kwargs
+    try:
+        recomputed(torch.neg, torch.zeros(1), **{"use_reentrant": False, **(kwargs or {})})
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--activation_checkpointing_kwargs {json.dumps(kwargs)} cannot be used: {error}") from error
 
 
 def _check_reporters(training: TrainingArguments) -> None:

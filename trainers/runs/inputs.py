@@ -12,6 +12,7 @@ from trainers.errors import UserError
 from trainers.folders import dataset_folder
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.sources import code_digest
+from trainers.folders.worlds import check_world
 from trainers.models.warm_start import freeze, load_model
 from trainers.probes.probe import Probe
 from trainers.settings.resolve import Settings
@@ -65,6 +66,7 @@ def build_model(settings: Settings, data: StoredDataset, checkpoint: Path | None
     model = settings.task.load("build_model")(settings.model, data)
     if run.init_from:
         start = run.init_from if checkpoint is None or run.l2_to_start else str(checkpoint)
+        check_world("--init_from", start, data)
         model = load_model(start, model, settings.model, _typed(settings))
     if run.stock_forward and not hasattr(model, "stock_forward"):
         raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")

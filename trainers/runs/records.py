@@ -1,5 +1,6 @@
 """Write and track a run's parameters, tags and settings at its start; results, card and model at its end."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -83,6 +84,7 @@ def log_start(
         "given": settings.request.as_given(),
         "changes": [*(folder.settings.get("changes", []) if folder.has_started else []), *map(asdict, changes)],
         "resolved": identity_of(settings.request),
+        "launcher": {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")},
         "model": sizes,
         "training": training,
     }

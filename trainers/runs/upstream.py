@@ -1,9 +1,9 @@
 """Private and fragile parts of transformers that a run needs.
 
 Lower packages use a few more, each in one place: the Trainer's sampler and gradient state (trainers/base.py), its sum
-of losses (trainers/callbacks/resume.py), blocks of Qwen2 and Llama (trainers/models/), MLflow's tags (trainers/tracking/),
-fields read from source and argparse's errors (trainers/settings/). tests/test_upstream.py states what is expected of
-all, so that a new version fails with a list.
+of losses (trainers/callbacks/resume.py), blocks of Qwen2 and Llama (trainers/models/), MLflow's tags
+(trainers/tracking/), fields read from source and argparse's errors (trainers/settings/). tests/test_upstream.py states
+what is expected of all, so that a new version fails with a list.
 """
 
 from typing import Any, cast

@@ -9,7 +9,7 @@ from typing import Any
 from trainers import registry
 from trainers.contract import Task
 from trainers.settings.layers import argv_of, flags_of
-from trainers.settings.resolve import Request, flag_names, read_request
+from trainers.settings.request import Request, flag_names, read_request
 from trainers.settings.run_options import STACK_DEFAULTS, USUAL_TRAINING, RunOptions
 from trainers.settings.training_fields import training_defaults
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from trainers.settings.layers import argv_of, merge_layers
 from trainers.settings.own_settings import given_settings
-from trainers.settings.resolve import Request, parser_of
+from trainers.settings.request import Request
+from trainers.settings.resolve import parser_of
 from trainers.settings.run_options import PLACEMENT, REFUSED, RunOptions
 
 

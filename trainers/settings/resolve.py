@@ -1,72 +1,37 @@
-"""Resolve the command line to typed settings: code default < task default < YAML < command line.
+"""Type and check the settings of a request.
 
 Every layer becomes `--name value` strings for one `HfArgumentParser`, so that a file is checked as strictly as the
-command line. Names are checked first, without importing transformers, so that a typo is answered at once.
+command line.
 """
 
 import contextlib
 import dataclasses
-import functools
 import json
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trainers.common.environment import CODE, asks_for_fsdp
+from trainers.common.environment import asks_for_fsdp
 from trainers.contract import Task
-from trainers.errors import UserError, suggest
+from trainers.errors import UserError
 from trainers.options import OWN_METADATA, check_ranges
+from trainers.settings import surroundings
 from trainers.settings.layers import (
     Layer,
     argv_of,
-    as_strings,
-    config_path,
-    display_path,
-    flags_of,
     merge_layers,
-    read_yaml,
 )
-from trainers.settings.own_settings import given_settings, resumed_run, run_of_config
-from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TRAINING_RANGES, TYPED, RunOptions
-from trainers.settings.training_fields import training_defaults
+from trainers.settings.request import Request, check_names
+from trainers.settings.run_options import TRAINING_RANGES, RunOptions
 
 if TYPE_CHECKING:
     from transformers import HfArgumentParser, TrainingArguments
 
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no MLflow run
 _TOKENS_SEEN = {"": "all", "all": "all", "true": "all", "non_padding": "non_padding", "no": "no", "false": "no"}
 """Values of --include_num_input_tokens_seen, of which HfArgumentParser would take true and false only."""
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _REFUSALS = (ValueError, TypeError, ArithmeticError, ImportError, OSError)
 """What `TrainingArguments` raises about its own fields."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The layers of one command line, by name only: nothing is typed yet."""
-
-    task: Task
-    layers: Mapping[str, Layer]
-    """Source ("stack", "task", "configs/x.yaml", "command line") -> flags, in rising precedence; of a resumed run,
-    its own settings instead of the first ones."""
-
-    @functools.cached_property
-    def sources(self) -> dict[str, tuple[str, str]]:
-        """Flag name -> (value, the layer that won)."""
-        return {name: (" ".join(flag["value"]), flag["from"]) for name, flag in self.as_given().items()}
-
-    def as_given(self) -> dict[str, dict[str, Any]]:
-        """Return flag name -> its values as strings and the layer they are from, for `settings.json`."""
-        kept = merge_layers(self.layers)
-        return {
-            name: {"value": values, "from": source}
-            for source, layer in self.layers.items()
-            for name, values in layer.items()
-            if name in kept
-        }
 
 
 @dataclass(frozen=True)
@@ -89,56 +54,12 @@ class Settings:
         return self.request.sources.get(name, (None,))[0]
 
 
-def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_only: bool = False) -> Request:
-    """Check names and collect the layers, without importing anything heavy.
-
-    Args:
-        argv: The command line without the program's name.
-        find_task: Returns the task of a name (`trainers.registry.load`).
-        task_only: Whether only the dataset's flags are allowed (to build a dataset without a run).
-
-    Raises:
-        UserError: An unknown task, config or flag (with suggestions), or a flag without a value.
-    """
-    command_line = flags_of(argv)
-    config_name, resumed = command_line.get("config"), resumed_run(command_line)
-    path = config_path(config_name[0]) if config_name else None
-    config = _read_config(path) if path else {}
-    own = {display_path(resumed.path): given_settings(resumed.settings)} if resumed else {}
-    name = next((layer["task"][0] for layer in (command_line, config, *own.values()) if layer.get("task")), "")
-    task = find_task(name)
-    if config.get("task") not in (None, [], [name], [task.base]):
-        raise UserError(f"--task is {name}, but {path} is a config for {' '.join(config['task'])}; use one of the two")
-    if not own:
-        own = {"task": as_strings(task.defaults, f"TASK.defaults of {name}")}
-        default_configs = [CODE / "configs" / f"{stem}.yaml" for stem in (name, task.base)]
-        if path is None and (existing := [file for file in default_configs if file.is_file()]):
-            path, config = existing[0], read_yaml(existing[0])
-    layers = {
-        "stack": as_strings(STACK_DEFAULTS, "stack"),
-        **own,
-        display_path(path): config,
-        "command line": command_line,
-    }
-    known = flag_names(task)
-    for source, layer in layers.items():
-        _check_names(layer, known, source)
-    if task_only:
-        _check_names(command_line, {"": ["task", "config", "rebuild", *known["dataset"]]}, "command line")
-    return Request(task, {source: layer for source, layer in layers.items() if layer})
-
-
-def _read_config(path: Path) -> Layer:
-    run = run_of_config(path)
-    return given_settings(run.settings) if run else read_yaml(path)
-
-
 def resolve_settings(request: Request) -> Settings:
     """Type and check every value; raise a `UserError` for a wrong type or range, and for values in conflict."""
     from transformers import TrainingArguments
 
     task = request.task
-    flags = merge_layers(request.layers)
+    flags = surroundings.fit_to_machine(merge_layers(request.layers))
     if "evals_per_epoch" in flags:  # `runs.cadence.settle` counts the steps; until then transformers wants some number
         flags = {"save_steps": ["1"], **flags, "eval_steps": ["1"]}
     _check_json(flags)
@@ -152,6 +73,7 @@ def resolve_settings(request: Request) -> Settings:
         raise UserError(f"--include_num_input_tokens_seen is {counted}; choose all, non_padding or no")
     training.include_num_input_tokens_seen = _TOKENS_SEEN[counted]
     _check_training(training)
+    surroundings.follow_settings(training)
     if run.muon and asks_for_fsdp():
         raise UserError("--muon needs complete matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
     if run.min_learning_rate and not run.restart_epochs:
@@ -173,7 +95,7 @@ def read_command(flags: Layer, *types: Any) -> tuple[Any, ...]:
     Raises:
         UserError: An unknown flag (with suggestions), a wrong type, or a number out of its range.
     """
-    _check_names(flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
+    check_names(flags, {"": [item.name for kind in types for item in dataclasses.fields(kind)]}, "command line")
     if not flags:
         return tuple(kind() for kind in types)  # nothing to parse: transformers' parser need not be imported
     return _parse(types, flags)
@@ -217,26 +139,6 @@ def parser_of(types: tuple[Any, ...], request: Request | None = None) -> "HfArgu
     return Parser(types, allow_abbrev=False)  # pyright: ignore[reportArgumentType]
 
 
-def flag_names(task: Task | None) -> dict[str, list[str]]:
-    """Return group -> flag names, without importing transformers."""
-    types = {"run": RunOptions, **({"dataset": task.options, "model": task.model_options} if task else {})}
-    groups = {group: [item.name for item in dataclasses.fields(kind)] for group, kind in types.items()}
-    return {**groups, "training": [name for name in training_defaults() if name not in REFUSED]}
-
-
-def _check_names(layer: Layer, known: Mapping[str, list[str]], source: str) -> None:
-    names = [name for group in known.values() for name in group]
-    for name, values in layer.items():
-        if name in REFUSED and source != "stack":
-            raise UserError(f"--{name} cannot be used here: {REFUSED[name]}; remove it")
-        if name not in names and name not in REFUSED:
-            meant = TYPED.get(name, "")
-            hint = f" Did you mean {meant}?" if meant in names else suggest(name, names) or " `--help` lists settings."
-            raise UserError(f"unknown setting {name!r} ({source}).{hint}")
-        if _UNWRITABLE.search("".join(values)):
-            raise UserError(f"--{name} is {' '.join(values)!r} ({source}), with a character that no path can hold")
-
-
 def _check_json(flags: Layer) -> None:
     """Check that settings of mappings are JSON (or a file of it): transformers would fail only when it uses them."""
     for name, values in flags.items():
@@ -260,6 +162,3 @@ def _check_training(training: "TrainingArguments") -> None:
             raise UserError(f"--{name} is {value}; choose {', '.join(choices)}")
     if training.max_steps == 0 or training.max_steps < -1:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > 1 and training.world_size == 1:
-        raise UserError(f"{started} processes were started, but there is no GPU for them; add --use_cpu, or start one")

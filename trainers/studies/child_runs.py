@@ -13,7 +13,7 @@ from trainers.common import environment
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.settings.identity import differing_settings
-from trainers.settings.resolve import read_request
+from trainers.settings.request import read_request
 from trainers.studies.study_file import SeededStudy, tokens_of
 
 _RUN = environment.CODE / "trainers" / "run.py"

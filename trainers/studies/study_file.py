@@ -11,7 +11,8 @@ from trainers import registry
 from trainers.common import environment
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
-from trainers.settings import layers, resolve
+from trainers.settings import layers
+from trainers.settings.request import read_request
 
 _STUDIES = environment.CODE / "configs" / "studies"
 _WORDS = {dict: "a mapping of names", list: "a list", str: "a name"}
@@ -103,7 +104,7 @@ def study_names() -> list[str]:
 def task_of(path: Path, flags: Mapping[str, Any]) -> Task:
     """Return the task that a run of a study trains; the names of its flags are checked as the run will check them."""
     try:
-        return resolve.read_request(tokens_of(flags), registry.load).task
+        return read_request(tokens_of(flags), registry.load).task
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment
 from trainers.common.files import write_csv, write_json
+from trainers.common.seeds import mean_interval, say_interval, without_seeds
 from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.command_folder import hold_folder
@@ -72,7 +73,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:
-    """Print, write and track table and best child.
+    """Print, write and track the table, and the best flags by their mean over seeds.
 
     Raises:
         UserError: no child, or not every one of a grid, was trained to its end.
@@ -83,11 +84,19 @@ def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tr
     write_csv(folder / "sweep.csv", rows)
     tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "sweep.json")
     print(f"\n{format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
-    best, failed = ranked[0], [child for child in ranked if child.state.startswith("failed")]
-    if best.value is not None:
-        tracker.tags({"best_run": best.name})
-        tracker.params({f"best.{name}": value for name, value in best.flags.items()})
-        tracker.metrics({f"best/{metric}": best.value}, step=len(ranked) - len(failed))
-        print(f"best: {shlex.join(tokens_of(best.flags))}", flush=True)
-    if failed and (plan.grid or best.value is None):
+    failed = [child for child in ranked if child.state.startswith("failed")]
+    groups: dict[str, dict[str, float]] = {}  # flags without seeds -> child -> value
+    for child in ranked:
+        if child.value is not None:
+            groups.setdefault(shlex.join(tokens_of(without_seeds(child.flags))), {})[child.name] = child.value
+    means = {text: mean_interval(list(values.values())) for text, values in groups.items()}
+    if means:
+        best = min(means, key=lambda text: sign * means[text]["mean"])
+        name = next(iter(groups[best]))
+        flags = without_seeds(next(child.flags for child in children if child.name == name))
+        tracker.tags({"best_run": name} if len(groups[best]) == 1 and flags else {})
+        tracker.params({f"best.{name}": value for name, value in flags.items()})
+        tracker.metrics({f"best/{metric}": means[best]["mean"]}, step=len(ranked) - len(failed))
+        print(f"{f'best: {best}, ' if flags else ''}{metric} {say_interval(means[best])}", flush=True)
+    if failed and (plan.grid or not means):
         raise UserError(f"{len(failed)} of {len(ranked)} runs failed, e.g. {failed[0].name}; its own words stand above")

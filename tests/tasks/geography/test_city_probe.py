@@ -133,7 +133,8 @@ def test_constant_states_give_the_baseline(protocol, value, probe_of):
     found = probe_of(cities, protocol=protocol).fit(np.full((100, 1, 3, 4), value, dtype=np.float32)).flat()
     assert np.isfinite(list(found.values())).all()
     assert found["error_km_mean"] == pytest.approx(found["baseline_error_km_mean"], rel=1e-3)
-    assert found["r2_lat"] < 0.01
+    for axis in ("r2_lon", "r2_lat"):
+        assert found[axis] == pytest.approx(found[f"baseline_{axis}"], abs=1e-3) and found[axis] < 0.02
 
 
 def test_the_baselines_are_the_mean_direction_and_the_mean_degrees_of_the_training_cities(probe_of):

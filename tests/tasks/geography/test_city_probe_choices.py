@@ -1,10 +1,13 @@
 """Which cities the probe is trained and tested on, and what the model is shown."""
 
 from collections import Counter
+from copy import deepcopy
 
 import numpy as np
 import pytest
 
+from geo.atlantis import invent_cities, join_cities
+from geo.cities import Cities
 from tasks.geography.city_probe import CityProbeOptions
 from tests.helpers import refusal
 from trainers.options import check_ranges
@@ -106,9 +109,25 @@ def test_errors_by_continent_average_to_the_whole(probe_of):
 
 
 def test_other_cities_than_the_datasets_can_be_probed(probe_of, tmp_path):
-    real_cities(30, seed=1).write_csv(tmp_path / "others.csv")
-    probe = probe_of(real_cities(100), cities_csv=str(tmp_path / "others.csv"))
+    cities = real_cities(100)
+    first = Cities(*(deepcopy(values[:30]) for values in vars(cities).values()))
+    first.write_csv(tmp_path / "others.csv")
+    probe = probe_of(cities, cities_csv=str(tmp_path / "others.csv"))
     assert len(probe.prompts) == 30 and (len(probe.train), len(probe.test)) == (18, 12)
+    first.lat_deg[7] -= np.sign(first.lat_deg[7])
+    first.write_csv(tmp_path / "others.csv")
+    with refusal("--cities_csv", 1, 7):
+        probe_of(cities, cities_csv=str(tmp_path / "others.csv"))
+
+
+@pytest.mark.parametrize("name", ["Atlantis", "XX1", "Africa"])
+@pytest.mark.parametrize("atlantis", ["test", "train"])
+def test_nothing_of_what_is_held_out_is_trained_on(name, atlantis, probe_of):
+    cities = join_cities(real_cities(100), invent_cities([(35, -35), (-30, 80)], 50, first_id=100))
+    probe, usual = probe_of(cities, atlantis=atlantis, hold_out=name), probe_of(cities, atlantis=atlantis)
+    assert set(probe.train) == set(usual.train) - set(np.flatnonzero(probe._region(name)))
+    assert probe.test.tolist() == usual.test.tolist()
+    assert set(probe.tested_invented) == set(probe.invented) - set(probe.train)
 
 
 # --- what the model is shown
@@ -210,8 +229,8 @@ CHOICES = {
 @pytest.mark.parametrize("choice", CHOICES)
 def test_another_choice_has_another_label_so_that_results_do_not_mix(choice, probe_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    real_cities(40, seed=3).write_csv(tmp_path / "others.csv")
     cities = with_atlantis(100, 10)
+    Cities(*(values[:40] for values in vars(cities).values())).write_csv(tmp_path / "others.csv")
     labels = {name: probe_of(cities, **options).label for name, options in CHOICES.items() if name != choice}
     label = probe_of(cities, **CHOICES[choice]).label
     assert label != probe_of(cities).label == "clean"

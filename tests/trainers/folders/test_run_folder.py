@@ -58,7 +58,7 @@ def test_the_dataset_stands_in_the_settings(run, tmp_path):
     with pytest.raises(UserError, match=r"settings\.json"):
         _ = run.dataset
     run.write_settings({"training": {}})
-    with pytest.raises(UserError, match="which dataset"):
+    with pytest.raises(UserError, match="no dataset_folder"):
         _ = run.dataset
     run.write_settings({"dataset_folder": str(tmp_path / "data")})
     assert run.dataset == tmp_path / "data"

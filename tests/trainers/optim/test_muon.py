@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID
 from trainers.models.decoder import DecoderOptions, build_decoder
@@ -53,3 +53,12 @@ def test_the_factorys_steps_are_those_of_an_optimiser_made_by_hand(tmp_path):
     expected = train(tmp_path, twin, by_hand(twin))
     assert len(losses) == 6 and losses == expected
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+def test_a_polynomial_schedule_finds_the_rate_it_starts_from():
+    optimizer = by_hand(decoder())
+    schedule = get_scheduler("polynomial", optimizer, 0, 10, {"power": 1.0, "lr_end": 0.0})
+    optimizer.step()  # without gradients: PyTorch wants it before the schedule
+    for _ in range(5):
+        schedule.step()
+    assert {round(group["lr"], 9) for group in optimizer.param_groups} == {RATE / 2}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.helpers import assert_one_line
 from trainers.run import main
 
 
@@ -21,6 +22,24 @@ def left(prefix):
 def test_a_split_smaller_than_a_batch_that_is_dropped_is_refused(prefix, tiny, capsys, more, flag):
     assert main([*tiny, "--dataloader_drop_last", *more]) == 2
     assert flag in capsys.readouterr().err and left(prefix) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ("--dataloader_persistent_workers", "--dataloader_num_workers"),
+        ("--debug tpu_metrics_debug", "tpu_metrics_debug"),
+        ('--activation_checkpointing --activation_checkpointing_kwargs {"nonsense":1}', "nonsense"),
+        ('--accelerator_config {"gradient_accumulation_kwargs":{"nonsense":1}}', "--gradient_accumulation_steps"),
+        ('--accelerator_config {"gradient_accumulation_kwargs":{"num_steps":4}}', "--gradient_accumulation_steps"),
+        ("--use_liger_kernel", "--use_liger_kernel"),
+        ("--neftune_noise_alpha 5", "--neftune_noise_alpha"),
+    ],
+)
+def test_what_would_fail_at_the_first_step_is_refused_before_anything_is_made(prefix, tiny, capsys, more, named):
+    assert main([*tiny, *more.split()]) == 2
+    assert_one_line(capsys.readouterr().err, named)
+    assert left(prefix) == []
 
 
 def test_the_stock_pass_is_refused_where_there_is_no_other(prefix, capsys):

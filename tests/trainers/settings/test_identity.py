@@ -4,7 +4,7 @@ import pytest
 
 from trainers import registry
 from trainers.settings.identity import differing_settings, identity_of
-from trainers.settings.resolve import read_request
+from trainers.settings.request import read_request
 
 ARGV = ["--task", "location", "--learning_rate", "1e-3", "--n_cities", "40", "--muon"]
 

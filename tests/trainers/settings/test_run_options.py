@@ -7,7 +7,8 @@ from transformers import TrainingArguments
 
 from trainers import registry
 from trainers.errors import UserError
-from trainers.settings.resolve import read_request, resolve_settings
+from trainers.settings.request import read_request
+from trainers.settings.resolve import resolve_settings
 from trainers.settings.run_options import REFUSED
 
 USED = """

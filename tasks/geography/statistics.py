@@ -1,20 +1,25 @@
 """Print and draw how many neighbours the cities of a world have, in both metrics.
 
-python -m geo.statistics [--cities FILE] [--radius_km 200] [--out outputs/figures/neighbours.png]
+    python -m tasks.geography.statistics --cities_csv my.csv --radius_km 200
+
+The figure goes to <EXP_DIR_PREFIX>/figures/neighbours/neighbours.png, or into --output_dir.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geo import InputError
 from geo.cities import Cities, load_cities
 from geo.neighbours import SHARES, Metric, neighbour_counts, neighbour_statistics
+from trainers.common import environment, figures
+from trainers.folders.command_folder import hold_folder
+from trainers.options import option
+from trainers.settings.command import command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,25 +30,26 @@ flat: latitude and longitude taken as plane coordinates, which is not a distance
 analysis of such a table (5,075 cities of August 2025: mean 18.72, median 11, max 105) was made this way."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table and write the figure; return the exit code, 2 if the input cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m geo.statistics", description="Neighbours of cities: a table and a figure."
+@dataclass
+class StatisticsOptions:
+    """Whose neighbours are counted, and where the figure goes."""
+
+    cities_csv: str | None = option(None, "file of cities; default: GeoNames, 5,075 cities")
+    radius_km: float = option(200.0, "how near a neighbour is", least=1e-3)
+    output_dir: str | None = option(None, "where to write; default: <EXP_DIR_PREFIX>/figures/neighbours")
+
+
+@command(StatisticsOptions)
+def main(options: StatisticsOptions) -> None:
+    """Print the table and write the figure."""
+    cities = load_cities(options.cities_csv)
+    counts = {metric: neighbour_counts(cities, options.radius_km, metric) for metric in get_args(Metric)}
+    path = Path(options.output_dir or environment.resolved_prefix() / "figures" / "neighbours")
+    with hold_folder(path, "neighbours.json", vars(options)) as folder:
+        figures.save_figure(neighbour_histogram(counts, options.radius_km), folder / "neighbours.png")
+    print(
+        f"{neighbour_table(cities, counts, options.radius_km)}\n\n{EXPLANATION}\n\nwritten: {folder / 'neighbours.png'}"
     )
-    parser.add_argument("--cities", type=Path, metavar="FILE", help="CSV of cities (default: GeoNames, 5,075 cities)")
-    parser.add_argument("--radius_km", type=float, default=200.0, help="how near a neighbour is (default: 200)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/figures/neighbours.png"), help="figure to write")
-    options = parser.parse_args(argv)
-    try:
-        cities = load_cities(options.cities)
-        counts = {metric: neighbour_counts(cities, options.radius_km, metric) for metric in get_args(Metric)}
-        _save(neighbour_histogram(counts, options.radius_km), options.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(neighbour_table(cities, counts, options.radius_km))
-    print(f"\n{EXPLANATION}\n\nfigure: {options.out}")
-    return 0
 
 
 def neighbour_table(cities: Cities, counts: dict[Metric, NDArray[np.int64]], radius_km: float) -> str:
@@ -83,14 +89,6 @@ def neighbour_histogram(counts: dict[Metric, NDArray[np.int64]], radius_km: floa
         panel.legend(frameon=False)
     panels[0].set_ylabel("cities")
     return figure
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150, format=path.suffix.removeprefix(".") or "png")
-    except (OSError, ValueError) as error:  # matplotlib answers an unknown file type with a ValueError
-        raise InputError(f"--out {path} cannot be written ({error}); give the name of a .png file") from error
 
 
 def _row(label: str, cells: Sequence[str]) -> str:
