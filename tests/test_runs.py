@@ -21,6 +21,14 @@ def mlflow_run(folder, store_uri):
     return mlflow.get_run(run_id)
 
 
+def load_table(name, run_id):
+    """Column -> values of a table that a run has tracked."""
+    from mlflow.artifacts import load_dict
+
+    table = load_dict(f"runs:/{run_id}/{name}")
+    return {column: [row[place] for row in table["data"]] for place, column in enumerate(table["columns"])}
+
+
 def artifacts(run_id, path=None):
     from mlflow import MlflowClient
 
@@ -97,11 +105,20 @@ def test_the_run_is_tracked(finished_run, store_uri):
         "memorisation/parse_rate",
         "memorisation/loss",
         "memorisation_final/haversine_km_mean",
+        "Primary/memorisation_haversine_km_mean",
     } <= set(run.data.metrics)
+    numbers = {name: name.count("baseline") + name.count("per_second") for name in run.data.metrics}
+    assert not any(numbers.values()) and float(run.data.params["memorisation/baseline_haversine_km_mean"]) > 0
+    assert "None" not in run.data.params.values() and "cities_csv" not in run.data.params
+    assert run.data.tags["mlflow.note.content"].startswith("Give the coordinates of a city")
     assert {"task", "dataset.train_sha256", *git_state()} <= set(run.data.tags)  # outside git there is no commit
     assert {item.dataset.name.rpartition("/")[2] for item in run.inputs.dataset_inputs} == {"train", "memorisation"}
     assert artifacts(run.info.run_id, "figures") == {"figures/summary.png", "figures/world_map.png"}
-    assert len(artifacts(run.info.run_id, "samples")) == 4  # steps 0, 2, 4 and the final evaluation
+    examples = load_table("examples.json", run.info.run_id)
+    assert {(step, stage) for step, stage in zip(examples["step"], examples["stage"], strict=True)} == {
+        *((0, "eval"), (2, "eval"), (4, "eval"), (4, "final"))
+    }
+    assert set(examples["which"]) == {"first", "worst", "random"} and len(examples["km"]) == 4 * 12
     assert artifacts(run.info.run_id, "config") == {
         "config/settings.json",
         "config/environment.txt",
@@ -120,7 +137,7 @@ def test_mlflow_registers_and_loads_the_model(finished_run, store_uri):
     metrics = {metric.key: (metric.step, metric.value) for metric in logged.metrics}  # those of the model that is kept
     name = "memorisation_final/haversine_km_mean"
     assert metrics[name] == (4, run.data.metrics[name]) and {step for step, _ in metrics.values()} == {4}
-    assert int(mlflow.register_model(f"runs:/{run.info.run_id}/model", "tiny").version) >= 1
+    assert int(mlflow.register_model(f"runs:/{run.info.run_id}/location-001", "tiny").version) >= 1
     loaded = flavor.load_model("models:/tiny/1")
     assert type(loaded.model) is Qwen2ForCausalLM
     assert same(loaded.model.state_dict(), weights(finished_run))

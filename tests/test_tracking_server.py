@@ -107,7 +107,7 @@ def test_runs_are_written_to_a_server_and_read_back(server, prefix, tiny, monkey
     history = client.get_metric_history(first.info.run_id, "memorisation/haversine_km_mean")
     assert [point.step for point in history] == [0, 2, 4]
     files = {file.path for file in client.list_artifacts(first.info.run_id)}
-    assert {"config", "samples", "figures", "results.json", "README.md"} <= files
+    assert {"config", "examples.json", "figures", "results.json", "README.md"} <= files
     settings = client.download_artifacts(first.info.run_id, "config/settings.json", str(tmp_path))
     assert json.loads(Path(settings).read_text())["dataset"]["n_cities"] == 40
     assert list((tmp_path / "artifacts").rglob("MLmodel"))  # behind the server, not beside the runs

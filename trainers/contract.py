@@ -164,7 +164,8 @@ class Evaluation:
     entropy_bound: float | None = None
     """The least possible loss, if it is known."""
     samples: Mapping[str, list[Any]]
-    """Column -> values: the table of the first examples that is shown and tracked."""
+    """Column -> values: the table of examples that is tracked. It is shown too, where there is a column `which`
+    (`first`, `worst`, `random`) only its first ones."""
     values: Any
     """The primary quantity of every example, for the histogram."""
     figures: "Mapping[str, Callable[[], Figure]]" = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Sample rows grouped by length, and draw random numbers that are keyed by (seeds, use, row)."""
+"""Sample rows grouped by length, draw random numbers keyed by (seeds, use, row), and pick examples to show."""
 
 from collections.abc import Iterator, Sequence
 
@@ -53,3 +53,11 @@ def _hashed(number: np.ndarray) -> np.ndarray:
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return number ^ (number >> np.uint64(31))
+
+
+def pick_examples(first: Sequence[int], goodness_N: np.ndarray, seed: int) -> list[tuple[str, int]]:
+    """Return rows to show, each with why: the first ones that are given, and as many of the worst and at random."""
+    count = min(len(first), len(goodness_N))
+    worst = np.argsort(goodness_N, kind="stable")[:count]
+    drawn = np.random.default_rng(seed).choice(len(goodness_N), count, replace=False)
+    return [(why, int(row)) for why, of in (("first", first), ("worst", worst), ("random", drawn)) for row in of]

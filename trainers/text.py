@@ -26,6 +26,7 @@ from trainers.contract import IGNORE, Evaluation, StoredDataset
 from trainers.errors import UserError
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
+from trainers.sampling import pick_examples
 
 if TYPE_CHECKING:
     import datasets
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _GROUP_COST = 32  # tokens that take about as long as the overhead of one more group
-SHOWN = 4  # examples in the console and in the tracked table
+SHOWN = 4  # examples in the console; the tracked table has as many of the worst and at random
 
 
 class TextRows(Dataset):
@@ -138,13 +139,17 @@ class TextTrainer(WorldTrainer):
         """Compare generated answers with the split's own; failures to parse count in every metric."""
 
     def samples(self, rows: TextRows, answers: list[str], **columns: np.ndarray) -> dict[str, list[Any]]:
-        """Return the table of the first examples: prompt, expected, generated, and the task's own columns."""
-        first = rows.table[:SHOWN]
+        """Return the table of examples: prompt, expected, generated, the task's own columns (the score first)."""
+        score_N = np.asarray(next(iter(columns.values()), np.zeros(len(answers))), float)
+        goodness_N = score_N if self.task.greater_is_better else -score_N
+        picked = pick_examples(range(min(SHOWN, len(answers))), goodness_N, self.state.global_step)
+        chosen = [row for _, row in picked]
         return {
-            "prompt": first["prompt"],
-            "expected": first["answer"],
-            "generated": answers[:SHOWN],
-            **{name: values[:SHOWN].tolist() for name, values in columns.items()},
+            "prompt": rows.table[chosen]["prompt"],
+            "expected": rows.table[chosen]["answer"],
+            "generated": [answers[row] for row in chosen],
+            **{name: values[chosen].tolist() for name, values in columns.items()},
+            "which": [why for why, _ in picked],
         }
 
 

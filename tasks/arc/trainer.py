@@ -20,8 +20,9 @@ from tasks.arc.model import ArcModel
 from tasks.arc.rows import ArcRows
 from trainers.base import WorldTrainer
 from trainers.contract import Evaluation
+from trainers.sampling import pick_examples
 
-SHOWN = 4  # examples in the console and in the tracked table
+SHOWN = 4  # examples in the console; the tracked table has as many of the worst and at random
 DRAWN = 8  # examples in the figure
 TASKS_NAMED = 30  # tasks with metrics of their own: of a large corpus the best ones
 
@@ -61,11 +62,13 @@ class ArcTrainer(WorldTrainer):
         trivial["exact_match"][""] = max(trivial["exact_match"].values())
         per_task = _per_task(rows.tasks, [tried[0] for tried in readable], true, (inputs, common))
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
+        values = np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)])
+        picked = pick_examples(_one_of_each_task(rows)[:SHOWN], values, self.state.global_step)
         return Evaluation(
             metrics={**metrics, **{f"exact_match_{name}": share for name, (share, _) in per_task.items()}},
             baselines={**trivial, **{f"exact_match_{name}": {"": best} for name, (_, best) in per_task.items()}},
-            samples=_samples(rows, [tried[0] for tried in attempts], true),
-            values=np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)]),
+            samples=_samples(rows, picked, [tried[0] for tried in attempts], true),
+            values=values,
             figures={
                 "episodes.png": lambda: examples_figure(_drawn(rows, attempts), step),
                 "per_task.png": lambda: per_task_figure(per_task, step),
@@ -130,12 +133,15 @@ def _per_task(
     return {name: shares[name] for name in sorted(best)}
 
 
-def _samples(rows: ArcRows, generated: Sequence[Any], true: Sequence[np.ndarray]) -> dict[str, list[Any]]:
-    chosen = _one_of_each_task(rows)[:SHOWN]
+def _samples(
+    rows: ArcRows, picked: Sequence[tuple[str, int]], generated: Sequence[Any], true: Sequence[np.ndarray]
+) -> dict[str, list[Any]]:
+    chosen = [row for _, row in picked]
     return {
         "task": [str(rows.tasks[row]) for row in chosen],
         "expected": [_text(true[row]) for row in chosen],
         "generated": ["no grid" if generated[row] is None else _text(generated[row]) for row in chosen],
+        "which": [why for why, _ in picked],
     }
 
 

@@ -23,7 +23,8 @@ from trainers.folders.checkpoints import read_state
 from trainers.folders.run_folder import RunFolder
 from trainers.probes.checkpoints import load_checkpoint, probe_run
 from trainers.text import TextRows, answers_to
-from trainers.tracking.mlflow_store import open_store, tracked_run
+from trainers.tracking.mlflow_runs import tracked_run
+from trainers.tracking.mlflow_store import open_store
 
 _DECODED = "error_km_mean_Atlantis"  # of the probe of real cities, which has seen no invented one
 TESTED = MetricName(FINAL, "test", "abs_error_km_mean").logged  # in results.json

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from tests.helpers import write_run
-from trainers.tracking.mlflow_store import PARENT_VARIABLE
+from trainers.tracking.mlflow_runs import PARENT_VARIABLE
 
 GRID = """
 config: location

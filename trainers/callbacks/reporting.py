@@ -8,24 +8,34 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerState
 
 from trainers.base import WorldTrainer
-from trainers.common.metric_names import MetricName, tracked_name
+from trainers.common.metric_names import MetricName, tracked_numbers
 from trainers.common.tables import format_number
 from trainers.contract import Evaluation
 from trainers.tracking.tracker import Tracker
 
+_EXAMPLES, _ROWS_KEPT = "examples.json", 2000
 _LINE_EVERY_S = 10.0  # without a terminal: least time between two progress lines
 
 
 class TrackMetrics(TrainerCallback):
-    """Send every logged number to MLflow, under its name there."""
+    """Send every logged number to MLflow, under its name there; also what a resumed run has logged before."""
 
-    def __init__(self, tracker: Tracker, splits: list[str]) -> None:
-        self.tracker, self.splits = tracker, splits
+    def __init__(self, tracker: Tracker, splits: list[str], primary: str) -> None:
+        self.tracker, self.splits, self.primary = tracker, splits, primary
+        self.sent, self.params = 0, {}
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Queue the numbers under their step; `train_loss`, a mean since the last start, is no point of a curve."""
-        numbers = {n: v for n, v in kwargs["logs"].items() if isinstance(v, (int, float)) and n != "train_loss"}
-        self.tracker.metrics({tracked_name(name, self.splits): v for name, v in numbers.items()}, state.global_step)
+        """Queue the numbers under their step."""
+        for entry in state.log_history[self.sent :]:
+            if "train_runtime" in entry:  # the summary at the end, in which no curve has a point
+                self.tracker.tags({f"summary.{n.removeprefix('train_')}": v for n, v in entry.items() if n != "step"})
+                continue
+            metrics, params = tracked_numbers(entry, self.splits, self.primary)
+            self.tracker.metrics(metrics, int(entry["step"]))
+            if not params.keys() <= self.params.keys():
+                self.tracker.params(params)
+                self.params |= params
+        self.sent = len(state.log_history)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make an evaluation visible at once."""
@@ -33,10 +43,11 @@ class TrackMetrics(TrainerCallback):
 
 
 class ShowExamples(TrainerCallback):
-    """Print the metrics and first examples of an evaluation, and track the examples as a table."""
+    """Print the metrics and first examples of an evaluation, and track its examples in one table of all steps."""
 
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
+        self.rows: list[list[Any]] | None = None
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Show the newest evaluation."""
@@ -44,8 +55,13 @@ class ShowExamples(TrainerCallback):
         loss = kwargs["metrics"][MetricName(evaluation.stage, evaluation.split, "loss").logged]
         tqdm.write(_evaluation_text(evaluation, loss))
         sys.stdout.flush()
-        name = f"samples/{evaluation.stage}_{evaluation.split}_step_{evaluation.step:07d}.json"
-        self.tracker.table(evaluation.samples, name)
+        names = ["step", *evaluation.samples, "split", "stage"]
+        if self.rows is None:  # of a resumed run
+            self.rows = [row for row in self.tracker.rows(_EXAMPLES) if row[0] < evaluation.step]
+        examples = zip(*evaluation.samples.values(), strict=True)
+        self.rows += [[evaluation.step, *row, evaluation.split, evaluation.stage] for row in examples]
+        self.rows = self.rows[-_ROWS_KEPT:]
+        self.tracker.table(dict(zip(names, map(list, zip(*self.rows, strict=True)), strict=True)), _EXAMPLES)
 
 
 def _evaluation_text(evaluation: Evaluation, loss: float) -> str:
@@ -56,9 +72,10 @@ def _evaluation_text(evaluation: Evaluation, loss: float) -> str:
         lines[0] += f"   (entropy bound {format_number(evaluation.entropy_bound)})"
     for name, value in evaluation.metrics.items():
         lines.append(f"  {name:<24}{format_number(float(value)):>8}{_compared(name, evaluation)}")
-    for example in zip(*evaluation.samples.values(), strict=True):
-        shown = "   ".join(f"{n} {format_number(v)}" for n, v in zip(evaluation.samples, example, strict=True))
-        lines.append(f"    {shown}")
+    columns = [name for name in evaluation.samples if name != "which"]
+    n_shown = evaluation.samples["which"].count("first") if "which" in evaluation.samples else None
+    for example in zip(*(evaluation.samples[name][:n_shown] for name in columns), strict=True):
+        lines.append("    " + "   ".join(f"{n} {format_number(v)}" for n, v in zip(columns, example, strict=True)))
     return "\n".join(lines)
 
 

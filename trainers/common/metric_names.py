@@ -1,16 +1,21 @@
 """Compose and parse the names of metrics: `eval_validation_loss` in logs is `validation/loss` in MLflow.
 
 Logs, `results.json` and `trainer_state.json` call a number `<stage>_<split>_<metric>`, where the stage is `eval` during
-training and `final` at its end. MLflow's names are `<split>/<metric>` and `<split>_final/<metric>`, so that its page
-lists the curves first. A number that metric x is compared with is `baseline_<name>_x` or `reference_<name>_x`; the one
-without a name, `baseline_x`, is drawn as a line.
+training and `final` at its end. A number that metric x is compared with is `baseline_<name>_x` or `reference_<name>_x`;
+the one without a name, `baseline_x`, is drawn as a line.
+
+MLflow's names are `<split>/<metric>`. Its page sorts charts by name: the primary metric has a copy in the group
+`Primary`, which comes first; times are in the group `timings`; what never changes (`validation/baseline_x`) is a
+parameter. Of the final numbers only `<split>_final/<primary metric>` is a metric, by which runs are sorted; all are in
+`results.json`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 EVAL, FINAL = "eval", "final"
 ENTROPY_BOUND = "entropy_bound"
+_TIMES = ("runtime", "elapsed_s")
 
 
 class MetricName(NamedTuple):
@@ -24,6 +29,11 @@ class MetricName(NamedTuple):
     def logged(self) -> str:
         """The name in logs, `results.json` and `trainer_state.json`."""
         return f"{self.stage}_{self.split}_{self.metric}"
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether this is what a metric is compared with, which no training changes."""
+        return self.metric == ENTROPY_BOUND or self.metric.startswith(("baseline_", "reference_"))
 
     @property
     def tracked(self) -> str:
@@ -47,10 +57,30 @@ def parse_tracked(text: str) -> MetricName:
     return MetricName(EVAL if split == group else FINAL, split, metric)
 
 
-def tracked_name(logged: str, splits: Iterable[str]) -> str:
-    """Return MLflow's name for a number in the logs: of an evaluation, or else of training."""
-    name = parse_logged(logged, splits)
-    return name.tracked if name else f"train/{logged.removeprefix('train_')}"
+def tracked_numbers(
+    logged: Mapping[str, Any], splits: Collection[str], primary: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what MLflow gets of an entry of the logs, as metrics and as parameters.
+
+    Args:
+        primary: The task's primary metric.
+    """
+    metrics, params = {}, {}
+    for text, value in logged.items():
+        name = parse_logged(text, splits)
+        if text == "step" or text.endswith("_per_second") or not isinstance(value, (int, float)):
+            continue
+        if name is None:
+            metrics[f"train/{text}"] = value
+        elif name.is_constant:
+            params[name._replace(stage=EVAL).tracked] = value  # also of `test`, which is seen at the end only
+        elif name.metric in _TIMES:
+            metrics |= {f"timings/{name.split}_{name.metric}": value} if name.stage == EVAL else {}
+        elif name.stage == EVAL or name.metric == primary:
+            metrics[name.tracked] = value
+            if name.stage == EVAL and name.metric == primary:
+                metrics[f"Primary/{name.split}_{primary}"] = value
+    return metrics, params
 
 
 def best_model_key(metric: str) -> str:
@@ -84,15 +114,16 @@ def flatten(
     return flat if entropy_bound is None else {**flat, ENTROPY_BOUND: float(entropy_bound)}
 
 
-def baselines_of(tracked: str, metrics: Mapping[str, float]) -> dict[str, float]:
+def baselines_of(tracked: str, metrics: Mapping[str, float], params: Mapping[str, str]) -> dict[str, float]:
     """Return the scores of baselines on one of a run's tracked metrics, by the baseline's name.
 
     A baseline belongs to the longest metric that its name ends with: `baseline_cell_accuracy` is none of `accuracy`
     where there is a `cell_accuracy`.
     """
-    metric = tracked.rpartition("/")[2]
-    start = f"{tracked.removesuffix(metric)}baseline"
-    ends = {name.removeprefix(start): value for name, value in metrics.items() if name.startswith(f"{start}_")}
+    _, split, metric = parse_tracked(tracked)
+    numbers = {**metrics, **{name: float(value) for name, value in params.items() if "/" in name}}
+    starts = [f"{MetricName(stage, split, 'baseline').tracked}_" for stage in (FINAL, EVAL)]  # runs of before had both
+    ends = {f"_{n.removeprefix(start)}": v for start in starts for n, v in numbers.items() if n.startswith(start)}
     longer = tuple(f"_{m}" for m in (name.rpartition("/")[2] for name in metrics) if m.endswith(f"_{metric}"))
     own = {end: value for end, value in ends.items() if end.endswith(f"_{metric}") and not end.endswith(longer)}
     return {end.removesuffix(f"_{metric}").removeprefix("_"): value for end, value in own.items()}

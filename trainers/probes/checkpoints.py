@@ -10,6 +10,7 @@ from trainers.common.files import write_csv, write_json
 from trainers.common.tables import format_number
 from trainers.errors import UserError, name_flags
 from trainers.folders.run_folder import RunFolder
+from trainers.tracking.mlflow_runs import own_run
 from trainers.tracking.mlflow_store import open_store
 from trainers.tracking.tracker import Tracker
 
@@ -130,20 +131,14 @@ def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mappi
 
 def _track_results(run: RunFolder, curves: Mapping[str, Mapping[int, float]], folder: Path) -> None:
     """Add curves (metric -> step -> value) and the files of a folder to the MLflow run; points it has are left out."""
-    from mlflow import MlflowException
-
     open_store(run.task.name)
-    if run.run_id is None:
-        print("not tracked: the run has no MLflow run", flush=True)
+    found, why = own_run(run.run_id, run.path) if run.run_id else (None, "there is none")
+    if found is None:
+        print(f"not tracked: the MLflow run {run.run_id or ''} {why}", flush=True)
         return
-    tracker = Tracker(run.run_id)
-    try:
-        tracker.client.get_run(run.run_id)
-    except MlflowException:
-        print(f"not tracked: MLflow's store has no run {run.run_id}", flush=True)
-        return
+    tracker = Tracker(found.info.run_id)
     for name, values in curves.items():
-        known = {point.step for point in tracker.client.get_metric_history(run.run_id, name)}
+        known = {point.step for point in tracker.client.get_metric_history(tracker.run_id, name)}
         for step in sorted(set(values) - known):
             tracker.metrics({name: values[step]}, step)
     tracker.flush()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import transformers
 
@@ -64,6 +65,7 @@ def log_start(
     tracker.tags(
         {
             "task": settings.task.name,
+            "mlflow.note.content": f"{settings.task.summary}\n\n{settings.task.card.strip()}",
             "package": settings.task.package,
             "model_type": model.config.model_type,
             "dataset.folder": data.path.name,
@@ -120,7 +122,8 @@ def _log_model(tracker: Tracker, trainer: WorldTrainer, folder: Path) -> None:
     """Log a text model in MLflow's own form, any other as the files of its folder."""
     if trainer.processing_class is not None:
         saved = transformers.AutoModelForCausalLM.from_pretrained(folder)  # complete, also where FSDP cut it up
-        tracker.model(saved, trainer.processing_class, trainer.kept_step)  # pyright: ignore[reportArgumentType]
+        processor: Any = trainer.processing_class
+        tracker.model(saved, processor, trainer.kept_step, folder.name)
         return
     for name in ("config.json", "model.safetensors"):
         tracker.file(folder / name, "model")

@@ -21,7 +21,7 @@ from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination,
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
 from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
 from trainers.callbacks.resume import FollowSettings, LossSinceLog, locate_best_checkpoint
-from trainers.common.environment import ROOT, count_cores, git_diff, git_state
+from trainers.common.environment import count_cores, git_diff, git_state
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
@@ -35,7 +35,8 @@ from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained
 from trainers.settings.resolve import Settings
 from trainers.settings.resume_rules import Change
-from trainers.tracking.mlflow_store import open_store, terminate_as_exit, tracked_run
+from trainers.tracking.mlflow_runs import terminate_as_exit, tracked_run
+from trainers.tracking.mlflow_store import open_store, page_of
 from trainers.tracking.tracker import Tracker
 
 
@@ -99,7 +100,7 @@ def train(prepared: Prepared) -> Path:
         trainer.save_state()
         if tracker:
             records.write_results(tracker, settings, trainer, run, results)
-            print(f"done: {run.path} (tracked: `mlflow ui` in {ROOT})", flush=True)
+            print(f"done: {run.path}\ntracked: {page_of(str(experiment_id), tracker.run_id)}", flush=True)
     # Else PyTorch complains, aborts, or waits for ever when several processes end: a gloo thread that still has a
     # tensor of the last exchange asks for the lock with which the interpreter waits for that very thread.
     PartialState().wait_for_everyone()
@@ -187,7 +188,7 @@ def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerC
         return
     if run.keep_best or not trainer.args.save_total_limit:  # else the Trainer deletes by that
         yield KeepBest(run.keep_best)
-    yield TrackMetrics(tracker, list(prepared.data.splits))
+    yield TrackMetrics(tracker, list(prepared.data.splits), trainer.task.primary_metric)
     yield from (ShowExamples(trainer, tracker), DrawFigures(trainer, tracker))
     if prepared.probe is not None:
         yield ProbeWhileTraining(trainer, tracker, prepared.probe)

@@ -15,6 +15,7 @@ from trainers.errors import UserError
 from trainers.folders.command_folder import hold_folder
 from trainers.studies.study_file import study_path, tokens_of
 from trainers.studies.sweep_plan import Sweep, read_sweep
+from trainers.tracking.mlflow_store import open_store, sqlite_uri
 
 if TYPE_CHECKING:
     from trainers.studies.sweep_runs import Child
@@ -37,12 +38,12 @@ def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
     # Whose trials are its own, and its MLflow run once there is one.
     state = {"worker": secrets.token_hex(8), "mlflow_run_id": None}
     with hold_folder(Path(output_dir or default), _MARKER, state) as folder:
-        _run(plan, path, folder, storage or f"sqlite:///{folder / 'optuna.db'}")
+        _run(plan, path, folder, storage or sqlite_uri(folder / "optuna.db"))
 
 
 def _run(plan: Sweep, path: Path, folder: Path, storage: str) -> None:
     from trainers.studies.sweep_runs import open_study, storage_errors, train_children
-    from trainers.tracking.mlflow_store import open_store, tracked_run
+    from trainers.tracking.mlflow_runs import tracked_run
 
     experiment_id = open_store(plan.task.name)
     state = _read_state(folder / _MARKER)
@@ -57,19 +58,13 @@ def _run(plan: Sweep, path: Path, folder: Path, storage: str) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """Return worker and MLflow run of the folder; None for a run that has been deleted since."""
-    from mlflow import MlflowClient, MlflowException
-
+    """Return worker and MLflow run of the folder."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         worker, run_id = str(content["worker"]), content["mlflow_run_id"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it, or give another --output_dir") from error
-    try:
-        is_active = run_id is not None and MlflowClient().get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
-        is_active = False
-    return {"worker": worker, "mlflow_run_id": run_id if is_active else None}
+    return {"worker": worker, "mlflow_run_id": run_id}
 
 
 def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:

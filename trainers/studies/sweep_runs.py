@@ -19,7 +19,7 @@ from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.studies.child_runs import train
 from trainers.studies.sweep_plan import Sweep, suggest_flags
-from trainers.tracking.mlflow_store import PARENT_VARIABLE
+from trainers.tracking.mlflow_runs import PARENT_VARIABLE
 
 _RUN, _WORKER, _STATE, _AGAIN = "run", "worker", "state", "again"  # noted at a trial
 _PLAN = "plan"  # noted at a study

@@ -15,7 +15,7 @@ from trainers.common.seeds import INTERVAL, mean_interval, say_interval, without
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
 from trainers.tracking import queries
-from trainers.tracking.mlflow_store import FOLDER_TAG
+from trainers.tracking.mlflow_runs import FOLDER_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +131,7 @@ def rows_of(curves: Sequence[MetricCurve], measure: Measure) -> list[dict[str, A
     """Return the rows of the table, the best run first, runs without the metric last."""
     differing = differences([curve.run for curve in curves if curve.values])
     means = means_over_seeds(curves, measure)
-    baselines = [baselines_of(measure.name, curve.run.data.metrics) for curve in curves]
+    baselines = [baselines_of(measure.name, curve.run.data.metrics, curve.run.data.params) for curve in curves]
     columns = {name: baseline(name, "") for name in sorted({name for values in baselines for name in values})}
     rows = []
     for curve, values in zip(curves, baselines, strict=True):
@@ -192,7 +192,8 @@ def differences(runs: "Sequence[Run]") -> list[str]:
 def params_of(run: "Run") -> dict[str, str]:
     """Return a run's parameters since it was last resumed (see `Tracker.params`)."""
     tags = {name: value for name, value in run.data.tags.items() if name == "init_from" or name.startswith("drift.")}
-    return {**run.data.params, **{name.removeprefix("drift."): value for name, value in tags.items()}}
+    params = {**run.data.params, **{name.removeprefix("drift."): value for name, value in tags.items()}}
+    return {name: value for name, value in params.items() if "/" not in name}  # others: baselines
 
 
 def labels(runs: "Sequence[Run]") -> list[str]:
@@ -222,7 +223,7 @@ def figure_of(curves: Sequence[MetricCurve], measure: Measure) -> "Figure":
                 values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
             axes.plot(list(curve.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=label)
             label = ""  # one line of the legend for all
-    baselines = {baselines_of(measure.name, curve.run.data.metrics).get("") for curve in curves}
+    baselines = {baselines_of(measure.name, curve.run.data.metrics, curve.run.data.params).get("") for curve in curves}
     if len(baselines) == 1 and (value := baselines.pop()) is not None:
         axes.axhline(value, color="#718096", ls=":", lw=1.2, label="trivial baseline")
     axes.set(xlabel="step", ylabel=spec.label if spec else measure.name, title=measure.name)

@@ -20,7 +20,7 @@ from trainers.folders.locks import hold_lock, is_held
 from trainers.folders.output_dir import inside
 from trainers.folders.run_folder import RunFolder
 from trainers.tracking import queries
-from trainers.tracking.mlflow_store import FOLDER_TAG, HOST_TAG
+from trainers.tracking.mlflow_runs import FOLDER_TAG, HOST_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

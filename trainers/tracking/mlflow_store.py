@@ -1,4 +1,4 @@
-"""Open MLflow's store, and start, continue and end MLflow runs with a true status.
+"""Open MLflow's store: find or make the experiment, follow a project that was moved, say what helps when it fails.
 
 The store is the one that bare `mlflow ui` in the project's root shows: `mlflow.db` there, artifacts below `mlruns/`,
 both by absolute path so that a command typed elsewhere writes to the same place. MLFLOW_TRACKING_URI names another.
@@ -7,145 +7,179 @@ both by absolute path so that a command typed elsewhere writes to the same place
 import contextlib
 import logging
 import os
-import signal
-import socket
+import re
+import shlex
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trainers.common.environment import ROOT
 from trainers.errors import UserError
-from trainers.folders.locks import is_held, lock_of
-from trainers.tracking.tracker import Tracker
+from trainers.folders.locks import lock_of
 
-PARENT_VARIABLE = "WORLD_MODELS_PARENT_RUN"
-"""Environment variable with the id of the MLflow run below which a run is shown."""
+_REACHING = (
+    *("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_ACTIVE_MODEL_ID"),
+    *("MLFLOW_RUN_CONTEXT", "MLFLOW_ENABLE_SGC_RUN_RESUMPTION_FOR_DATABRICKS_JOBS", "MLFLOW_ENABLE_ASYNC_LOGGING"),
+)
+"""Variables by which MLflow would write into another record than the run's own, or lose errors of writing."""
+_PLACES = (
+    *(("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of MLflow's database that hold absolute paths."""
+_DATABASE = "give a database in MLFLOW_TRACKING_URI, e.g. sqlite:////home/me/mlflow.db"
+_ADVICE = (
+    ("must be in the 'active' state|Run with id", "the run was deleted there"),
+    ("MLFLOW_ALLOW_FILE_STORE", f"{_DATABASE}, to which `mlflow migrate-filestore` takes the runs of a folder"),
+    ("not a database", _DATABASE),
+    ("readonly|unable to open|[Pp]ermission denied", "its file and folder must exist and be writable for you"),
+    ("is locked", "another process is writing it: wait, then start again"),
+    ("disk is full|No space", "free space, then start again"),
+    (
+        "error code 40[13]|UNAUTHENTICATED|PERMISSION_DENIED",
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    ),
+    ("Connection|Max retries|timed out|resolve", "start its server, or correct MLFLOW_TRACKING_URI"),
+)
+"""What an error of MLflow says -> what helps, one per kind; the first that fits."""
 
 
 def open_store(experiment: str) -> str:
-    """Point MLflow at its store, create what is missing, and return the experiment's id.
+    """Point MLflow at its store, create or restore the experiment, and return its id.
 
     Raises:
         UserError: the store cannot be reached or read.
     """
     import mlflow
-    from sqlalchemy.exc import SQLAlchemyError
+    from mlflow.store.db import utils
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it reports every table it creates
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else it says all that we say, at length
     logging.getLogger("mlflow.data.huggingface_dataset").setLevel(logging.ERROR)  # it has no schema for lists of lists
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-    try:
+    utils.MAX_RETRY_COUNT = 4  # a second, not a minute and a half
+    for name in _REACHING:
+        if os.environ.pop(name, None) is not None:
+            print(f"ignored: {name}; every run has an MLflow run of its own, in the experiment of its task", flush=True)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(ROOT / "mlflow.db")
+    with store_errors(uri):
         mlflow.set_tracking_uri(uri)
-        if uri.startswith("sqlite:///"):
-            _make_local(experiment, Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns")
-        return mlflow.set_experiment(experiment).experiment_id
-    except (mlflow.MlflowException, SQLAlchemyError) as error:
-        raise UserError(
-            f"MLflow's store {uri} cannot be used ({str(error)[:200]}); correct MLFLOW_TRACKING_URI or start its server"
-        ) from error
+        found = _open_local(experiment, uri) if uri.startswith("sqlite:") else _find(experiment, None)
+        mlflow.set_experiment(experiment_id=found)
+    del os.environ["MLFLOW_EXPERIMENT_ID"]  # set by that, for processes that this one starts
+    return found
 
 
-def _make_local(experiment: str, artifacts: Path) -> None:
-    """Create the store and the experiment if they are missing."""
+def sqlite_uri(path: Path) -> str:
+    """Return the URI of a database file, in which `%` and `?` have a meaning."""
+    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
+
+
+@contextlib.contextmanager
+def store_errors(uri: str, more: str = "") -> Iterator[None]:
+    """Turn an error of MLflow into one sentence with what helps; `more` is said after it."""
+    from mlflow import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        raise UserError(f"{explain(error, uri)}{more}") from error
+
+
+def explain(error: Exception, uri: str) -> str:
+    """Return what is wrong with the store, in its own words, and what helps."""
+    text = " ".join(re.split(r"\[SQL:|\(Background", str(error))[0].split())[:800]
+    advice = (advice for words, advice in _ADVICE if re.search(words, text))
+    helps = _schema_advice(text, uri) or next(advice, "correct MLFLOW_TRACKING_URI")
+    return f"MLflow's store {_without_password(uri)} does not do what is asked ({text}); {helps}"
+
+
+def page_of(experiment_id: str, run_id: str) -> str:
+    """Return how to look at an MLflow run."""
     import mlflow
 
+    uri, page = mlflow.get_tracking_uri(), f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    if uri.startswith("http"):
+        return f"{_without_password(uri.rstrip('/'))}/{page}"
+    store = (
+        "" if uri == sqlite_uri(ROOT / "mlflow.db") else f" --backend-store-uri {shlex.quote(_without_password(uri))}"
+    )
+    return f"`mlflow ui{store}` in {ROOT}, then http://127.0.0.1:5000/{page}"
+
+
+def _open_local(experiment: str, uri: str) -> str:
+    """Open a store in a file, with its artifacts beside it."""
+    import mlflow
+    from sqlalchemy.engine import make_url
+
+    database = Path(make_url(uri).database or "mlflow.db").resolve()
+    artifacts = database.parent / "mlruns"
     artifacts.mkdir(parents=True, exist_ok=True)
     # Creating a fresh SQLite store from two processes at once breaks it, hence the lock.
     with lock_of(artifacts / "store"):
-        if mlflow.get_experiment_by_name(experiment) is not None:
-            return
+        mlflow.search_experiments(max_results=1)  # creates the tables
+        if (named := Path(uri.removeprefix("sqlite:///"))) != database:
+            with contextlib.suppress(OSError):  # MLflow makes the folder that the URI would name without its quoting
+                os.removedirs(named.parent)
+        _follow_move(database, artifacts.as_uri())
         # An explicit location: an experiment made by a running server would only be writable through that server.
-        location = (artifacts / experiment).as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
-        mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
+        return _find(experiment, (artifacts / experiment).as_uri())
 
 
-@contextlib.contextmanager
-def tracked_run(experiment_id: str, folder: Path, run_id: str | None) -> Iterator[Tracker]:
-    """Start (or continue) an MLflow run and end it with its true status. Main process only.
+def _follow_move(database: Path, place: str) -> None:
+    """Correct the absolute paths in a store that was moved or copied with its artifacts: else they lead to the old."""
+    old = "substr(artifact_location, 1, length(artifact_location) - length(name) - 1)"
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as store, store:
+        found = f"SELECT DISTINCT {old} FROM experiments WHERE artifact_location LIKE 'file:///%/mlruns/' || name"
+        for (before,) in store.execute(found).fetchall():
+            if before == place:
+                continue
+            for table, column in _PLACES:
+                moved = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+                store.execute(moved, (place, len(before) + 1, len(before) + 1, f"{before}/"))
+            print(f"moved or copied: MLflow's artifacts are now kept in {place}, no longer in {before}", flush=True)
 
-    It ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM). Earlier runs whose process was killed before
-    it could set a status are marked first.
 
-    Args:
-        folder: The run's folder; its name is shown in MLflow's list.
-        run_id: The MLflow run to continue, or None for a new one.
+def _find(name: str, location: str | None) -> str:
+    """Return the id of an experiment; create it, or restore it without its runs."""
+    from mlflow import MlflowClient, MlflowException
+    from mlflow.entities import ViewType
 
-    Raises:
-        UserError: the store cannot start the run, or no longer takes what is written.
-    """
-    import mlflow
-
-    try:
-        tracker = _start(experiment_id, folder, run_id)
-        status = "FAILED"
+    client = MlflowClient()
+    found: Any = client.get_experiment_by_name(name)
+    if found is None:
         try:
-            with terminate_as_exit():
-                yield tracker
-            status = "FINISHED"
-        except (KeyboardInterrupt, SystemExit):
-            status = "KILLED"
-            raise
-        finally:
-            try:
-                tracker.flush()
-            finally:
-                mlflow.end_run(status)
-    except mlflow.MlflowException as error:
-        raise UserError(
-            f"MLflow's store {mlflow.get_tracking_uri()} no longer takes what this run writes ({str(error)[:200]});"
-            f" the checkpoints in {folder} are complete: once it answers, go on with --resume_from_checkpoint last"
-        ) from error
+            kind = {"mlflow.experimentKind": "custom_model_development"}  # model training, not chat traces
+            return client.create_experiment(name, location, tags=kind)
+        except MlflowException:  # another run may have made it a moment ago, on a server
+            if (found := client.get_experiment_by_name(name)) is None:
+                raise
+    if found.lifecycle_stage != "active":
+        deleted = client.search_runs([found.experiment_id], run_view_type=ViewType.DELETED_ONLY, max_results=10_000)
+        client.restore_experiment(found.experiment_id)
+        for run in deleted:
+            client.delete_run(run.info.run_id)
+        print(
+            f"restored: MLflow's experiment {name}, which was marked deleted; its {len(deleted)} runs stay so"
+            " (`world-models clean-runs` deletes them for good)",
+            flush=True,
+        )
+    return found.experiment_id
 
 
-def _start(experiment_id: str, folder: Path, run_id: str | None) -> Tracker:
-    """Start the MLflow run, which is then MLflow's active one."""
+def _schema_advice(text: str, uri: str) -> str:
+    """Return what helps if the database is another version's, else nothing."""
     import mlflow
 
-    client = mlflow.MlflowClient()
-    for name in mark_killed(client, experiment_id):
-        print(f"marked as killed: {name}, whose process is gone", flush=True)
-    tags = {HOST_TAG: socket.gethostname(), FOLDER_TAG: str(folder)}
-    if parent := os.environ.get(PARENT_VARIABLE):
-        tags["mlflow.parentRunId"] = parent
-    name = None if run_id else folder.name
-    try:
-        run = mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=name, tags=tags)
-    except mlflow.MlflowException as error:
-        raise UserError(f"MLflow cannot start the run ({error}); is its store the one of the first start?") from error
-    points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return Tracker(run.info.run_id, {name: max(point.step for point in of) for name, of in points.items()})
+    if (version := re.search(r"schema \(found version (\w+)", text)) is None:
+        return ""
+    versions = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if any(versions.glob(f"{version[1]}*")):
+        return f"an older MLflow made it: copy it, then `mlflow db upgrade {shlex.quote(_without_password(uri))}`"
+    return f"a newer MLflow than {mlflow.__version__} made it: install that one, or name another in MLFLOW_TRACKING_URI"
 
 
-HOST_TAG, FOLDER_TAG = "host", "output_dir"
-"""Tags of every MLflow run, by which one is recognised whose process is gone."""
-
-
-def mark_killed(client: Any, experiment_id: str) -> list[str]:
-    """Set RUNNING runs whose process on this machine is gone to KILLED; return their names.
-
-    A running process holds the lock of its folder, and the system releases it however the process ends.
-    """
-    marked = []
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        tags = run.data.tags
-        if tags.get(HOST_TAG) == socket.gethostname() and not is_held(Path(tags[FOLDER_TAG])):
-            client.set_tag(run.info.run_id, "ended", "killed: its process was gone at the next start")
-            client.set_terminated(run.info.run_id, "KILLED")
-            marked.append(run.info.run_name)
-    return marked
-
-
-@contextlib.contextmanager
-def terminate_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that the run is ended properly."""
-
-    def stop(signum: int, frame: Any) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _without_password(uri: str) -> str:
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)

@@ -15,7 +15,7 @@ from trainers.common.metric_names import (
     parse_logged,
     parse_tracked,
     splits_with,
-    tracked_name,
+    tracked_numbers,
 )
 
 SPLITS = ["validation", "validation_far", "memorisation", "unseen_tasks", "test"]
@@ -26,7 +26,6 @@ NAMES = [MetricName(*parts) for parts in itertools.product((EVAL, FINAL), SPLITS
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name.logged)
 def test_a_name_that_is_composed_is_parsed_as_it_was(name):
     assert parse_logged(name.logged, SPLITS) == parse_tracked(name.tracked) == name
-    assert tracked_name(name.logged, SPLITS) == name.tracked
 
 
 def test_no_two_metrics_share_a_name():
@@ -41,12 +40,25 @@ def test_names_are_what_earlier_runs_have():
     assert baseline("copy", "exact_match") == "baseline_copy_exact_match"
 
 
-@pytest.mark.parametrize(
-    ("logged", "tracked"),
-    [("loss", "train/loss"), ("train_runtime", "train/runtime"), ("eval_loss", "train/eval_loss")],
-)
-def test_what_belongs_to_no_evaluation_is_of_training(logged, tracked):
-    assert parse_logged(logged, SPLITS) is None and tracked_name(logged, SPLITS) == tracked
+@pytest.mark.parametrize("logged", ["loss", "train_loss", "learning_rate", "eval_loss"])
+def test_what_belongs_to_no_evaluation_is_of_training_under_its_own_name(logged):
+    """The average over a run is no point of the curve of its loss."""
+    assert parse_logged(logged, SPLITS) is None
+    assert tracked_numbers({logged: 1.5, "step": 3}, SPLITS, "accuracy") == ({f"train/{logged}": 1.5}, {})
+
+
+def test_mlflow_gets_curves_once_and_what_never_changes_as_parameters():
+    flat = {**flatten(METRICS_ALONE, BASELINES, REFERENCES, 0.25), "runtime": 2, "steps_per_second": 9}
+    kinds = {}
+    for stage in (EVAL, FINAL):
+        logged = {MetricName(stage, "test", name).logged: value for name, value in flat.items()}
+        kinds[stage] = tracked_numbers(logged, SPLITS, "accuracy")
+    metrics, params = kinds[EVAL]
+    curves = {f"test/{name}": value for name, value in METRICS_ALONE.items()}
+    assert metrics == {**curves, "Primary/test_accuracy": 0.5, "timings/test_runtime": 2}
+    assert min(metrics) == "Primary/test_accuracy"  # by which MLflow's page sorts
+    assert params == kinds[FINAL][1] and len(params) == 8 and params["test/baseline_copy_accuracy"] == 0.2
+    assert kinds[FINAL][0] == {"test_final/accuracy": 0.5}
 
 
 def test_the_key_of_the_best_model_may_be_given_without_its_stage():
@@ -75,9 +87,13 @@ def test_baselines_are_found_again_under_their_metric():
     assert len(flat) == 3 + 6 + 1 + 1 and flat["entropy_bound"] == 0.25 and flat["reference_optimal_accuracy"] == 1
     tracked = {MetricName(EVAL, "validation", name).tracked: value for name, value in flat.items()}
     others = {MetricName(FINAL, "validation", name).tracked: -1.0 for name in flat}
+    params = {name: str(value) for name, value in tracked.items()}
     for metric, expected in BASELINES.items():
-        assert baselines_of(f"validation/{metric}", {**others, **tracked}) == expected
-    assert baselines_of("validation/loss", tracked) == baselines_of("train/accuracy", tracked) == {}
+        assert baselines_of(f"validation/{metric}", {**others, **tracked}, {}) == expected  # of old
+        curves = {f"validation/{name}": 0.0 for name in METRICS_ALONE}
+        assert baselines_of(f"validation/{metric}", curves, {**params, "seed": "42"}) == expected
+        assert baselines_of(f"validation_final/{metric}", curves, params) == expected
+    assert baselines_of("validation/loss", tracked, {}) == baselines_of("train/accuracy", tracked, {}) == {}
 
 
 def test_without_comparisons_there_are_only_metrics():
