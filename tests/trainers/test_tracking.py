@@ -17,6 +17,14 @@ from trainers.tracking.mlflow_runs import own_run, tracked_run
 from trainers.tracking.mlflow_store import open_store, page_of, sqlite_uri
 
 
+@pytest.fixture(autouse=True, scope="module")
+def other_tests_keep_their_store():
+    """MLflow's store is a setting of the process."""
+    before = mlflow.get_tracking_uri()
+    yield
+    mlflow.set_tracking_uri(before)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A store with a run in the experiment `moves`; to be copied."""
