@@ -22,8 +22,8 @@ class Records:
     """Runs in an experiment of their own, each with a folder and an artifact."""
 
     def __init__(self, prefix):
-        self.prefix, self.client = prefix, MlflowClient()
         self.experiment = open_store(f"clean-{next(NUMBERS)}")
+        self.prefix, self.client = prefix, MlflowClient()
         self.query = f"tags.made_for = '{self.experiment}'"
 
     def make(self, name, status="FINISHED", folder=None, **tags):
