@@ -60,8 +60,9 @@ def build_tokenizer(max_length: int = 512, vocabulary: Vocabulary = VOCABULARY) 
         max_length: `model_max_length`, the longest text a model that uses it was made for, in tokens.
         vocabulary: Its tokens.
 
-    Encoding a character outside the vocabulary raises; `<pad>` is named as unknown token only so that
-    `AutoTokenizer` does not add a 45th token when it finds the tokenizer in a Qwen2 model's folder.
+    Encoding a character outside the vocabulary raises, with `AutoTokenizer` too: beside a Qwen2 model it would build a
+    class of its own, which drops such characters, if `auto_map` did not claim that there is one already. It then takes
+    this tokenizer as it is (unless it is told to trust code, of which there is none).
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -77,7 +78,8 @@ def build_tokenizer(max_length: int = 512, vocabulary: Vocabulary = VOCABULARY) 
         pad_token=PAD,
         bos_token=BOS,
         eos_token=EOS,
-        unk_token=PAD,
+        unk_token=PAD,  # else loading adds a token of that name
+        auto_map={"AutoTokenizer": [None, "tokenizer.NoCode"]},
         padding_side="left",
         model_max_length=max_length,
     )

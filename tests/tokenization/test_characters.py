@@ -46,11 +46,19 @@ def test_round_trip_is_exact():
 
 
 @pytest.mark.parametrize("text", ["Loc", "loc (", "é", "1.5", "\n", "-5", "日本"])
-def test_an_unknown_character_is_an_error(text, tmp_path):
-    save_tokenizer(tmp_path)
-    for tokenizer in (build_tokenizer(), AutoTokenizer.from_pretrained(tmp_path)):
+def test_an_unknown_character_is_an_error_however_the_tokenizer_is_loaded(text, tmp_path):
+    folders = {name: tmp_path / name for name in ("alone", "qwen2", "llama")}
+    for name, folder in folders.items():
+        save_tokenizer(folder)
+        if name != "alone":  # AutoTokenizer goes by the model that lies in the folder
+            (folder / "config.json").write_text(json.dumps({"model_type": name}))
+    for tokenizer in (build_tokenizer(), *map(AutoTokenizer.from_pretrained, folders.values())):
         with pytest.raises(Exception, match="UNK"):
             tokenizer(text)
+    AutoTokenizer.from_pretrained(folders["qwen2"]).save_pretrained(tmp_path / "again")
+    (tmp_path / "again" / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    with pytest.raises(Exception, match="UNK"):
+        AutoTokenizer.from_pretrained(tmp_path / "again")(text)
     with refusal("row", 1, of=VocabularyError):
         ColumnEncoder().encode(["abc", text], ["1", "2"])
 
