@@ -176,3 +176,45 @@ def test_a_run_is_repeated_from_its_folder(whole, cut):
     again = whole.with_name("again")
     assert main(["--config", str(whole), "--output_dir", str(again)]) == 0
     assert same(weights(whole), weights(again))
+
+
+def test_the_best_model_has_a_checkpoint_and_final_numbers_its_step(prefix, tiny, store_uri):
+    from mlflow import MlflowClient
+
+    from trainers.common.ranking import best_steps
+
+    folder = prefix / "run"
+    argv = [*tiny, *PLAIN, "--learning_rate", "1", "--eval_steps", "1", "--save_steps", "2", "--max_steps", "5"]
+    assert main([*argv, "--output_dir", str(folder)]) == 0
+    state = json.loads((folder / "trainer_state.json").read_text())
+    trained = [entry for entry in state["log_history"] if entry["step"] > 0]
+    (best,) = best_steps(trained, "memorisation_haversine_km_mean", greater=False, count=1)
+    assert best not in (2, 4, 5), "the test is of a best evaluation between two checkpoints"
+    results = results_of(folder)
+    assert (results["kept_step"], results["best_checkpoint"]) == (best, f"checkpoint-{best}")
+    assert same(weights(folder), weights(folder / f"checkpoint-{best}"))
+    client = MlflowClient(store_uri)
+    (point,) = client.get_metric_history(run_id_of(folder), "memorisation_final/haversine_km_mean")
+    assert (point.step, point.value) == (best, results["final_memorisation_haversine_km_mean"])
+    assert "train/loss" in client.get_run(run_id_of(folder)).data.metrics
+    assert state["global_step"] == 5
+
+
+def run_id_of(folder):
+    return json.loads((folder / "run.json").read_text())["mlflow_run_id"]
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "kwargs", "warmup"),
+    [(20, {"num_decay_steps": 150}, 5), (200, {"num_decay_steps": 150}, 50), (20, None, 10), (60, None, 50)],
+)
+def test_warm_up_and_decay_fit_into_the_run(n_steps, kwargs, warmup, tmp_path, capsys):
+    from transformers import TrainingArguments
+
+    from trainers.runs.cadence import fitted_schedule
+
+    training = TrainingArguments(str(tmp_path), use_cpu=True, warmup_steps=50, lr_scheduler_kwargs=kwargs)
+    changes = fitted_schedule(training, n_steps)
+    assert changes.get("warmup_steps", 50) == warmup
+    assert changes.get("lr_scheduler_kwargs", {}).get("num_decay_steps", 15) == 15
+    assert ("adjusted" in capsys.readouterr().out) == bool(changes)

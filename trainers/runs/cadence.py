@@ -26,7 +26,7 @@ def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bo
     """
     n_rows = len(data.splits["train"])
     changes = {**_steps(settings, n_rows), **_best_checkpoint(settings, data.evaluated)}
-    changes |= _fitted_schedule(settings.training, total_steps(settings.training, n_rows))
+    changes |= fitted_schedule(settings.training, total_steps(settings.training, n_rows))
     changes["output_dir"] = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
     if is_resumed:
         changes["eval_on_start"] = False  # the checkpoint's step was evaluated when it was written
@@ -61,7 +61,7 @@ def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
     return max(1, math.ceil(batches / training.gradient_accumulation_steps))
 
 
-def _fitted_schedule(training: TrainingArguments, n_steps: int) -> dict[str, Any]:
+def fitted_schedule(training: TrainingArguments, n_steps: int) -> dict[str, Any]:
     """Shorten warm-up and decay in proportion where the run has no room for them, and say so."""
     given: Any = training.lr_scheduler_kwargs
     kwargs: dict[str, Any] = dict(given or {})
