@@ -7,7 +7,8 @@ NAME ?= forgetting_small
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
-# What `world-models` is; started like this it also works in a project that has been moved.
+# What `world-models` is. Like all tools below it is started as a module: scripts in .venv/bin hold the absolute path of
+# the place where they were made, and fail, or run the original's code, in a project that has been moved or copied.
 WORLD_MODELS := $(BIN)/python -m trainers
 
 # No downloads and no telemetry at run time; trainers/common/environment.py says the same for commands typed by hand.
@@ -26,14 +27,14 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; give one with PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[maps,postgresql,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[maps,postgresql,dev]'
 	@touch $(READY)
 
 dataset: $(READY) ## build a task's dataset: make dataset TASK=location
 	$(WORLD_MODELS) dataset --task $(TASK) $(ARGS)
 
 train: $(READY) ## build what is missing, then train: make train TASK=location
-	$(BIN)/accelerate launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
+	$(BIN)/python -m accelerate.commands.launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
 
 test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)
@@ -42,9 +43,9 @@ test-slow: $(READY) ## the slow tests too
 	$(BIN)/python -m pytest -n 2 -m '' -q $(ARGS)
 
 lint: $(READY) ## style and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pyright
 
 check: lint test ## lint, types and fast tests
 
@@ -61,7 +62,7 @@ map: $(READY) ## write the file maps of the READMEs from the docstrings
 	$(BIN)/python -m tests.file_map
 
 ui: $(READY) ## MLflow's page for the tracked runs, at http://127.0.0.1:5000
-	$(BIN)/mlflow ui $(ARGS)
+	$(BIN)/python -m mlflow ui $(ARGS)
 
 clean-runs: $(READY) ## delete runs for good that were marked deleted in MLflow; lists them and asks first
 	$(WORLD_MODELS) clean-runs $(ARGS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 
@@ -54,6 +55,9 @@ def test_a_run_leaves_a_complete_folder(finished_run):
     }
     for name in ("summary.png", "world_map.png"):
         assert (finished_run / name).read_bytes().startswith(b"\x89PNG")
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in finished_run.rglob("*") if path.is_file()} == {0o666 & ~umask}
     card = (finished_run / "README.md").read_text(encoding="utf-8")
     assert "final_memorisation_haversine_km_mean" in card and "--n_cities 40" in card
 

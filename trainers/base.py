@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch.utils.data import DataLoader, Dataset
@@ -23,6 +24,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from trainers.common.files import follow_umask
 from trainers.common.metric_names import MetricName
 from trainers.common.ranking import best_steps
 from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
@@ -210,6 +212,12 @@ class WorldTrainer(Trainer, ABC):
         """The step of the weights that training left in the model."""
         is_best = self.args.load_best_model_at_end and self.state.best_model_checkpoint
         return cast(int, self.state.best_global_step) if is_best else self.state.global_step
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save as `Trainer` does, readable for whom the umask says: safetensors writes for the owner alone."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            follow_umask(Path(output_dir or str(self.args.output_dir)).glob("model*.safetensors"))
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return a cosine with warm restarts for `--restart_epochs`, else what `--lr_scheduler_type` names."""

@@ -8,8 +8,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
-"""A full disk, no permission, a path too long: shown in the operating system's words, with the path."""
+_HELPS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there, or choose another folder"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable for you, or choose another folder"),
+    errno.ENAMETOOLONG: "choose a shorter path",
+}
+"""What helps with a full disk, no permission, a path too long: said after the operating system's words and the path."""
 _NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
@@ -57,10 +61,10 @@ def exit_code_of(main: Callable[[], None]) -> int:
             " (--per_device_train_batch_size, --per_device_eval_batch_size), a smaller model or fewer rows"
         )
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _HELPS:
             raise
         sentence = (
-            f"{error.strerror}: {error.filename or 'while writing'}; free space or choose another folder"
+            f"{error.strerror}: {error.filename or 'while writing'}; {_HELPS[error.errno]}"
             " (EXP_DIR_PREFIX, --output_dir), then start again"
         )
     except Exception as error:

@@ -1,5 +1,7 @@
 """What becomes of errors on the way to the user."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -33,3 +35,23 @@ def test_marked_errors_are_one_sentence_and_others_are_not_hidden(kind, capsys):
     assert exit_code_of(fail) == 2 and capsys.readouterr().err == "error: give another\n"
     with pytest.raises(ValueError):
         exit_code_of(lambda: int("x"))
+
+
+@pytest.mark.parametrize(
+    ("number", "helps", "does_not"),
+    [
+        (errno.ENOSPC, "space", "writable"),
+        (errno.EDQUOT, "space", "writable"),
+        (errno.EACCES, "writable", "space"),
+        (errno.EROFS, "writable", "space"),
+        (errno.ENAMETOOLONG, "shorter", "space"),
+    ],
+)
+def test_each_error_of_the_operating_system_has_the_advice_that_helps(number, helps, does_not, capsys):
+    def fail():
+        raise OSError(number, "Words of the system", "/a/file")
+
+    assert exit_code_of(fail) == 2
+    error = capsys.readouterr().err
+    assert_one_line(error, "/a/file", helps)
+    assert does_not not in error

@@ -31,10 +31,38 @@ _DEFAULTS = {
 
 
 def set_up() -> None:
-    """Read `.env` (the shell's own variables win), then set the defaults for what the shell leaves open."""
+    """Read `.env` (the shell's own variables win), then set the defaults for what the shell leaves open.
+
+    Raises:
+        UserError: The command was installed from another copy of the project than the one it is typed in.
+    """
+    here = Path.cwd()
+    if here != CODE and (here / "trainers" / "common" / "environment.py").is_file():
+        raise UserError(
+            f"this command is that of the project in {CODE}, but it was typed in {here}, which is another one; make an"
+            " environment for this one with `make clean setup`, or type `make train` or `python -m trainers train`"
+        )
     load_dotenv(ROOT / ".env", override=False)
-    for name, value in _DEFAULTS.items():
+    caches = {} if _has_writable_home() else _caches_below_prefix()
+    for name, value in {**_DEFAULTS, **caches}.items():
         os.environ.setdefault(name, value)
+
+
+def _has_writable_home() -> bool:
+    """Return whether libraries can keep their caches where they do it by themselves."""
+    home = os.path.expanduser("~")
+    places = [home, *filter(os.path.exists, [f"{home}/.cache"])]
+    return all(os.path.isdir(place) and os.access(place, os.W_OK) for place in places)
+
+
+def _caches_below_prefix() -> dict[str, str]:
+    """Return where matplotlib and Hugging Face's libraries keep caches and settings instead."""
+    try:
+        cache = resolved_prefix() / ".cache"
+    except UserError:  # the command will say so, unless it needs no folder
+        return {}
+    names = {"XDG_CACHE_HOME": "", "HF_HOME": "huggingface", "MPLCONFIGDIR": "matplotlib"}
+    return {name: str(cache / folder) for name, folder in names.items()}
 
 
 def count_cores() -> int:

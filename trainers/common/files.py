@@ -5,7 +5,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +29,11 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def follow_umask(paths: Iterable[Path]) -> None:
+    """Give files that a library made for their owner alone the mode of any other new file."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    for path in paths:
+        path.chmod(0o666 & ~umask)

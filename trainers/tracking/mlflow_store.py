@@ -59,6 +59,8 @@ def open_store(experiment: str) -> str:
     logging.getLogger("mlflow.data.huggingface_dataset").setLevel(logging.ERROR)  # it has no schema for lists of lists
     logging.getLogger("alembic").setLevel(logging.WARNING)
     utils.MAX_RETRY_COUNT = 4  # a second, not a minute and a half
+    if "%" in mlflow.__file__:
+        raise UserError(f"MLflow does not work from a path with a %: {mlflow.__file__}; rename the folder")
     for name in _REACHING:
         if os.environ.pop(name, None) is not None:
             print(f"ignored: {name}; every run has an MLflow run of its own, in the experiment of its task", flush=True)

@@ -2,10 +2,11 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.helpers import contents
+from tests.helpers import contents, refusal
 from trainers.common import environment
 
 
@@ -53,3 +54,35 @@ def test_an_installed_package_is_not_at_the_commit_of_what_it_lies_in(repository
 def test_cores_are_counted_where_the_system_does_not_say_which_may_be_used(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert environment.count_cores() == os.cpu_count()
+
+
+@pytest.fixture
+def variables(monkeypatch, tmp_path):
+    """The process's variables, without those that name caches, and a prefix; restored afterwards."""
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy() | {"EXP_DIR_PREFIX": str(tmp_path)})
+    return os.environ
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", "/dev/null", "/dev/null/x"])
+def test_without_a_home_caches_lie_below_the_prefix(variables, tmp_path, home):
+    variables["HOME"] = home
+    environment.set_up()
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"):
+        assert (tmp_path / ".cache") in [Path(variables[name]), Path(variables[name]).parent]
+
+
+def test_with_a_home_caches_stay_where_they_are(variables, tmp_path):
+    variables["HOME"] = str(tmp_path)
+    environment.set_up()
+    assert not {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"} & set(variables)
+
+
+def test_a_command_of_another_copy_of_the_project_is_refused(tmp_path, monkeypatch):
+    copy = tmp_path / "copy" / "trainers" / "common" / "environment.py"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("")
+    monkeypatch.chdir(tmp_path / "copy")
+    with refusal(str(environment.CODE), str(tmp_path / "copy"), "make"):
+        environment.set_up()

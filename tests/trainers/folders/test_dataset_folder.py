@@ -189,3 +189,10 @@ def test_a_resumed_run_and_a_given_folder_keep_the_rows_they_have(prefix, tiny, 
         assert_one_line(capsys.readouterr().err, wrong[0])
     assert main([*tiny, "--rebuild", "--dry_run"]) == 0
     assert "built anew" in capsys.readouterr().out
+
+
+def test_a_complete_dataset_is_read_without_its_lock(lab, prefix, capsys, monkeypatch):
+    """Below a shared prefix the lock may be another user's, who has built it."""
+    build(capsys)
+    monkeypatch.setattr("trainers.folders.dataset_folder.lock_of", lambda folder: pytest.fail("it was locked"))
+    assert "dataset built" not in build(capsys)
