@@ -74,7 +74,7 @@ def test_perfect_answers_are_perfect_and_nonsense_is_worst(trainer, rows):
 def test_every_evaluation_is_complete(trainer, rows):
     for evaluation in (perfect(trainer, rows), nonsense(trainer, rows)):
         assert np.isfinite(list(evaluation.flat().values())).all()
-        assert {len(column) for column in evaluation.samples.values()} == {4}
+        assert {len(column) for column in evaluation.samples.values()} == {12}
         assert len(evaluation.values) == len(rows) and np.isfinite(evaluation.values).all()
     assert (perfect(trainer, rows).values == 1).all()
     assert set(nonsense(trainer, rows).samples["generated"]) == {"no grid"}
@@ -111,7 +111,7 @@ def test_the_common_output_is_that_of_training_or_else_of_the_demonstrations(tra
 
 def test_the_samples_and_pictures_show_different_tasks_first(trainer, rows):
     shown = perfect(trainer, rows).samples
-    assert len(set(shown["task"])) == min(4, len(set(rows.tasks.tolist())))
+    assert len(set(shown["task"][:4])) == min(4, len(set(rows.tasks.tolist())))
     assert shown["expected"] == shown["generated"]
 
 
