@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_run(folder, argv):
 
     request = read_request(argv, registry.load)
     (folder / "run.json").write_text(json.dumps({"task": request.task.name, "command": shlex.join(argv)}))
-    (folder / "settings.json").write_text(json.dumps({"resolved": identity_of(request)}))
+    (folder / "settings.json").write_text(json.dumps({"given": request.as_given(), "resolved": identity_of(request)}))
 
 
 def results_of(folder):
@@ -148,14 +149,16 @@ def launched_as_documented(command_line):
 
 
 def assert_resumed_is_uninterrupted(argv, prefix):
-    """Ten steps at once, and five and another five, end with the same weights."""
+    """Ten steps, and the same run cut off after five and resumed by its folder alone, end with the same weights."""
     from trainers.run import main
 
-    argv = [*argv, "--max_steps", "10", "--eval_steps", "5"]
-    assert main([*argv, "--output_dir", str(prefix / "whole")]) == 0
-    assert main([*argv, "--output_dir", str(prefix / "halves"), "--max_steps", "5"]) == 0
-    assert main([*argv, "--output_dir", str(prefix / "halves"), "--resume_from_checkpoint", "last"]) == 0
-    assert same(*(weights(prefix / name / "checkpoint-10") for name in ("whole", "halves")))
+    whole, halves = prefix / "whole", prefix / "halves"
+    assert main([*argv, "--max_steps", "10", "--eval_steps", "5", "--output_dir", str(whole)]) == 0
+    shutil.copytree(whole, halves)
+    shutil.rmtree(halves / "checkpoint-10")
+    (halves / "results.json").unlink()
+    assert main(["--output_dir", str(halves), "--resume_from_checkpoint", "last"]) == 0
+    assert same(*(weights(folder / "checkpoint-10") for folder in (whole, halves)))
 
 
 def assert_two_processes_train_like_one(argv, batch_size, metrics, prefix):

@@ -212,7 +212,7 @@ def test_overwriting_needs_to_be_asked_for(prefix, tiny, capsys):
     assert main([*argv, "--overwrite", "--n_train", "999"]) == 2  # refused before anything is deleted
     assert (prefix / "run" / "old.txt").exists()
     assert main([*argv, "--overwrite"]) == 0
-    assert not (prefix / "run" / "old.txt").exists()
+    assert (prefix / "run" / "old.txt").exists()  # what no run wrote is kept
 
 
 def test_a_failing_run_is_recorded_as_failed(prefix, tiny, store_uri, monkeypatch):

@@ -1,5 +1,6 @@
 """Build datasets over real and invented cities, with replayed real pairs."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _replayed(options: AtlantisOptions, real_sha256: str, train: Dataset) -> Dat
         )
     if options.replay_dataset is None:
         return None
-    source = dataset_folder.load(Path(options.replay_dataset).expanduser(), "distance", "replay_dataset")
+    source = dataset_folder.load(Path(os.path.expanduser(options.replay_dataset)), "distance", "replay_dataset")
     if source.fact("world", sha256=str)["sha256"] != real_sha256:
         raise UserError(
             f"--replay_dataset is of another world ({source.path}); give it the same --n_cities, --min_population,"

@@ -5,6 +5,7 @@ each with its flags for trainers/run.py. For every checkpoint the report measure
 on real pairs that no run trained on; the table compares before and after.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Forgetting:
     def run(self, path: Path, folder: Path) -> None:
         """Train what is not finished yet; write table and figure."""
         study = read_study(path)
-        given = Path(self.base or "").expanduser().resolve()
+        given = Path(os.path.expanduser(self.base or "")).resolve()
         base = RunFolder(given) if self.base else train_run(folder / "base", study.base)
         _check_tested(base)
         runs = {}

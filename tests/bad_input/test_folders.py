@@ -121,8 +121,8 @@ def resuming_outside_the_prefix(desk):
     return [*desk.tiny, "--resume_from_checkpoint", "away/checkpoint-2"]
 
 
-@case("checkpoint-0 checkpoint-2 checkpoint-4 --output_dir outputs/done")
-def resuming_a_run_instead_of_a_checkpoint(desk):
+@case("checkpoint-4 --max_steps 4")
+def resuming_by_the_folder_of_a_finished_run(desk):
     desk.run()
     return [*desk.tiny, "--resume_from_checkpoint", "outputs/done"]
 

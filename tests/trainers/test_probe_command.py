@@ -288,7 +288,7 @@ def dataset_gone(folder):
         (incomplete_checkpoints_only, "checkpoint"),
         (damaged_weights, "checkpoint-2"),
         (no_settings, "settings.json"),
-        (settings_that_are_a_list, "dataset"),
+        (settings_that_are_a_list, "dataset_folder"),
         (dataset_gone, "gone"),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_task_without_a_probe_says_so(fresh, capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def probing_run(finished_run, store_uri, tmp_path_factory):
-    """The finished run's command with --probe and one more step, in a folder of its own; only the map is drawn."""
+    """The finished run's command with --probe, in a folder of its own; only the map is drawn."""
     folder = tmp_path_factory.mktemp("probing")
     command = shlex.split(json.loads((finished_run / "run.json").read_text())["command"])
     with pytest.MonkeyPatch.context() as patch:
@@ -327,7 +327,7 @@ def probing_run(finished_run, store_uri, tmp_path_factory):
             "trainers.common.figures.save_figure",
             lambda figure, path: save_figure(figure, path) if path.name == "probe_map.png" else path.write_bytes(b""),
         )
-        assert run.main([*command[1:], "--probe", "--max_steps", "5", "--output_dir", str(folder / "run")]) == 0
+        assert run.main([*command[1:], "--probe", "--output_dir", str(folder / "run")]) == 0
     return folder / "run"
 
 
@@ -343,7 +343,7 @@ def test_probing_while_training_draws_the_map_and_tracks_it(probing_run, store_u
 def test_probing_while_training_tracks_its_metrics_at_the_evaluated_steps_and_at_no_others(probing_run, store_uri):
     metrics = tracked(probing_run, store_uri)
     evaluated = metrics["memorisation/haversine_km_mean"].keys()
-    assert sorted(evaluated) == [*STEPS, 5]
+    assert sorted(evaluated) == STEPS
     for name in ("r2_lon", "r2_lat", "error_km_mean", "baseline_error_km_mean", "error_km_mean_Africa"):
         assert metrics[f"probe_clean/{name}"].keys() == evaluated
 

@@ -1,6 +1,7 @@
 """Callbacks that stop a training, pull its weights or choose its checkpoints."""
 
 import math
+import operator
 import signal
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from trainers.common.ranking import best_steps
+from trainers.common.metric_names import best_model_key
+from trainers.common.ranking import best_steps, loss_of
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 
@@ -59,15 +61,21 @@ class PullToStart(TrainerCallback):
 
 
 class StopWithoutProgress(EarlyStoppingCallback):
-    """Stop after `--early_stopping_patience` evaluations none of which was the best so far.
+    """Stop after `--early_stopping_patience` evaluations without progress.
 
-    A lower loss is progress too where the metric is equal, as while no answer can be read yet.
+    Progress is a better metric or, while the metric has never changed (no answer can be read yet), a loss that is lower
+    by a thousandth than all before.
     """
 
     def check_metric_value(self, args: Any, state: TrainerState, control: Any, metric_value: Any) -> None:
-        """Count the evaluation that was just logged, if it is not the best one."""
-        best = best_steps(state.log_history, args.metric_for_best_model, bool(args.greater_is_better), 1)
-        is_progress = best == [state.global_step]
+        """Count the evaluation that was just logged if it is no progress."""
+        name = best_model_key(args.metric_for_best_model)
+        *before, now = [entry for entry in state.log_history if name in entry]
+        if all(entry[name] == now[name] for entry in before):
+            is_progress = all(loss_of(now, name) < 0.999 * loss_of(entry, name) for entry in before)
+        else:
+            is_better = operator.gt if args.greater_is_better else operator.lt
+            is_progress = all(is_better(now[name], entry[name]) for entry in before)
         self.early_stopping_patience_counter = 0 if is_progress else self.early_stopping_patience_counter + 1
 
 

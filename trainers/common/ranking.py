@@ -16,14 +16,14 @@ def best_steps(history: Sequence[Mapping[str, Any]], metric: str | None, greater
     """
     name = best_model_key(str(metric))
     ranked = sorted(
-        (-entry[name] if greater else entry[name], _loss(entry, name), -entry["step"])
+        (-entry[name] if greater else entry[name], loss_of(entry, name), -entry["step"])
         for entry in history
         if name in entry
     )
     return [-step for _, _, step in ranked[:count]]
 
 
-def _loss(entry: Mapping[str, Any], metric: str) -> float:
+def loss_of(entry: Mapping[str, Any], metric: str) -> float:
     """Return the loss of the split that `metric` belongs to, `eval_validation_loss` for `eval_validation_x`."""
     losses = [name for name in entry if name.endswith("_loss") and metric.startswith(name.removesuffix("loss"))]
     return float(entry[losses[0]]) if losses else 0.0

@@ -1,5 +1,6 @@
 """Compare the worlds of a model and of a dataset: the same name must mean the same thing in both."""
 
+import os
 from pathlib import Path
 
 from accelerate import PartialState
@@ -18,7 +19,7 @@ def check_world(flag: str, model: str | Path, data: StoredDataset) -> None:
     Raises:
         UserError: neither world lies in the other.
     """
-    own, run = data.metadata.get("worlds"), RunFolder.of_model(Path(model).expanduser())
+    own, run = data.metadata.get("worlds"), RunFolder.of_model(Path(os.path.expanduser(model)))
     if own is None or run is None or not run.has_started:
         return
     try:

@@ -1,6 +1,7 @@
 """Probe every checkpoint of a run; write and track the results: table, curves, map, animation."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def named_run(run: str) -> RunFolder:
     """
     if not run:
         raise UserError("no run given; use --run with a run's folder, e.g. --run outputs/runs/distance-001")
-    return RunFolder(Path(run).expanduser().resolve())
+    return RunFolder(Path(os.path.expanduser(run)).resolve())
 
 
 def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":
@@ -60,7 +61,7 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
     if not checkpoints:
         raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]
-    other = Path(compare).expanduser().resolve() if compare else last
+    other = Path(os.path.expanduser(compare)).resolve() if compare else last
     check_world("--compare", other, data)
     probe: Any = task.load("probe")(options, task, data, load_checkpoint(last).config.num_hidden_layers)
     with name_flags("compare"):

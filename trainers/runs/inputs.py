@@ -1,6 +1,7 @@
 """Dataset, model and probe of a run, from its settings."""
 
 import contextlib
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None
     """
     run = settings.run
     if run.dataset:
-        return _taken(settings, Path(run.dataset).expanduser())
+        return _taken(settings, Path(os.path.expanduser(run.dataset)))
     if resumed and resumed.dataset.is_dir():
         return _taken(settings, resumed.dataset)
     with PartialState().main_process_first() if run.rebuild else contextlib.nullcontext():

@@ -1,5 +1,6 @@
 """Read the settings of an earlier run: of the one that is resumed, or of the one that `--config` names."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ def resumed_run(command_line: Layer) -> RunFolder | None:
     if not resume:
         return None
     output_dir = command_line.get("output_dir")
-    run = RunFolder(Path(output_dir[0]).expanduser()) if output_dir else RunFolder.of_model(Path(resume).expanduser())
+    named = Path(os.path.expanduser(output_dir[0] if output_dir else resume))  # unlike Path.expanduser it never raises
+    run = RunFolder(named) if output_dir else RunFolder.of_model(named)
     return run if run and run.has_started else None
 
 
