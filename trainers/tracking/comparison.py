@@ -191,9 +191,8 @@ def differences(runs: "Sequence[Run]") -> list[str]:
 
 def params_of(run: "Run") -> dict[str, str]:
     """Return a run's parameters since it was last resumed (see `Tracker.params`)."""
-    tags = {name: value for name, value in run.data.tags.items() if name == "init_from" or name.startswith("drift.")}
-    params = {**run.data.params, **{name.removeprefix("drift."): value for name, value in tags.items()}}
-    return {name: value for name, value in params.items() if "/" not in name}  # others: baselines
+    tags = {n.removeprefix("drift."): v for n, v in run.data.tags.items() if n == "init_from" or n.startswith("drift.")}
+    return {n: value for n, value in {**run.data.params, **tags}.items() if "/" not in n}  # others: baselines
 
 
 def labels(runs: "Sequence[Run]") -> list[str]:
