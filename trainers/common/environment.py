@@ -22,6 +22,7 @@ _DEFAULTS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a run prints its own, which opens the view of trainings
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a wrong address is found in seconds, not in four minutes
     "TOKENIZERS_PARALLELISM": "false",
     # OpenMP threads that wait by spinning make a step 20 times slower as soon as another process wants a core
