@@ -125,6 +125,7 @@ def test_what_is_no_ladder_is_refused(text, tmp_path):
         read_seeded(tmp_path / "x.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "studies").glob("arc*.yaml")), ids=lambda path: path.stem)
 def test_every_step_of_a_ladder_dry_runs(path, prefix, monkeypatch):
     for flags in read_seeded(path).runs.values():

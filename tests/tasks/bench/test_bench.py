@@ -60,6 +60,7 @@ def test_names_of_contests_are_checked(prefix, capsys):
     assert_one_line(capsys.readouterr().err, "locatoin_64", "location_64")
 
 
+@pytest.mark.slow
 def test_processes_take_turns_and_agree(prefix, tmp_path):
     contest = Contest("tiny", BUILDERS, "rows")
     turns = race(contest, ["ours", "other"], {"rows": 4_000, "threads": 1}, 2, tmp_path)
