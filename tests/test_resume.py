@@ -218,3 +218,10 @@ def test_warm_up_and_decay_fit_into_the_run(n_steps, kwargs, warmup, tmp_path, c
     assert changes.get("warmup_steps", 50) == warmup
     assert changes.get("lr_scheduler_kwargs", {}).get("num_decay_steps", 15) == 15
     assert ("adjusted" in capsys.readouterr().out) == bool(changes)
+
+
+@pytest.mark.parametrize("name", ["memorisation_loss", "eval_memorisation_loss"])
+def test_the_metric_that_chooses_may_be_named_short(name, prefix, tiny):
+    argv = [*tiny, *PLAIN, "--learning_rate", "1e-2", "--metric_for_best_model", name]
+    assert main([*argv, "--output_dir", str(prefix / "run")]) == 0
+    assert results_of(prefix / "run")["best_checkpoint"] == "checkpoint-4"

@@ -25,7 +25,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from trainers.common.files import follow_umask
-from trainers.common.metric_names import MetricName
+from trainers.common.metric_names import MetricName, best_model_key
 from trainers.common.ranking import best_steps
 from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
 from trainers.errors import UserError, suggest
@@ -203,7 +203,8 @@ class WorldTrainer(Trainer, ABC):
             state.global_step
         ]
         if is_best:
-            state.best_metric, state.best_global_step = metrics[str(args.metric_for_best_model)], state.global_step
+            state.best_metric = metrics[best_model_key(str(args.metric_for_best_model))]
+            state.best_global_step = state.global_step
             self.control.should_save |= args.load_best_model_at_end
         return is_best
 
