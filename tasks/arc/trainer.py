@@ -96,7 +96,9 @@ class ArcTrainer(WorldTrainer):
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
         answers = []
         with self.accelerator.autocast():  # both ways of predicting in the precision of training
-            for part in by_length.split(self.args.eval_batch_size):
+            for part in (
+                by_length.split(self.args.eval_batch_size) if len(by_length) else ()
+            ):  # more processes than rows
                 chosen = part.tolist()
                 answers += zip(chosen, *self._answer(rows, chosen), strict=True)
         if state.num_processes > 1:
