@@ -94,11 +94,10 @@ class ArcTrainer(WorldTrainer):
         """Return two attempts and the teacher-forced cells of every example; every process does its share."""
         state = PartialState()
         by_length = torch.argsort(rows.length_N, stable=True)[state.process_index :: state.num_processes]
+        parts = by_length.split(self.args.eval_batch_size) if len(by_length) else ()  # fewer examples than processes
         answers = []
         with self.accelerator.autocast():  # both ways of predicting in the precision of training
-            for part in (
-                by_length.split(self.args.eval_batch_size) if len(by_length) else ()
-            ):  # more processes than rows
+            for part in parts:
                 chosen = part.tolist()
                 answers += zip(chosen, *self._answer(rows, chosen), strict=True)
         if state.num_processes > 1:
