@@ -225,3 +225,35 @@ def test_the_metric_that_chooses_may_be_named_short(name, prefix, tiny):
     argv = [*tiny, *PLAIN, "--learning_rate", "1e-2", "--metric_for_best_model", name]
     assert main([*argv, "--output_dir", str(prefix / "run")]) == 0
     assert results_of(prefix / "run")["best_checkpoint"] == "checkpoint-4"
+
+
+def test_a_rate_that_follows_from_no_formula_is_not_said_to_be_changed(prefix, tiny, capsys):
+    plateau = ["--lr_scheduler_type", "reduce_lr_on_plateau", "--lr_scheduler_kwargs", '{"patience": 1}']
+    folder = prefix / "run"
+    assert main([*tiny, "--no_muon", *plateau, "--output_dir", str(folder)]) == 0
+    capsys.readouterr()
+    assert resume(folder, "--learning_rate", "1e-3", "--max_steps", "6", "--dry_run") == 2
+    assert_one_line(capsys.readouterr().err, "--learning_rate", "reduce_lr_on_plateau")
+
+
+def test_a_run_that_moved_with_its_project_knows_its_dataset(whole, tmp_path):
+    from trainers.folders.run_folder import RunFolder
+
+    dataset = RunFolder(whole).dataset
+    run = tmp_path / "outputs" / "runs" / "whole"
+    shutil.copytree(dataset, tmp_path / "outputs" / "datasets" / dataset.name)
+    shutil.copytree(whole, run)
+    settings = json.loads((run / "settings.json").read_text())
+    settings["dataset_folder"] = str(tmp_path / "old place" / "datasets" / dataset.name)
+    (run / "settings.json").write_text(json.dumps(settings))
+    assert RunFolder(run).dataset == tmp_path / "outputs" / "datasets" / dataset.name
+
+
+def test_what_the_run_had_wins_over_the_launcher_that_goes_on_with_it(cut, monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    assert resume(cut, "--dry_run") == 2  # never given for the run, so the launcher's word is a difference
+    assert_one_line(capsys.readouterr().err, "--gradient_accumulation_steps")
+    settings = json.loads((cut / "settings.json").read_text())
+    settings["given"]["gradient_accumulation_steps"] = {"value": ["1"], "from": "command line"}
+    (cut / "settings.json").write_text(json.dumps(settings))
+    assert resume(cut, "--dry_run") == 0

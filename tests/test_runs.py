@@ -86,7 +86,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = sys.argv[1]
 tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
 assert len(tokenizer) == model.config.vocab_size == 44, len(tokenizer)
-inputs = tokenizer(["loc(c_1)=", "loc(c_12)="], padding=True, return_tensors="pt", return_token_type_ids=False)
+inputs = tokenizer(["loc(c_1)=", "loc(c_12)="], padding=True, return_tensors="pt")
 output = model.generate(**inputs, max_new_tokens=10)
 print(tokenizer.batch_decode(output, skip_special_tokens=True))
 assert not {"trainers", "tasks", "geo", "tokenization"} & set(sys.modules)

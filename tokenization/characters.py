@@ -78,7 +78,6 @@ def build_tokenizer(max_length: int = 512, vocabulary: Vocabulary = VOCABULARY) 
         pad_token=PAD,
         bos_token=BOS,
         eos_token=EOS,
-        unk_token=PAD,  # else loading adds a token of that name
         auto_map={"AutoTokenizer": [None, "tokenizer.NoCode"]},
         padding_side="left",
         model_max_length=max_length,

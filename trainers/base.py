@@ -199,9 +199,8 @@ class WorldTrainer(Trainer, ABC):
         """Of equal metrics the lower loss is better, then the later step; the best model always has a checkpoint."""
         args, state = self.args, self.state
         trained = [entry for entry in state.log_history if entry["step"] > 0]
-        is_best = best_steps(trained, args.metric_for_best_model, bool(args.greater_is_better), 1) == [
-            state.global_step
-        ]
+        best = best_steps(trained, args.metric_for_best_model, bool(args.greater_is_better), 1)
+        is_best = best == [state.global_step]
         if is_best:
             state.best_metric = metrics[best_model_key(str(args.metric_for_best_model))]
             state.best_global_step = state.global_step

@@ -121,9 +121,9 @@ def baselines_of(tracked: str, metrics: Mapping[str, float], params: Mapping[str
     where there is a `cell_accuracy`.
     """
     _, split, metric = parse_tracked(tracked)
-    numbers = {**metrics, **{name: float(value) for name, value in params.items() if "/" in name}}
     starts = [f"{MetricName(stage, split, 'baseline').tracked}_" for stage in (FINAL, EVAL)]  # runs of before had both
-    ends = {f"_{n.removeprefix(start)}": v for start in starts for n, v in numbers.items() if n.startswith(start)}
+    numbers = [(start, name, value) for start in starts for name, value in {**metrics, **params}.items()]
+    ends = {f"_{n.removeprefix(start)}": float(v) for start, n, v in numbers if n.startswith(start)}
     longer = tuple(f"_{m}" for m in (name.rpartition("/")[2] for name in metrics) if m.endswith(f"_{metric}"))
     own = {end: value for end, value in ends.items() if end.endswith(f"_{metric}") and not end.endswith(longer)}
     return {end.removesuffix(f"_{metric}").removeprefix("_"): value for end, value in own.items()}

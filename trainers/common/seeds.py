@@ -1,6 +1,7 @@
 """Runs that differ only by their random seeds are one result: a mean and its interval, never a best seed."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,10 @@ def mean_interval(values: Sequence[float]) -> dict[str, Any]:
     """Return number, mean and Student's 95 % interval of one or more values; one value has no interval."""
     from scipy.stats import t
 
-    n, mean = len(values), math.fsum(values) / len(values)
+    n, mean = len(values), statistics.fmean(values)
     if n == 1:
         return dict(zip(INTERVAL, (n, mean, None, None), strict=True))
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / math.sqrt(n)
     return dict(zip(INTERVAL, (n, mean, mean - half, mean + half), strict=True))
 
 

@@ -91,11 +91,13 @@ class RunFolder:
 
     @property
     def dataset(self) -> Path:
-        """The dataset that the run is trained on."""
+        """The dataset that the run is trained on; if its folder is gone, the one of this name above a moved run."""
         try:
-            return Path(self.settings["dataset_folder"])
+            noted = Path(self.settings["dataset_folder"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{_SETTINGS} in {self.path} has no dataset_folder; give another run") from error
+        places = [noted, *(above / "datasets" / noted.name for above in self.path.resolve().parents)]
+        return next((place for place in places if place.is_dir()), noted)
 
     @property
     def is_finished(self) -> bool:

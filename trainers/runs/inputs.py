@@ -26,10 +26,10 @@ def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None
         UserError: options that a given dataset does not follow, or a dataset that cannot be built or read.
     """
     run = settings.run
+    if resumed and "dataset" not in _typed(settings) and resumed.dataset.is_dir():
+        return _taken(settings, resumed.dataset)
     if run.dataset:
         return _taken(settings, Path(os.path.expanduser(run.dataset)))
-    if resumed and resumed.dataset.is_dir():
-        return _taken(settings, resumed.dataset)
     with PartialState().main_process_first() if run.rebuild else contextlib.nullcontext():
         rebuild = run.rebuild and PartialState().is_main_process
         return dataset_folder.build_or_load(settings.task, settings.dataset, prefix, rebuild)

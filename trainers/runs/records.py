@@ -44,42 +44,57 @@ def log_start(
     tracker: Tracker, settings: Settings, trainer: WorldTrainer, folder: RunFolder, changes: Sequence[Change]
 ) -> None:
     """Track parameters, tags, dataset and environment of a run; write `settings.json`."""
-    data, model = trainer.data, trainer.unwrapped_model
-    parent = RunFolder.of_model(Path(settings.run.init_from)) if settings.run.init_from else None
-    training = settings.training.to_dict()
-    # A model that training starts from brings its own sizes.
-    sizes = {name: getattr(model.config, name, value) for name, value in asdict(settings.model).items()}
-    tracker.params(
-        {
-            **asdict(settings.dataset),
-            **sizes,
-            "muon": settings.run.muon,
-            "restart_epochs": settings.run.restart_epochs,
-            "freeze": settings.run.freeze,
-            "l2_to_start": settings.run.l2_to_start,
-            **{name: training[name] for name in PARAMS},
-            "parameters": model.num_parameters(),
-            "world_size": settings.training.world_size,
-        }
-    )
-    tracker.tags(
-        {
-            "task": settings.task.name,
-            "mlflow.note.content": f"{settings.task.summary}\n\n{settings.task.card.strip()}",
-            "package": settings.task.package,
-            "model_type": model.config.model_type,
-            "dataset.folder": data.path.name,
-            "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
-            "init_from": settings.run.init_from,
-            "parent_run_id": parent.run_id if parent else None,
-            **folder.git,
-            **{f"drift.{change.name}": str(change.after) for change in changes},
-        }
-    )
+    tracker.params(_params(settings, trainer))
+    tracker.tags({**_tags(settings, trainer, folder), **{f"drift.{change.name}": change.after for change in changes}})
     for change in changes:
         print(f"from step {change.step}: {change.name} is {change.after}, was {change.before}", flush=True)
-    tracker.dataset(data)
-    config = {
+    tracker.dataset(trainer.data)
+    tracker.file(folder.write_settings(_settings(settings, trainer, folder, changes)), "config")
+    if folder.diff:
+        tracker.file(folder.diff, "config")
+    tracker.text(environment_text(), "config/environment.txt")
+
+
+def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
+    training = settings.training.to_dict()
+    return {
+        **asdict(settings.dataset),
+        **_sizes(settings, trainer),
+        **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start")},
+        **{name: training[name] for name in PARAMS},
+        "parameters": trainer.unwrapped_model.num_parameters(),
+        "world_size": settings.training.world_size,
+    }
+
+
+def _sizes(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
+    """Return the options of the model; a model that training starts from brings its own."""
+    config = trainer.unwrapped_model.config
+    return {name: getattr(config, name, value) for name, value in asdict(settings.model).items()}
+
+
+def _tags(settings: Settings, trainer: WorldTrainer, folder: RunFolder) -> dict[str, Any]:
+    task, data, start = settings.task, trainer.data, settings.run.init_from
+    parent = RunFolder.of_model(Path(start)) if start else None
+    return {
+        "task": task.name,
+        "mlflow.note.content": f"{task.summary}\n\n{task.card.strip()}",
+        "package": task.package,
+        "model_type": trainer.unwrapped_model.config.model_type,
+        "dataset.folder": data.path.name,
+        "dataset.train_sha256": data.metadata["splits"]["train"]["sha256"],
+        "init_from": start,
+        "parent_run_id": parent.run_id if parent else None,
+        **folder.git,
+    }
+
+
+def _settings(
+    settings: Settings, trainer: WorldTrainer, folder: RunFolder, changes: Sequence[Change]
+) -> dict[str, Any]:
+    """Return the content of `settings.json`."""
+    data = trainer.data
+    return {
         "dataset_folder": str(data.path),
         "dataset_sha256": {name: split["sha256"] for name, split in data.metadata["splits"].items()},
         "world_size": settings.training.world_size,
@@ -87,13 +102,9 @@ def log_start(
         "changes": [*(folder.settings.get("changes", []) if folder.has_started else []), *map(asdict, changes)],
         "resolved": identity_of(settings.request),
         "launcher": {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")},
-        "model": sizes,
-        "training": training,
+        "model": _sizes(settings, trainer),
+        "training": settings.training.to_dict(),
     }
-    tracker.file(folder.write_settings(config), "config")
-    if folder.diff:
-        tracker.file(folder.diff, "config")
-    tracker.text(environment_text(), "config/environment.txt")
 
 
 def write_results(

@@ -11,6 +11,9 @@ from trainers.settings.identity import identity_of
 from trainers.settings.resolve import Settings
 from trainers.settings.resume_rules import Change, changes_on_resume
 
+_UNSCALED = ("reduce_lr_on_plateau", "greedy")
+"""Schedules that change the rate by what happens, so that no rate can be computed from another peak."""
+
 
 def changes_of(checkpoint: Path, settings: Settings) -> list[Change]:
     """Return the settings that a resumed run changes.
@@ -27,7 +30,14 @@ def changes_of(checkpoint: Path, settings: Settings) -> list[Change]:
             " takes the newest complete one"
         )
     before, step = run.settings, int(read_state(checkpoint)["global_step"])
-    return changes_on_resume(before.get("resolved", {}), identity_of(settings.request), step)
+    changes = changes_on_resume(before.get("resolved", {}), identity_of(settings.request), step)
+    schedule = settings.given("lr_scheduler_type")
+    if schedule in _UNSCALED and any(change.name == "learning_rate" for change in changes):
+        raise UserError(
+            f"--learning_rate: with --lr_scheduler_type {schedule} a resumed run goes on with the rate it had reached,"
+            " which follows from no formula; leave it out"
+        )
+    return changes
 
 
 def check_resumable(checkpoint: Path, settings: Settings, data: StoredDataset) -> None:

@@ -149,10 +149,10 @@ def _claimed(plan: output_dir.Plan, settings: Settings) -> Iterator[RunFolder]:
     if state.is_main_process:
         marker = {"task": task.name, "package": task.package, "command": shlex.join(sys.argv), **git_state()}
         claimed, lock = output_dir.claim(plan, marker)
-        if plan.mode != "resume" and (diff := git_diff()):
-            claimed.write_diff(diff)
         names = [str(claimed.path)]
     try:
+        if lock is not None and plan.mode != "resume" and (diff := git_diff()):
+            RunFolder(Path(names[0])).write_diff(diff)
         if state.num_processes > 1:
             broadcast_object_list(names)
         yield RunFolder(Path(names[0]))

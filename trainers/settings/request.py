@@ -81,11 +81,13 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
         default_configs = [CODE / "configs" / f"{stem}.yaml" for stem in (name, task.base)]
         if path is None and (existing := [file for file in default_configs if file.is_file()]):
             path, config = existing[0], read_yaml(existing[0])
+    launcher = {surroundings.LAUNCHER: {} if task_only else surroundings.launcher_layer()}
     layers = {
         "stack": as_strings(STACK_DEFAULTS, "stack"),
+        **(launcher if resumed else {}),  # what the run had from its launcher is among its own settings
         **own,
         display_path(path): config,
-        surroundings.LAUNCHER: {} if task_only else surroundings.launcher_layer(),
+        **({} if resumed else launcher),
         "command line": command_line,
     }
     known = flag_names(task)

@@ -22,7 +22,7 @@ class RunOptions:
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
     evals_per_epoch: float | None = option(None, "evaluations per epoch, e.g. 0.2; replaces --eval_steps", least=1e-6)
     saves_per_epoch: float | None = option(None, "checkpoints per epoch; default: one at every evaluation", least=1e-6)
-    early_stopping_patience: int | None = option(None, "evaluations without a new best metric before stopping", least=1)
+    early_stopping_patience: int | None = option(None, "evaluations without a better metric before stopping", least=1)
     keep_best: int | None = option(
         None,
         "number of best checkpoints to keep besides the last; default: first, best, last and some in even distances"

@@ -69,7 +69,7 @@ def open_store(experiment: str) -> str:
         mlflow.set_tracking_uri(uri)
         found = _open_local(experiment, uri) if uri.startswith("sqlite:") else _find(experiment, None)
         mlflow.set_experiment(experiment_id=found)
-    del os.environ["MLFLOW_EXPERIMENT_ID"]  # set by that, for processes that this one starts
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)  # set by that, for processes that this one starts
     return found
 
 
