@@ -31,7 +31,7 @@ class Records:
         folder = folder or self.prefix / "runs" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_text(json.dumps({"task": "location", "mlflow_run_id": run_id}))
-        (folder / "weights").write_bytes(b"x" * 500_000)
+        (folder / "model.safetensors").write_bytes(b"x" * 500_000)
         for key, value in {"output_dir": str(folder), "made_for": self.experiment, **tags}.items():
             self.client.set_tag(run_id, key, value)
         self.client.log_param(run_id, "rate", "1")
@@ -75,7 +75,9 @@ def test_runs_marked_deleted_go_for_good_and_others_stay(records, capsys):
     assert clean_runs.main(["--yes"]) == 0
     assert not records.exists(gone) and not artifacts.exists() and not artifacts.parent.exists()
     assert records.exists(kept) and (kept_artifacts / "note.txt").is_file()
-    assert (gone_folder / "weights").is_file() and (kept_folder / "weights").is_file()  # no --folders
+    assert (gone_folder / "model.safetensors").is_file() and (
+        kept_folder / "model.safetensors"
+    ).is_file()  # no --folders
     shown = capsys.readouterr().out
     assert "deleted: gone" in shown and "kept" not in shown and "0.25" in shown and str(gone_folder) in shown
     assert clean_runs.main([]) == 0 and "no run is marked deleted" in capsys.readouterr().out
@@ -85,7 +87,7 @@ def test_runs_that_match_go_with_their_folders(records, capsys):
     (gone, folder), (kept, kept_folder) = records.make("gone", rate="low"), records.make("kept", rate="high")
     assert clean_runs.main(["--query", f"{records.query} and tags.rate = 'low'", "--folders", "--yes"]) == 0
     assert not records.exists(gone) and not folder.exists()
-    assert records.exists(kept) and (kept_folder / "weights").is_file()
+    assert records.exists(kept) and (kept_folder / "model.safetensors").is_file()
     assert not [path.name for path in folder.parent.iterdir() if "deleted" in path.name]
     shown = capsys.readouterr().out
     assert "MLflow run and folder" in shown and "0.75" in shown  # megabytes of both
@@ -121,7 +123,7 @@ def test_the_model_that_a_run_logged_goes_too(records):
     with mlflow.start_run(run_id=run_id):
         model = Model.log(None, name="model", flavor=Flavour)
     location = Path(records.client.get_logged_model(model.model_id).artifact_location.removeprefix("file://"))
-    assert (location / "weights").is_file()
+    assert (location / "model.safetensors").is_file()
     assert clean_runs.main(["--query", f"attributes.run_id = '{run_id}'", "--yes"]) == 0
     assert not records.exists(run_id) and not location.exists()
     with pytest.raises(mlflow.MlflowException):
@@ -134,7 +136,7 @@ class Flavour:
     @staticmethod
     def save_model(path, mlflow_model, **kwargs):
         Path(path).mkdir(exist_ok=True)
-        (Path(path) / "weights").write_text("w")
+        (Path(path) / "model.safetensors").write_text("w")
         mlflow_model.save(str(Path(path) / "MLmodel"))
 
 
@@ -156,7 +158,7 @@ def test_a_running_run_stays(records, capsys, marked):
     if marked:
         records.client.delete_run(run_id)
     assert clean_runs.main([*([] if marked else ["--query", records.query]), "--folders", "--yes"]) == 0
-    assert records.exists(run_id) and (folder / "weights").is_file()
+    assert records.exists(run_id) and (folder / "model.safetensors").is_file()
     shown = capsys.readouterr().out
     assert "it is running" in shown and "nothing was deleted" in shown
 
@@ -171,7 +173,7 @@ def test_a_folder_that_is_being_written_keeps_its_run(records, capsys):
     run_id, folder = records.make("resumed", host=socket.gethostname())
     with FileLock(folder.parent / ".resumed.lock"):
         assert clean_runs.main(["--query", records.query, "--folders", "--yes"]) == 0
-    assert records.exists(run_id) and (folder / "weights").is_file()
+    assert records.exists(run_id) and (folder / "model.safetensors").is_file()
     assert "being written" in capsys.readouterr().out
 
 
@@ -201,7 +203,7 @@ def test_a_folder_that_is_not_surely_the_runs_own_stays(records, prefix, tmp_pat
 def test_the_prefix_itself_is_never_deleted(records, prefix):
     run_id, _ = records.make("wide", folder=prefix)
     assert clean_runs.main(["--query", records.query, "--folders", "--yes"]) == 0
-    assert (prefix / "weights").is_file() and not records.exists(run_id)
+    assert (prefix / "model.safetensors").is_file() and not records.exists(run_id)
 
 
 def test_a_run_taken_up_again_while_one_is_asked_stays(records, monkeypatch, capsys):
@@ -215,23 +217,33 @@ def test_a_run_taken_up_again_while_one_is_asked_stays(records, monkeypatch, cap
 
     monkeypatch.setattr("builtins.input", restoring)
     assert clean_runs.main(["--folders"]) == 0
-    assert records.exists(run_id) and (folder / "weights").is_file()
+    assert records.exists(run_id) and (folder / "model.safetensors").is_file()
     assert "left alone: restored" in capsys.readouterr().out
 
 
 def test_an_interrupted_deletion_is_finished_by_the_next(records, monkeypatch):
     run_id, folder = records.make("half")
+    (folder / "settings.json").write_text("{}")
 
     def stop(path):
-        (Path(path) / "run.json").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainers.tracking.deletion.shutil.rmtree", stop)
+        patch.setattr("trainers.folders.run_folder._delete", stop)
         assert clean_runs.main(["--query", records.query, "--folders", "--yes"]) == 130
-    assert records.exists(run_id) and not folder.exists()
+    assert records.exists(run_id) and (folder / "run.json").is_file()
     assert clean_runs.main(["--query", records.query, "--folders", "--yes"]) == 0
-    assert not records.exists(run_id) and not [path for path in folder.parent.iterdir() if path.is_dir()]
+    assert not records.exists(run_id) and not folder.exists()
+
+
+def test_files_of_the_users_own_stay_and_are_named(records, capsys):
+    run_id, folder = records.make("noted")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "idea.txt").write_text("mine")
+    assert clean_runs.main(["--query", records.query, "--folders", "--yes"]) == 0
+    assert not records.exists(run_id)
+    assert [path.name for path in folder.rglob("*")] == ["notes", "idea.txt"]
+    assert f"kept in {folder}" in capsys.readouterr().out
 
 
 # --- asking
@@ -243,7 +255,9 @@ def test_anything_but_yes_deletes_nothing(records, monkeypatch, capsys, answer):
     answering(monkeypatch, answer)
     assert clean_runs.main(["--query", records.query, "--folders"]) == 0
     assert (
-        records.exists(run_id) and (folder / "weights").is_file() and "nothing was deleted" in capsys.readouterr().out
+        records.exists(run_id)
+        and (folder / "model.safetensors").is_file()
+        and "nothing was deleted" in capsys.readouterr().out
     )
 
 

@@ -3,8 +3,8 @@
     world-models clean-runs
     world-models clean-runs --query "tags.task = 'location' and attributes.status = 'FAILED'" --folders
 
-What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders the
-run's output folder. What is still running, or has a registered model, is never deleted.
+What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders what
+the run wrote in its output folder; other files stay. What is still running, or has a registered model, is never deleted.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class CleanOptions:
     """What is deleted."""
 
     query: str = option("", "MLflow's filter of the runs to delete; default: those that are marked deleted")
-    folders: bool = option(False, "delete the runs' output folders too")
+    folders: bool = option(False, "delete what the runs wrote in their output folders too")
     yes: bool = option(False, "do not ask (for scripts)")
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import secrets
-import shutil
 import socket
 import sys
 import urllib.parse
@@ -66,7 +65,7 @@ def clean(query: str, folders: bool, yes: bool) -> None:
     if marked:
         _collect([plan.run for plan in marked])
     for plan in marked:
-        print(f"deleted: {_name(plan.run)}" + (f" with {plan.folder}" if plan.folder else ""))
+        print(f"deleted: {_name(plan.run)}" + (f" with what it wrote in {plan.folder}" if plan.folder else ""))
 
 
 def _row(plan: DeletionPlan) -> dict[str, Any]:
@@ -109,8 +108,6 @@ def is_running(run: "Run") -> bool:
 def folder_of(run: "Run", prefix: Path) -> tuple[Path | None, str]:
     """Return the output folder if it may be deleted, or None and why it stays."""
     named = Path(run.data.tags.get(FOLDER_TAG, "/"))
-    if (aside := named.parent / f".deleted-{run.info.run_id}").is_dir():
-        return aside, ""  # the rest of a deletion that was interrupted
     if FOLDER_TAG not in run.data.tags or not named.is_dir():
         return None, "it has no folder here"
     try:
@@ -143,15 +140,21 @@ def _mark_deleted(run: "Run", prefix: Path, query: str, folders: bool) -> Deleti
             raise UserError("it has been taken up again")
         with hold_lock(plan.folder) if plan.folder else contextlib.nullcontext():
             if plan.folder:
-                aside = plan.folder.with_name(f".deleted-{plan.run.info.run_id}")
-                plan.folder.rename(aside)
-                shutil.rmtree(aside)
+                _delete_folder(plan.folder)
             if is_active:
                 MlflowClient().delete_run(plan.run.info.run_id)
         return plan
     except (MlflowException, UserError) as error:
         print(f"left alone: {_name(run)}: {' '.join(str(error).split())}", flush=True)
         return None
+
+
+def _delete_folder(folder: Path) -> None:
+    """Delete what the run wrote; if anything else lies there, it and the folder stay."""
+    if kept := RunFolder(folder).delete_written():
+        print(f"kept in {folder}, as no run wrote it: {', '.join(kept)}", flush=True)
+    else:
+        folder.rmdir()
 
 
 def _collect(runs: "Sequence[Run]") -> None:
