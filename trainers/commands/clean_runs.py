@@ -4,7 +4,8 @@
     world-models clean-runs --query "tags.task = 'location' and attributes.status = 'FAILED'" --folders
 
 What would go is listed first, and goes after `yes`: the record with its artifacts and models, and with --folders what
-the run wrote in its output folder; other files stay. What is still running, or has a registered model, is never deleted.
+the run wrote in its output folder; other files stay. What is still running, or has a registered model, is never
+deleted.
 """
 
 from dataclasses import dataclass
