@@ -152,6 +152,22 @@ class StoredDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a model answered to every example of a split, one row each; kept by `trainers.folders.predictions`."""
+
+    columns: Mapping[str, Any]
+    """Name -> values: what was asked, `expected`, `predicted`, and whatever the metrics are computed from."""
+    keys: tuple[str, ...]
+    """The columns that say which example a row is, also in the predictions of another model."""
+    scores: Mapping[str, Any]
+    """Metric -> what every row contributes to it: the metric is their mean."""
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """Metric -> weight of every row in that mean, where they do not count alike."""
+    group: str = ""
+    """The column whose equal values mark rows that are no independent examples, such as those of one task."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Result of one evaluation. A task's trainer scores; `WorldTrainer` fills in split, stage and step."""
 
@@ -166,6 +182,8 @@ class Evaluation:
     samples: Mapping[str, list[Any]]
     """Column -> values: the table of examples that is tracked. It is shown too, where there is a column `which`
     (`first`, `worst`, `random`) only its first ones."""
+    predictions: Mapping[str, Predictions]
+    """Name of a table -> every prediction that the metrics are computed from."""
     values: Any
     """The primary quantity of every example, for the histogram."""
     figures: "Mapping[str, Callable[[], Figure]]" = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Train prompt/answer tasks: loss on the answer only, evaluation by generating the answers."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -22,7 +23,7 @@ from tokenization.characters import (
     read_vocabulary,
 )
 from trainers.base import WorldTrainer
-from trainers.contract import IGNORE, Evaluation, StoredDataset
+from trainers.contract import IGNORE, Evaluation, Predictions, StoredDataset
 from trainers.errors import UserError
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
@@ -137,6 +138,18 @@ class TextTrainer(WorldTrainer):
     @abstractmethod
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Compare generated answers with the split's own; failures to parse count in every metric."""
+
+    def predictions(
+        self, rows: TextRows, answers: list[str], scores: Mapping[str, Any], **others: Any
+    ) -> dict[str, Predictions]:
+        """Return every answer with what it contributes to the metrics; `others` go to `Predictions`."""
+        columns = {
+            "prompt": rows.table["prompt"],
+            "expected": rows.table["answer"],
+            "predicted": answers,
+            **{name: rows.table[name] for name in rows.table.column_names if name not in ("prompt", "answer")},
+        }
+        return {"examples": Predictions(columns=columns, keys=("prompt", "expected"), scores=scores, **others)}
 
     def samples(self, rows: TextRows, answers: list[str], **columns: np.ndarray) -> dict[str, list[Any]]:
         """Return the table of examples: prompt, expected, generated, the task's own columns (the score first)."""

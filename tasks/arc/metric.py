@@ -40,14 +40,20 @@ class GridMatch(LocalMetric):
 
 def generated_scores(attempts: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
     """Return the scores of generated grids (see `GridMatch`); lists or arrays."""
+    return {name: float(of.mean()) for name, of in scores_of_grids(attempts, references).items()}
+
+
+def scores_of_grids(attempts: Sequence[Any], references: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Return for every example whether its generated grids are right (see `GridMatch`), (n,) bool by metric."""
     right = [[same(attempt, true) for attempt in tried[:2]] for tried, true in zip(attempts, references, strict=True)]
     first = [tried[0] if len(tried) else [] for tried in attempts]
-    return {
-        "exact_match": float(np.mean([tried[:1] == [True] for tried in right])),
-        "pass_at_2": float(np.mean([any(tried) for tried in right])),
-        "shape_accuracy": float(np.mean([np.shape(a) == np.shape(b) for a, b in zip(first, references, strict=True)])),
-        "parse_rate": float(np.mean([np.size(grid) > 0 for grid in first])),
+    scores = {
+        "exact_match": [tried[:1] == [True] for tried in right],
+        "pass_at_2": [any(tried) for tried in right],
+        "shape_accuracy": [np.shape(a) == np.shape(b) for a, b in zip(first, references, strict=True)],
+        "parse_rate": [np.size(grid) > 0 for grid in first],
     }
+    return {name: np.array(values) for name, values in scores.items()}
 
 
 def cell_scores(predicted: Sequence[Any], references: Sequence[Any], inputs: Sequence[Any]) -> dict[str, float]:
@@ -56,30 +62,43 @@ def cell_scores(predicted: Sequence[Any], references: Sequence[Any], inputs: Seq
     Raises:
         ValueError: an example has more or fewer predicted cells than its reference.
     """
+    counts = counts_of_cells(predicted, references, inputs)
+    return {name: _share(float(part.sum()), int(of.sum())) for name, (part, of) in counts.items()}
+
+
+def counts_of_cells(
+    predicted: Sequence[Any], references: Sequence[Any], inputs: Sequence[Any]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return for every example, by metric, how many count as right and of how many, (n,) each; see `cell_scores`."""
     true = [np.ravel(grid) for grid in references]
     if [len(cells) for cells in predicted] != [len(cells) for cells in true]:
         raise ValueError("teacher_forced needs one colour for every cell of the reference, row by row")
-    right = [np.asarray(cells) == wanted for cells, wanted in zip(predicted, true, strict=True)]
-    same_shape = [i for i, grid in enumerate(references) if np.shape(grid) == np.shape(inputs[i])]
-    before, after, said = (_flat([part[i] for i in same_shape]) for part in (inputs, references, predicted))
-    changes, said_to_change = after != before, said != before
-    both = float((changes & said_to_change).sum())
+    said = [np.asarray(cells) for cells in predicted]
+    # Of another shape than its output, an input has no cells to compare with.
+    before = [np.ravel(b) if np.shape(b) == np.shape(a) else None for b, a in zip(inputs, references, strict=True)]
+    rows = [_counts(*example) for example in zip(said, true, before, strict=True)]
+    pairs = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return {name: (of_N2[:, 0], of_N2[:, 1]) for name, of_N2 in pairs.items()}
+
+
+def _counts(said: np.ndarray, true: np.ndarray, before: np.ndarray | None) -> dict[str, tuple[int, int]]:
+    right = said == true
+    counts = {"cell_accuracy": (int(right.sum()), len(true)), "grid_accuracy": (int(right.all()), 1)}
+    if before is None:
+        return {**counts, **dict.fromkeys(("copy_rate", "change_recall", "change_precision"), (0, 0))}
+    changes, said_to_change = true != before, said != before
+    both, said_changes = int((changes & said_to_change).sum()), int(said_to_change.sum())
     return {
-        "cell_accuracy": float(np.concatenate(right).mean()),
-        "grid_accuracy": float(np.mean([cells.all() for cells in right])),
-        "copy_rate": _share(float((~said_to_change).sum()), len(before)),
-        "change_recall": _share(both, int(changes.sum())),
-        "change_precision": _share(both, int(said_to_change.sum())),
+        **counts,
+        "copy_rate": (len(said) - said_changes, len(said)),
+        "change_recall": (both, int(changes.sum())),
+        "change_precision": (both, said_changes),
     }
 
 
 def same(attempt: Any, true: Any) -> bool:
     """Return whether two grids are equal, shapes included."""
     return np.shape(attempt) == np.shape(true) and bool(np.array_equal(attempt, true))
-
-
-def _flat(parts: Sequence[Any]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype=np.uint8), *(np.ravel(part).astype(np.uint8) for part in parts)])
 
 
 def _share(part: float, total: int) -> float:

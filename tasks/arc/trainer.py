@@ -15,11 +15,11 @@ from tasks.arc import baselines
 from tasks.arc.decoding import encode, generate, second_attempt
 from tasks.arc.figures import ArcExample, examples_figure, per_task_figure
 from tasks.arc.grids import N_COLOURS, NAMES, read_grid
-from tasks.arc.metric import same
+from tasks.arc.metric import counts_of_cells, same, scores_of_grids
 from tasks.arc.model import ArcModel
 from tasks.arc.rows import ArcRows
 from trainers.base import WorldTrainer
-from trainers.contract import Evaluation
+from trainers.contract import Evaluation, Predictions
 from trainers.sampling import pick_examples
 
 SHOWN = 4  # examples in the console; the tracked table has as many of the worst and at random
@@ -68,6 +68,7 @@ class ArcTrainer(WorldTrainer):
             metrics={**metrics, **{f"exact_match_{name}": share for name, (share, _) in per_task.items()}},
             baselines={**trivial, **{f"exact_match_{name}": {"": best} for name, (_, best) in per_task.items()}},
             samples=_samples(rows, picked, [tried[0] for tried in attempts], true),
+            predictions={"examples": _predictions(rows, attempts, cells, list(per_task))},
             values=values,
             figures={
                 "episodes.png": lambda: examples_figure(_drawn(rows, attempts), step),
@@ -132,6 +133,39 @@ def _per_task(
     }
     best = sorted(shares, key=lambda name: -shares[name][0])[:TASKS_NAMED]
     return {name: shares[name] for name in sorted(best)}
+
+
+def _predictions(
+    rows: ArcRows, attempts: Sequence[Sequence[Any]], cells: Sequence[np.ndarray], named: Sequence[str]
+) -> Predictions:
+    """Return one row for every example; `named` are the tasks that have a metric of their own."""
+    inputs, true = rows.inputs.list(), rows.outputs.list()
+    right = scores_of_grids([[[] if grid is None else grid for grid in tried] for tried in attempts], true)
+    counts = counts_of_cells(cells, true, inputs)
+    columns = {
+        "task": rows.tasks.tolist(),
+        "input": [grid.tolist() for grid in inputs],
+        "expected": [grid.tolist() for grid in true],
+        "predicted": [_lists(first) for first, _ in attempts],
+        "predicted_2": [_lists(second) for _, second in attempts],
+        "teacher_forced": [row.tolist() for row in cells],
+    }
+    of_task = {f"exact_match_{name}": rows.tasks == name for name in named}
+    return Predictions(
+        columns=columns,
+        keys=("task", "input"),
+        scores={
+            **right,
+            **{name: part / np.maximum(total, 1) for name, (part, total) in counts.items()},
+            **dict.fromkeys(of_task, right["exact_match"]),
+        },
+        weights={**{name: total for name, (_, total) in counts.items()}, **of_task},
+        group="task",
+    )
+
+
+def _lists(grid: np.ndarray | None) -> list[list[int]] | None:
+    return None if grid is None else np.asarray(grid).tolist()
 
 
 def _samples(

@@ -19,10 +19,15 @@ class PairTrainer(TextTrainer):
         true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
         error_km = absolute_errors_km(predicted_km, true_km)
         metrics = self.metric.compute(predictions=predicted_km, references=true_km)
+        is_kind = _masks_of_kinds(rows)
+        by_kind = {f"abs_error_km_mean_{kind}": error_km for kind in is_kind}
+        scores = {"abs_error_km_mean": error_km, **by_kind, "parse_rate": ~np.isnan(predicted_km)}
+        weights = dict(zip(by_kind, is_kind.values(), strict=True))
         title = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         return Evaluation(
-            metrics={**metrics, **_by_kind(rows, error_km)},
+            metrics={**metrics, **{name: float(error_km[mask].mean()) for name, mask in weights.items()}},
             samples=self.samples(rows, answers, error_km=error_km),
+            predictions=self.predictions(rows, answers, scores, weights=weights),
             values=error_km,
             figures={"distances.png": lambda: predicted_against_true(true_km, predicted_km, title)},
         )
@@ -34,8 +39,9 @@ def parse_km(text: str) -> float:
     return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
 
 
-def _by_kind(rows: TextRows, error_km: np.ndarray) -> dict[str, float]:
+def _masks_of_kinds(rows: TextRows) -> dict[str, np.ndarray]:
+    """Return which examples are of each kind, (n,) bool by the kind's name; nothing if they have none."""
     if "kind" not in rows.table.column_names:
         return {}
     kinds = np.array(rows.table["kind"])
-    return {f"abs_error_km_mean_{kind}": float(error_km[kinds == kind].mean()) for kind in sorted(set(kinds.tolist()))}
+    return {kind: kinds == kind for kind in sorted(set(kinds.tolist()))}

@@ -44,16 +44,25 @@ class ReturnInContext(LocalMetric):
         return_NE, random_N, optimal_N = np.array(predictions, dtype=float), np.array(random), np.array(optimal)
         if (optimal_N <= random_N).any():
             raise ValueError("a task whose optimum is not above random actions cannot be normalised; leave it out")
-        normalised_NE = (return_NE - random_N[:, None]) / (optimal_N - random_N)[:, None]
-        last_N = return_NE[:, -last:].mean(axis=1)
-        return {
-            "normalised_return": float(normalised_NE[:, -last:].mean()),
-            "return_last": float(last_N.mean()),
-            "return_first": float(return_NE[:, 0].mean()),
-            "optimality": float(last_N.mean() / optimal_N.mean()),
-            "area_under_curve": float(normalised_NE.mean()),
-            "success_rate": float((last_N >= optimal_N / 2).mean()),
-        }
+        scores, weights = example_scores(return_NE, random_N, optimal_N, last)
+        return {name: float(np.average(of, weights=weights.get(name))) for name, of in scores.items()}
+
+
+def example_scores(
+    return_NE: np.ndarray, random_N: np.ndarray, optimal_N: np.ndarray, last: int = LAST
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what every rollout contributes to the mean that each metric is, and weights where they are not equal."""
+    normalised_NE = (return_NE - random_N[:, None]) / (optimal_N - random_N)[:, None]
+    last_N = return_NE[:, -last:].mean(axis=1)
+    scores = {
+        "normalised_return": normalised_NE[:, -last:].mean(axis=1),
+        "return_last": last_N,
+        "return_first": return_NE[:, 0],
+        "optimality": last_N / optimal_N,
+        "area_under_curve": normalised_NE.mean(axis=1),
+        "success_rate": last_N >= optimal_N / 2,
+    }
+    return scores, {"optimality": optimal_N}
 
 
 def accuracy_by_depth(correct_NT: np.ndarray, depth_T: np.ndarray) -> Mapping[str, float]:

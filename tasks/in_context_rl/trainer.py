@@ -9,12 +9,12 @@ import torch
 from transformers import PreTrainedModel
 
 from tasks.in_context_rl.figures import curves_figure, per_task_figure
-from tasks.in_context_rl.metric import LAST, accuracy_by_depth
+from tasks.in_context_rl.metric import LAST, accuracy_by_depth, example_scores
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
 from tasks.in_context_rl.rollout import rollout
 from tasks.in_context_rl.rows import HistoryRows
 from trainers.base import WorldTrainer
-from trainers.contract import Evaluation
+from trainers.contract import Evaluation, Predictions
 
 TASKS_SHOWN = 20  # tasks in the table and in the figure with one bar each
 ROLLOUT_SEED = 0
@@ -73,6 +73,10 @@ class HistoryTrainer(WorldTrainer):
             references=_references(rows, facts, source_NE),
             entropy_bound=float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
             samples=_table(facts, return_KRE, source_NE, rows),
+            predictions={
+                "rollouts": _rollouts(facts, return_KRE),
+                "histories": _histories(rows, correct_NT, depth_T),
+            },
             values=correct_NT.mean(axis=1),
             figures={
                 "curves.png": lambda: curves_figure(return_KRE.mean(axis=1), source_NE.mean(axis=0), facts, step),
@@ -96,6 +100,30 @@ class HistoryTrainer(WorldTrainer):
         generator = torch.Generator().manual_seed(ROLLOUT_SEED)
         return_NE = rollout(model, rows.room, tasks.repeated(rollouts), episodes, generator)
         return return_NE.reshape(len(tasks), rollouts, episodes)
+
+
+def _rollouts(facts: Mapping[str, np.ndarray], return_KRE: np.ndarray) -> Predictions:
+    """Return one row for every rollout: its task and the returns of its episodes."""
+    tasks, rollouts, episodes = return_KRE.shape
+    return_NE = return_KRE.reshape(-1, episodes)
+    random_N, optimal_N = (facts[name].repeat(rollouts) for name in ("random_return", "optimal_return"))
+    columns = {
+        "task": facts["label"].repeat(rollouts),
+        "rollout": np.tile(np.arange(rollouts), tasks),
+        "predicted": list(return_NE),
+        "random": random_N,
+        "optimal": optimal_N,
+    }
+    scores, weights = example_scores(return_NE, random_N, optimal_N)
+    return Predictions(columns=columns, keys=("task", "rollout"), scores=scores, weights=weights, group="task")
+
+
+def _histories(rows: HistoryRows, correct_NT: np.ndarray, depth_T: np.ndarray) -> Predictions:
+    """Return one row for every history: its task, and which of its actions were predicted correctly."""
+    by_row = [accuracy_by_depth(correct_T[None], depth_T) for correct_T in correct_NT]
+    scores = {name: np.array([accuracy[name] for accuracy in by_row]) for name in by_row[0]}
+    columns = {"history": np.arange(len(rows)), "task": rows.table["label"], "correct": list(correct_NT)}
+    return Predictions(columns=columns, keys=("task", "history"), scores=scores, group="task")
 
 
 def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

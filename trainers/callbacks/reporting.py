@@ -2,15 +2,20 @@
 
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerState
 
 from trainers.base import WorldTrainer
-from trainers.common.metric_names import MetricName, tracked_numbers
+from trainers.common.metric_names import FINAL, MetricName, tracked_numbers
 from trainers.common.tables import format_number
 from trainers.contract import Evaluation
+from trainers.folders.predictions import write_predictions
+from trainers.folders.run_folder import RunFolder
 from trainers.tracking.tracker import Tracker
 
 _EXAMPLES, _ROWS_KEPT = "examples.json", 2000
@@ -53,7 +58,7 @@ class ShowExamples(TrainerCallback):
         """Show the newest evaluation."""
         evaluation = self.trainer.last
         loss = kwargs["metrics"][MetricName(evaluation.stage, evaluation.split, "loss").logged]
-        tqdm.write(_evaluation_text(evaluation, loss))
+        tqdm.write(evaluation_text(evaluation, loss))
         sys.stdout.flush()
         names = ["step", *evaluation.samples, "split", "stage"]
         if self.rows is None:  # of a resumed run
@@ -64,14 +69,33 @@ class ShowExamples(TrainerCallback):
         self.tracker.table(dict(zip(names, map(list, zip(*self.rows, strict=True)), strict=True)), _EXAMPLES)
 
 
-def _evaluation_text(evaluation: Evaluation, loss: float) -> str:
-    """Return metrics with their baselines and references, and the first examples."""
+class KeepPredictions(TrainerCallback):
+    """Write and track every prediction of the last evaluation of each split. Main process only."""
+
+    def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
+        self.trainer, self.tracker = trainer, tracker
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep those of the newest evaluation, if it is the last one of its split."""
+        evaluation, run = self.trainer.last, RunFolder(Path(args.output_dir))
+        if evaluation.stage != FINAL:
+            return
+        facts = {"task": self.trainer.task.name, "run": run.path.name}
+        for path in write_predictions(run.predictions, evaluation, facts):
+            self.tracker.file(path, "predictions")
+
+
+def evaluation_text(
+    evaluation: Evaluation, loss: float, intervals: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> str:
+    """Return metrics with their 95 % intervals, baselines and references, and the first examples."""
     title = f"{evaluation.stage}_{evaluation.split} at step {evaluation.step}"
     lines = [f"\n{title}: loss {format_number(loss)}"]
     if evaluation.entropy_bound is not None:
         lines[0] += f"   (entropy bound {format_number(evaluation.entropy_bound)})"
     for name, value in evaluation.metrics.items():
-        lines.append(f"  {name:<24}{format_number(float(value)):>8}{_compared(name, evaluation)}")
+        interval = "   95 % [{}, {}]".format(*map(format_number, intervals[name])) if name in intervals else ""
+        lines.append(f"  {name:<24}{format_number(float(value)):>8}{interval}{_compared(name, evaluation)}")
     columns = [name for name in evaluation.samples if name != "which"]
     n_shown = evaluation.samples["which"].count("first") if "which" in evaluation.samples else None
     for example in zip(*(evaluation.samples[name][:n_shown] for name in columns), strict=True):

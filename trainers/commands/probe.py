@@ -26,7 +26,8 @@ class ProbeRunOptions:
 @command(ProbeRunOptions, positional="run", extra=lambda flags: probe_options("".join(flags.get("run", []))))
 def main(options: ProbeRunOptions, probe: Any) -> None:
     """Probe one run."""
-    from trainers.probes.checkpoints import named_run, probe_run
+    from trainers.folders.run_folder import named_run
+    from trainers.probes.checkpoints import probe_run
 
     written, _ = probe_run(named_run(options.run), probe, options.compare)
     print(f"written: {written}")

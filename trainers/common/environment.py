@@ -71,6 +71,11 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def share_of_cores() -> int:
+    """Return this process's share of its cores; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
+    return max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def asks_for_fsdp() -> bool:
     """Return whether the launcher asks for FSDP, from a variable: accelerate's state has it only after a model."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 EVAL, FINAL = "eval", "final"
 ENTROPY_BOUND = "entropy_bound"
+SPEEDS = ("_runtime", "_per_second", "_time")
+"""Endings of what the Trainer measures of an evaluation's speed, which is no result."""
 _TIMES = ("runtime", "elapsed_s")
 
 

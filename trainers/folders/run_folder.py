@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,20 @@ _MARKER, _SETTINGS, _RESULTS, _CARD, _PROBE = "run.json", "settings.json", "resu
 _DIFF = "git.diff"
 _CHECKPOINT = "checkpoint-"
 _SAVED = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "special_tokens_map.json")
-_WRITTEN = (*_SAVED, _RESULTS, _SETTINGS, _CARD, _PROBE, "summary.png", _DIFF, "training_args.bin", STATE)
+_PREDICTIONS, _EVALUATIONS = "predictions", "evaluations"
+_WRITTEN = (
+    *_SAVED,
+    _PREDICTIONS,
+    _EVALUATIONS,
+    _RESULTS,
+    _SETTINGS,
+    _CARD,
+    _PROBE,
+    "summary.png",
+    _DIFF,
+    "training_args.bin",
+    STATE,
+)
 """Patterns of what every run writes at the top of its folder, besides its figures."""
 
 
@@ -151,6 +165,16 @@ class RunFolder:
         """Return the folder of one probe's results."""
         return self.path / _PROBE / name
 
+    @property
+    def predictions(self) -> Path:
+        """The folder with every prediction of the last evaluation of each split."""
+        return self.path / _PREDICTIONS
+
+    @property
+    def evaluations(self) -> Path:
+        """The folder of evaluations made after the training."""
+        return self.path / _EVALUATIONS
+
     def write_marker(self, marker: Mapping[str, Any]) -> None:
         """Mark the folder as a run's."""
         write_json(self.path / _MARKER, marker)
@@ -210,6 +234,17 @@ class RunFolder:
             return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{self.path} {problem} (no readable {name}); give another") from error
+
+
+def named_run(run: str) -> RunFolder:
+    """Return the run that `--run` means.
+
+    Raises:
+        UserError: none is given.
+    """
+    if not run:
+        raise UserError("no run given; use --run with a run's folder, as in --run outputs/runs/NAME-001")
+    return RunFolder(Path(os.path.expanduser(run)).resolve())
 
 
 def _delete(path: Path) -> None:

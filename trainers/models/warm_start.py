@@ -12,10 +12,13 @@ from transformers.utils import logging
 from trainers.errors import UserError
 
 
-def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collection[str]) -> PreTrainedModel:
+def load_model(
+    folder: str, fresh: PreTrainedModel, options: Any, typed: Collection[str], flag: str = "init_from"
+) -> PreTrainedModel:
     """Return the trained model in `folder`, which must have the architecture of `fresh`.
 
     Args:
+        flag: What `folder` was given by, for errors.
         options: The model options, of which those that are `typed` on the command line must fit the trained model.
 
     Raises:
@@ -26,7 +29,7 @@ def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collect
         config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")).items())
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         raise UserError(
-            f"--init_from {path} holds no trained model (no readable config.json); give a run's folder or"
+            f"--{flag} {path} holds no trained model (no readable config.json); give a run's folder or"
             " one of its checkpoints"
         ) from error
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
@@ -34,7 +37,7 @@ def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collect
         is_longer = name == "max_position_embeddings" and isinstance(value, int) and value >= (wanted or 0)
         if wanted is not None and value != wanted and not is_longer:
             raise UserError(
-                f"--init_from {folder} has {name} {value}, this task needs {wanted}; start from a model"
+                f"--{flag} {folder} has {name} {value}, this task needs {wanted}; start from a model"
                 " of the same family and vocabulary"
             )
     verbosity = logging.get_verbosity()
@@ -42,13 +45,13 @@ def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collect
     try:
         loaded: Any = type(fresh).from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
     except Exception as error:  # a damaged folder raises many kinds; all mean the same to the user
-        raise UserError(f"--init_from {folder} cannot be loaded: {str(error)[:200]}; give another folder") from error
+        raise UserError(f"--{flag} {folder} cannot be loaded: {str(error)[:200]}; give another folder") from error
     finally:
         logging.set_verbosity(verbosity)
     model, report = loaded
     if unfit := len(report["missing_keys"]) + len(report["mismatched_keys"]):
         raise UserError(
-            f"--init_from {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
+            f"--{flag} {folder} holds weights that do not fit its config.json ({unfit} are missing or of another"
             " size); give another folder"
         )
     wrong = [
@@ -57,7 +60,7 @@ def load_model(folder: str, fresh: PreTrainedModel, options: Any, typed: Collect
         if name in typed and getattr(model.config, name, asked) != asked
     ]
     if wrong:
-        raise UserError(f"--init_from {folder} disagrees with --{', --'.join(wrong)}; leave these out")
+        raise UserError(f"--{flag} {folder} disagrees with --{', --'.join(wrong)}; leave these out")
     return model
 
 

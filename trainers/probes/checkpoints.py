@@ -10,7 +10,7 @@ from trainers.common import figures
 from trainers.common.files import write_csv, write_json
 from trainers.common.tables import format_number
 from trainers.errors import UserError, name_flags
-from trainers.folders.run_folder import RunFolder
+from trainers.folders.run_folder import RunFolder, named_run
 from trainers.tracking.mlflow_runs import own_run
 from trainers.tracking.mlflow_store import open_store
 from trainers.tracking.tracker import Tracker
@@ -29,17 +29,6 @@ def probe_options(run: str) -> type:
     if not task.probe:
         raise UserError(f"the task {task.name} declares no probe in its TASK, so there is nothing to fit")
     return task.load("probe").options
-
-
-def named_run(run: str) -> RunFolder:
-    """Return the run that `--run` means.
-
-    Raises:
-        UserError: none is given.
-    """
-    if not run:
-        raise UserError("no run given; use --run with a run's folder, e.g. --run outputs/runs/distance-001")
-    return RunFolder(Path(os.path.expanduser(run)).resolve())
 
 
 def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tuple[Path, dict[int, ProbeResult]]":

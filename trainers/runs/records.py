@@ -10,6 +10,7 @@ import transformers
 
 from trainers.base import WorldTrainer
 from trainers.common.environment import environment_text
+from trainers.common.metric_names import SPEEDS
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
 from trainers.settings.identity import identity_of
@@ -112,7 +113,7 @@ def write_results(
 ) -> None:
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
-    results = {n: v for n, v in results.items() if not n.endswith(("_runtime", "_per_second", "_time"))}
+    results = {n: v for n, v in results.items() if not n.endswith(SPEEDS)}
     facts = {
         "command": f"`{folder.marker['command']}`",
         "MLflow run": tracker.run_id,

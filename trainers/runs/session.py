@@ -1,7 +1,6 @@
 """One run from settings to finished folder: prepare everything, then claim the folder, then train and track."""
 
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,9 +18,9 @@ from transformers import TrainerCallback, TrainerState
 from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss, StopWithoutProgress
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
-from trainers.callbacks.reporting import Progress, ShowExamples, TrackMetrics
+from trainers.callbacks.reporting import KeepPredictions, Progress, ShowExamples, TrackMetrics
 from trainers.callbacks.resume import FollowSettings, LossSinceLog, locate_best_checkpoint
-from trainers.common.environment import count_cores, git_diff, git_state
+from trainers.common.environment import git_diff, git_state, share_of_cores
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import output_dir
@@ -60,7 +59,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
         UserError: anything that would make the run fail or write where it must not.
     """
     plan = _plan(settings, prefix)
-    torch.set_num_threads(settings.run.threads or _threads())
+    torch.set_num_threads(settings.run.threads or share_of_cores())
     transformers.utils.logging.disable_progress_bar()  # else every checkpoint shows a bar for its one file
     changes = resume.changes_of(plan.checkpoint, settings) if plan.checkpoint else []
     data = inputs.load_data(settings, prefix, RunFolder(plan.folder) if plan.checkpoint else None)
@@ -135,11 +134,6 @@ def _plan(settings: Settings, prefix: Path) -> output_dir.Plan:
     return plan
 
 
-def _threads() -> int:
-    """Return this process's share of its cores; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
-    return max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
 @contextlib.contextmanager
 def _claimed(plan: output_dir.Plan, settings: Settings) -> Iterator[RunFolder]:
     """Hold the run's folder: the main process claims it, the others learn its name."""
@@ -189,7 +183,7 @@ def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerC
     if run.keep_best or not trainer.args.save_total_limit:  # else the Trainer deletes by that
         yield KeepBest(run.keep_best)
     yield TrackMetrics(tracker, list(prepared.data.splits), trainer.task.primary_metric)
-    yield from (ShowExamples(trainer, tracker), DrawFigures(trainer, tracker))
+    yield from (ShowExamples(trainer, tracker), DrawFigures(trainer, tracker), KeepPredictions(trainer, tracker))
     if prepared.probe is not None:
         yield ProbeWhileTraining(trainer, tracker, prepared.probe)
     yield Progress(trainer)

@@ -55,8 +55,8 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     Raises:
         UserError: no run matches, they cannot be compared, or the folder is in use for something else.
     """
-    # A sweep has an MLflow run of its own above those of its children, which are compared.
-    runs = [run for run in queries.find(query) if "sweep" not in run.data.tags]
+    # A sweep has an MLflow run of its own above those of its children, and an evaluation one below its training's.
+    runs = [run for run in queries.find(query) if not {"sweep", queries.EVALUATES_TAG} & run.data.tags.keys()]
     if not runs:
         raise UserError(f"no run matches --query {query!r}; `mlflow ui` shows all" if query else "no runs")
     if len(runs) > limit:

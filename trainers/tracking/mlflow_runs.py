@@ -24,7 +24,7 @@ _ENDED_TAG = "ended"
 
 
 @contextlib.contextmanager
-def tracked_run(experiment_id: str, folder: Path, run_id: str | None) -> Iterator[Tracker]:
+def tracked_run(experiment_id: str, folder: Path, run_id: str | None, parent: str | None = None) -> Iterator[Tracker]:
     """Start (or continue) an MLflow run and end it with its true status. Main process only.
 
     It ends FINISHED, FAILED (any exception) or KILLED (Ctrl-C, SIGTERM). Earlier runs whose process was killed before
@@ -33,6 +33,7 @@ def tracked_run(experiment_id: str, folder: Path, run_id: str | None) -> Iterato
     Args:
         folder: The run's folder; its name is shown in MLflow's list.
         run_id: The MLflow run to continue, or None for a new one.
+        parent: The MLflow run below which it is shown; by default the one that PARENT_VARIABLE names.
 
     Raises:
         UserError: the store cannot start the run, or no longer takes what is written.
@@ -40,7 +41,7 @@ def tracked_run(experiment_id: str, folder: Path, run_id: str | None) -> Iterato
     import mlflow
 
     with store_errors(mlflow.get_tracking_uri()):
-        tracker = _start(experiment_id, folder, run_id)
+        tracker = _start(experiment_id, folder, run_id, parent or os.environ.get(PARENT_VARIABLE))
     status = "FAILED"
     try:
         with terminate_as_exit():
@@ -80,7 +81,7 @@ def own_run(run_id: str, folder: Path) -> "tuple[Run | None, str]":
     return None, f"belongs to {named} on {tags.get(HOST_TAG)}, of which this folder is a copy"
 
 
-def _start(experiment_id: str, folder: Path, run_id: str | None) -> Tracker:
+def _start(experiment_id: str, folder: Path, run_id: str | None, parent: str | None) -> Tracker:
     """Start the MLflow run, which is then MLflow's active one."""
     import mlflow
 
@@ -88,7 +89,7 @@ def _start(experiment_id: str, folder: Path, run_id: str | None) -> Tracker:
     for name in mark_killed(client, experiment_id):
         print(f"marked as killed: {name}, whose process is gone", flush=True)
     tags = {HOST_TAG: socket.gethostname(), FOLDER_TAG: str(folder), _INODE_TAG: str(folder.stat().st_ino)}
-    if parent := os.environ.get(PARENT_VARIABLE):
+    if parent:
         tags["mlflow.parentRunId"] = parent
     known, why = own_run(run_id, folder) if run_id else (None, "")
     if run_id and not known:

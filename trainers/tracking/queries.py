@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from trainers.contract import Task
 
 
+EVALUATES_TAG = "evaluates"
+"""Tag of an MLflow run that is an evaluation of another one, not a training."""
+
+
 def find(query: str, deleted_only: bool = False, with_deleted: bool = False) -> "list[Run]":
     """Return the runs that match a filter, newest first.
 

@@ -15,6 +15,12 @@ def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.nda
     return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
 
 
+def example_scores(dist_km: np.ndarray, predictions_deg: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what every prediction contributes to each metric that is a mean."""
+    readable = ~np.isnan(predictions_deg).any(axis=1)
+    return {"haversine_km_mean": dist_km, "within_100km": dist_km <= 100.0, "parse_rate": readable}
+
+
 class Haversine(LocalMetric):
     """`evaluate.load("tasks/geography/location/metric.py")` or `Haversine()`."""
 
@@ -32,10 +38,10 @@ Returns:
 
     def score(self, predictions: list[list[float]], references: list[list[float]]) -> dict[str, float]:
         dist_km = errors_km(np.asarray(predictions), np.asarray(references))
+        mean = {name: float(of.mean()) for name, of in example_scores(dist_km, np.asarray(predictions)).items()}
         return {
-            "haversine_km_mean": float(dist_km.mean()),
+            "haversine_km_mean": mean.pop("haversine_km_mean"),
             "haversine_km_median": float(np.median(dist_km)),
             "haversine_km_p90": float(np.percentile(dist_km, 90)),
-            "within_100km": float((dist_km <= 100.0).mean()),
-            "parse_rate": float(1.0 - np.isnan(np.asarray(predictions)).any(axis=1).mean()),
+            **mean,
         }

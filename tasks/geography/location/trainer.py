@@ -4,7 +4,7 @@ import numpy as np
 
 from geo.coordinates import decode, parse_xy
 from geo.maps.predictions import prediction_map
-from tasks.geography.location.metric import errors_km
+from tasks.geography.location.metric import errors_km, example_scores
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
@@ -23,6 +23,7 @@ class LocationTrainer(TextTrainer):
         return Evaluation(
             metrics=self.metric.compute(predictions=predicted_deg, references=expected_deg),
             samples=self.samples(rows, answers, km=dist_km),
+            predictions=self.predictions(rows, answers, example_scores(dist_km, predicted_deg)),
             values=dist_km,
             figures={"world_map.png": lambda: prediction_map(*expected_deg.T, *predicted_deg.T, title=title)},
         )

@@ -35,11 +35,16 @@ class RandomWalkTrainer(TextTrainer):
         world["radius_km"] = int(_parsed_start(prompts[0])[0])
         legal = step_legality(walks, **world)
         share = np.array([_share(walk, is_legal) for walk, is_legal in zip(walks, legal, strict=True)])
+        length_N = np.array([len(walk) for walk in walks])
+        steps_N = np.maximum(length_N - 1, length_N == 0)  # an answer that cannot be read counts as one illegal step
+        scores = {"legal_steps": share, "legal_walks": share == 1, "length_mean": length_N, "parse_rate": length_N > 0}
+        weights = {"legal_steps": steps_N}
         title = f"random_walk, {rows.split}, step {self.state.global_step:,}"
         places_deg = [_places(cities, walk) for walk in walks[:DRAWN]]
         return Evaluation(
             metrics=self.metric.compute(predictions=walks, references=true_walks, **world),
             samples=self.samples(rows, answers, legal=share),
+            predictions=self.predictions(rows, answers, scores, weights=weights),
             values=share,
             figures={"walks.png": lambda: walk_map(places_deg, legal[:DRAWN], title)},
         )

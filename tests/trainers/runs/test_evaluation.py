@@ -1,0 +1,146 @@
+"""Evaluating a finished run again: the same numbers, every prediction, another dataset."""
+
+import json
+import shutil
+
+import mlflow
+import numpy as np
+import pytest
+
+from tests.conftest import TINY
+from tests.helpers import assert_named, assert_one_line, flags, results_of
+from trainers import registry
+from trainers.commands import evaluate
+from trainers.folders.predictions import PredictionsFile
+from trainers.folders.run_folder import RunFolder
+from trainers.run import main as train
+
+FAMILIES = ["random_walk", "arc", "darkroom"]
+SIZES = TINY[TINY.index("--hidden_size") :]
+
+
+@pytest.fixture(scope="module")
+def runs(shared_prefix, store_uri, finished_run, tmp_path_factory):
+    """Task -> a finished tiny run that may be evaluated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri)
+        made = {"location": finished_run}
+        for name in FAMILIES:
+            folder = shared_prefix / "runs" / f"evaluated-{name}"
+            argv = ["--task", name, *flags(registry.load(name).small), *SIZES, "--output_dir", str(folder)]
+            assert train([*argv, "--max_steps", "2"]) == 0
+            made[name] = folder
+        yield made
+
+
+def written(folder, step):
+    """The numbers of an evaluation, and its folder."""
+    place = folder / "evaluations" / f"step-{step}"
+    return json.loads((place / "evaluation.json").read_text())["metrics"], place
+
+
+@pytest.mark.parametrize("task", ["location", *FAMILIES])
+def test_the_numbers_are_those_of_the_training_to_the_last_digit(runs, task):
+    folder, expected = runs[task], results_of(runs[task])
+    assert evaluate.main([str(folder)]) == 0
+    found, _ = written(folder, expected["kept_step"])
+    assert found and found == {name: value for name, value in expected.items() if name in found}
+    assert {n for n in expected if n.startswith("final_") and not n.endswith("_elapsed_s")} == found.keys()
+
+
+@pytest.mark.parametrize("task", ["location", *FAMILIES])
+def test_the_metrics_that_are_means_come_out_of_the_kept_predictions(runs, task):
+    folder, expected = runs[task], results_of(runs[task])
+    files = [PredictionsFile(path) for path in (folder / "predictions").glob("*.parquet")]
+    found = {f"final_{file.facts['split']}_{name}": value for file in files for name, value in file.metrics.items()}
+    assert found == {name: pytest.approx(expected[name], rel=1e-12, abs=1e-12) for name in found}
+    assert any(name.endswith(registry.load(task).primary_metric) for name in found)
+    assert all(np.array_equal(file.frame.index, np.arange(len(file.frame))) for file in files)
+
+
+def test_every_metric_of_location_is_computed_from_kept_answers_alone(runs):
+    from tasks.geography.location.metric import Haversine
+    from tasks.geography.location.trainer import _places_deg
+
+    (path,) = (runs["location"] / "predictions").glob("*.parquet")
+    frame = PredictionsFile(path).frame
+    found = Haversine().compute(predictions=_places_deg(frame["predicted"]), references=_places_deg(frame["expected"]))
+    expected = results_of(runs["location"])
+    assert {f"final_memorisation_{name}": value for name, value in found.items()}.items() <= expected.items()
+
+
+def test_evaluations_of_all_checkpoints_are_those_of_the_training(runs, capsys):
+    folder = runs["location"]
+    assert evaluate.main([str(folder), "--checkpoint", "all"]) == 0
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    for step in RunFolder(folder).checkpoints:
+        found, _ = written(folder, step)
+        (logged,) = [entry for entry in history if entry["step"] == step and "eval_memorisation_loss" in entry]
+        assert {name.replace("final_", "eval_", 1): value for name, value in found.items()}.items() <= logged.items()
+    assert (folder / "evaluations" / "evaluations.csv").read_text().count("\n") == 1 + len(
+        RunFolder(folder).checkpoints
+    )
+
+
+def test_an_evaluation_is_tracked_below_its_run_and_is_no_run_to_compare(runs, capsys):
+    folder = runs["location"]
+    assert evaluate.main([str(folder), "--checkpoint", "2"]) == 0
+    run_id = RunFolder(folder).run_id
+    child, *_ = mlflow.search_runs(
+        search_all_experiments=True, filter_string=f"tags.evaluates = '{run_id}'", output_format="list"
+    )
+    assert child.data.tags["mlflow.parentRunId"] == run_id and child.info.status == "FINISHED"
+    assert (
+        child.data.metrics["memorisation/haversine_km_mean"]
+        == written(folder, 2)[0]["final_memorisation_haversine_km_mean"]
+    )
+    names = {
+        file.path for file in mlflow.artifacts.list_artifacts(run_id=child.info.run_id, artifact_path="evaluation")
+    }
+    assert {"evaluation/evaluation.json", "evaluation/memorisation_examples.parquet"} <= names
+    from trainers.tracking.queries import EVALUATES_TAG, find
+
+    assert child.info.run_id in {run.info.run_id for run in find(f"tags.{EVALUATES_TAG} = '{run_id}'")}
+
+
+def test_options_of_the_dataset_make_another_one_and_leave_the_runs_results(runs, capsys):
+    folder = runs["random_walk"]
+    before = (folder / "results.json").read_bytes()
+    assert evaluate.main([str(folder), "--dataset_seed", "7", "--split", "validation"]) == 0
+    (place,) = (folder / "evaluations").glob("step-2-*-validation")
+    found = json.loads((place / "evaluation.json").read_text())
+    assert found["dataset_folder"] != str(RunFolder(folder).dataset) and len(found["metrics"]) > 3
+    assert (folder / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["--checkpoint", "3"], ["--checkpoint 3", "0, 2, 4"]),
+        (["--checkpoint", "newest"], ["--checkpoint newest", "best, last, all"]),
+        (["--split", "tset"], ["--split tset", "memorisation"]),
+        (["--dataset", "nowhere"], ["--dataset", "nowhere"]),
+        (["--n_citys", "7"], ["n_cities"]),
+    ],
+)
+def test_what_is_mistyped_is_answered_in_one_line(runs, capsys, argv, names):
+    assert evaluate.main([str(runs["location"]), *argv]) == 2
+    assert_one_line(capsys.readouterr().err, *names)
+
+
+def test_a_given_dataset_is_taken_as_it_is(runs, capsys):
+    dataset = str(RunFolder(runs["location"]).dataset)
+    assert evaluate.main([str(runs["location"]), "--dataset", dataset, "--n_cities", "7"]) == 2
+    assert_named(capsys.readouterr().err, "--n_cities")
+
+
+def test_a_run_that_was_interrupted_is_evaluated_at_its_best_step_so_far(runs, tmp_path, shared_prefix, capsys):
+    folder = shared_prefix / "runs" / "interrupted"
+    shutil.copytree(runs["location"], folder)
+    (folder / "results.json").unlink()
+    (folder / "model.safetensors").unlink()
+    assert evaluate.main([str(folder)]) == 0
+    best = json.loads((folder / "checkpoint-4" / "trainer_state.json").read_text())["best_global_step"]
+    assert written(folder, best)[0]
+    shutil.rmtree(folder)

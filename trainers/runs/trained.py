@@ -1,0 +1,107 @@
+"""Load what a run has trained: its weights after any of its steps, in the trainer that evaluates them."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.trainer_utils import IntervalStrategy
+
+from trainers.base import WorldTrainer, build_rows
+from trainers.common import environment
+from trainers.contract import StoredDataset
+from trainers.errors import UserError
+from trainers.folders import dataset_folder
+from trainers.folders.checkpoints import read_state
+from trainers.folders.run_folder import RunFolder
+from trainers.models.warm_start import load_model
+from trainers.registry import load as load_task
+from trainers.settings.request import read_request
+from trainers.settings.resolve import resolve_settings
+
+
+def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
+    """Return step -> folder of the weights that `--checkpoint` means: best, last, all, or the number of a step.
+
+    Raises:
+        UserError: the run has none of this name.
+    """
+    found = run.checkpoints
+    if run.is_finished:
+        found = {**found, int(run.results["kept_step"]): run.path}
+    if checkpoint == "all" and found:
+        return dict(sorted(found.items()))
+    if checkpoint == "last" and run.checkpoints:
+        step = max(run.checkpoints)
+        return {step: run.checkpoints[step]}
+    if checkpoint == "best" and (step := _best_step(run)) in found:
+        return {step: found[step]}
+    if checkpoint.isdecimal() and int(checkpoint) in found:
+        return {int(checkpoint): found[int(checkpoint)]}
+    steps = ", ".join(map(str, sorted(found))) or "none"
+    raise UserError(
+        f"--checkpoint {checkpoint}: {run.path} has no such weights; give best, last, all, or a step: {steps}"
+    )
+
+
+def dataset_options(run: RunFolder) -> type:
+    """Return the options class of a run's task, with the values of the run's dataset as defaults.
+
+    Raises:
+        UserError: the run has not started, or its dataset is gone.
+    """
+    options, own = run.task.options, dataset_folder.read_metadata(run.dataset, run.task.name)["options"]
+    fields = [
+        (item.name, item.type, dataclasses.field(default=own.get(item.name, item.default), metadata=item.metadata))
+        for item in dataclasses.fields(options)
+    ]
+    return dataclasses.make_dataclass(options.__name__, fields, bases=(options,))
+
+
+def dataset_of(run: RunFolder, folder: str | None, options: Any) -> StoredDataset:
+    """Return the dataset in a folder, or the one for these options: the run's own, or another that is built.
+
+    Raises:
+        UserError: both are given, or it cannot be loaded or built.
+    """
+    task = run.task
+    changed = [name for name, value in vars(options).items() if value != getattr(type(options)(), name)]
+    if folder and changed:
+        raise UserError(
+            f"--dataset {folder} is taken as it is, so --{', --'.join(changed)} would do nothing; leave it out"
+        )
+    if folder or not changed:
+        return dataset_folder.load(Path(os.path.expanduser(folder)) if folder else run.dataset, task.name)
+    return dataset_folder.build_or_load(task, task.options(**vars(options)), environment.resolved_prefix())
+
+
+def load_trainer(run: RunFolder, weights: Path, step: int, data: StoredDataset) -> WorldTrainer:
+    """Return the trainer of a run with these weights, on a dataset; it evaluates as the run did, and is not trained.
+
+    Raises:
+        UserError: the run's settings cannot be read, or the weights do not fit them or the dataset.
+    """
+    transformers.utils.logging.disable_progress_bar()  # else every folder of weights shows a bar for its one file
+    settings = resolve_settings(read_request([f"--resume_from_checkpoint={run.path}"], load_task))
+    torch.set_num_threads(settings.run.threads or environment.share_of_cores())
+    training = settings.training
+    training.output_dir, training.report_to = str(environment.resolved_prefix()), []
+    training.eval_strategy = IntervalStrategy.NO  # there is no training in which it could be due
+    fresh = settings.task.load("build_model")(settings.model, data)
+    model = load_model(str(weights), fresh, settings.model, typed=(), flag="checkpoint")
+    if settings.run.stock_forward:
+        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    rows = build_rows(settings.task, data, model, training.torch_compile)
+    trainer = settings.task.load("trainer")(settings.task, data, rows, model, training, settings.run)
+    trainer.state.global_step = step
+    return trainer
+
+
+def _best_step(run: RunFolder) -> int:
+    """Return the step whose weights the run kept at its end; of a run that has not ended, that of the best so far."""
+    if run.is_finished:
+        return int(run.results["kept_step"])
+    last = run.last_checkpoint
+    return int((read_state(last) if last else {}).get("best_global_step") or -1)
