@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 _FACTS = b"world_models"
-_WEIGHT = "_weight"
+
+
+def weight_of(metric: str) -> str:
+    """Return the name of the column with the weights of a metric's mean."""
+    return f"{metric}_weight"
 
 
 def write_predictions(folder: Path, evaluation: Evaluation, facts: Mapping[str, Any]) -> list[Path]:
@@ -40,7 +44,7 @@ def _write(path: Path, table: Predictions, facts: Mapping[str, Any]) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    weights = {f"{name}{_WEIGHT}": values for name, values in table.weights.items()}
+    weights = {weight_of(name): values for name, values in table.weights.items()}
     columns = {name: pa.array(values) for name, values in {**table.columns, **table.scores, **weights}.items()}
     noted = {**facts, "keys": table.keys, "group": table.group, "scores": list(table.scores)}
     stored = pa.table(columns).replace_schema_metadata({_FACTS: json.dumps(noted).encode()})
@@ -86,7 +90,8 @@ class PredictionsFile:
 
     def weights(self, metric: str) -> np.ndarray | None:
         """Return the weight of every row in a metric's mean, or None if they count alike."""
-        return self.frame[f"{metric}{_WEIGHT}"].to_numpy(float) if f"{metric}{_WEIGHT}" in self.frame else None
+        name = weight_of(metric)
+        return self.frame[name].to_numpy(float) if name in self.frame else None
 
     @property
     def metrics(self) -> dict[str, float]:
