@@ -43,7 +43,9 @@ def test_equal_prompts_are_paired_in_their_order_and_others_are_counted(tmp_path
 def test_grids_are_keys_too(tmp_path):
     grids = [[[1, 2], [3, 4]], [[5]]]
     for name in ("a", "b"):
-        table = Predictions(columns={"task": ["t", "t"], "input": grids}, keys=("task", "input"), scores={METRIC: [1, 0]})
+        table = Predictions(
+            columns={"task": ["t", "t"], "input": grids}, keys=("task", "input"), scores={METRIC: [1, 0]}
+        )
         evaluation = Evaluation(metrics={}, samples={}, values=[], predictions={"examples": table}, split="test")
         write_predictions(tmp_path / name, evaluation, {"task": "location"})
     one, other = (PredictionsFile(tmp_path / name / "test_examples.parquet") for name in ("a", "b"))

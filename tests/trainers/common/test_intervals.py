@@ -20,7 +20,9 @@ def test_a_share_has_wilsons_interval():
 def test_a_mean_has_scipys_interval():
     values = RNG.exponential(size=50)
     options = {"n_resamples": 2_000, "method": "percentile", "rng": np.random.default_rng(0), "batch": 200_000}
-    low, high = bootstrap((values, np.ones(50)), lambda v, w, axis: v.mean(axis), paired=True, **options).confidence_interval
+    low, high = bootstrap(
+        (values, np.ones(50)), lambda v, w, axis: v.mean(axis), paired=True, **options
+    ).confidence_interval
     assert interval_of_mean(values) == pytest.approx((low, high), abs=1e-9)
 
 

@@ -1,0 +1,168 @@
+"""Train, load, evaluate and read runs from Python: what the commands do, as objects.
+
+from trainers.api import load_run, prepare
+
+prepared = prepare("location", n_cities=60, max_steps=150)   # .data, .model, .trainer
+run = prepared.train()
+scores = run.evaluate(checkpoint="last")["memorisation"]     # .metrics, .intervals, .evaluation.figures
+run.curves(), run.predictions("memorisation")                # DataFrames
+run = load_run("outputs/runs/location-001")
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers import registry
+from trainers.common import environment
+from trainers.errors import UserError
+from trainers.folders.run_folder import RunFolder, named_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel
+
+    from trainers.base import WorldTrainer
+    from trainers.contract import StoredDataset
+    from trainers.runs.evaluation import Scores
+    from trainers.runs.session import Prepared
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to start; nothing has been written to its folder yet."""
+
+    prepared: "Prepared"
+
+    @property
+    def data(self) -> "StoredDataset":
+        """The dataset: its path, splits and metadata."""
+        return self.prepared.data
+
+    @property
+    def trainer(self) -> "WorldTrainer":
+        """The task's Trainer."""
+        return self.prepared.trainer
+
+    @property
+    def model(self) -> "PreTrainedModel":
+        """The model, untrained or as it is resumed."""
+        return self.trainer.unwrapped_model
+
+    def train(self) -> "Run":
+        """Claim the folder, train, evaluate and save as `world-models train` does; return the finished run."""
+        from trainers.runs import session
+
+        return Run(RunFolder(session.train(self.prepared)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in its folder."""
+
+    folder: RunFolder
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Final metrics by name; a `UserError` if the run is not finished."""
+        return self.folder.results
+
+    def evaluate(
+        self, checkpoint: str = "best", split: str | None = None, dataset: str | None = None, **options: Any
+    ) -> "dict[str, Scores]":
+        """Evaluate weights of the run; return the scores by split. Nothing is written or tracked.
+
+        Args:
+            checkpoint: `best`, `last` or a step.
+            split: By default all but train.
+            dataset: Folder of another dataset of the task.
+            options: Options of the dataset that differ from the run's own; it is built if it does not exist.
+
+        Raises:
+            UserError: there are no such weights, split or dataset.
+        """
+        from trainers.runs.evaluation import score_splits
+        from trainers.runs.trained import dataset_of, dataset_options
+
+        data = dataset_of(self.folder, dataset, dataset_options(self.folder)(**options))
+        scored = score_splits(self.trainer(checkpoint, data), split)
+        return {scores.evaluation.split: scores for scores in scored}
+
+    def trainer(self, checkpoint: str = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
+        """Return the run's Trainer with these weights, on its own dataset or another."""
+        from trainers.folders import dataset_folder
+        from trainers.runs.trained import load_trainer, named_weights
+
+        weights = named_weights(self.folder, checkpoint)
+        if len(weights) > 1:
+            raise UserError(f"checkpoint is {checkpoint!r}; give best, last or one step")
+        ((step, path),) = weights.items()
+        own = data or dataset_folder.load(self.folder.dataset, self.folder.task.name)
+        return load_trainer(self.folder, path, step, own)
+
+    def predictions(self, split: str) -> "pd.DataFrame":
+        """Return every prediction of the last evaluation of a split.
+
+        Raises:
+            UserError: the run has kept none of this split.
+        """
+        from trainers.folders.predictions import SUFFIX, PredictionsFile
+
+        paths = sorted(self.folder.predictions.glob(f"{split}_*{SUFFIX}"))
+        if not paths:
+            known = ", ".join(path.name for path in sorted(self.folder.predictions.glob(f"*{SUFFIX}"))) or "none"
+            raise UserError(f"{self.folder.path} has no predictions of the split {split!r}; it has {known}")
+        return PredictionsFile(paths[0]).frame
+
+    def curves(self) -> "pd.DataFrame":
+        """Return what was logged in training, a row for every step and a column for every number.
+
+        Raises:
+            UserError: the run has no checkpoint yet.
+        """
+        import pandas as pd
+
+        from trainers.folders.checkpoints import read_state
+
+        newest = self.folder.path if self.folder.is_finished else self.folder.last_checkpoint
+        if newest is None:
+            raise UserError(
+                f"{self.folder.path} has no complete checkpoint yet, so there are no curves; train it further"
+            )
+        return pd.DataFrame(read_state(newest)["log_history"]).groupby("step").first()
+
+
+def prepare(task: str, **settings: Any) -> PreparedRun:
+    """Validate settings and build dataset, model and Trainer of a task.
+
+    Args:
+        task: Its name.
+        settings: What are flags on the command line, e.g. `n_cities=60, use_cpu=True`.
+
+    Raises:
+        UserError: anything that would make the run fail.
+    """
+    environment.set_up()  # before transformers is imported
+
+    from trainers.base import check_parts
+    from trainers.runs import session
+    from trainers.settings.layers import argv_of, as_strings
+    from trainers.settings.request import read_request
+    from trainers.settings.resolve import resolve_settings
+
+    request = read_request(argv_of(as_strings({"task": task, **settings}, "prepare")), registry.load)
+    prefix = environment.resolved_prefix()
+    check_parts(request.task)
+    return PreparedRun(session.prepare(resolve_settings(request), prefix))
+
+
+def load_run(folder: str | Path) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        UserError: it is no run's.
+    """
+    environment.set_up()
+    run = named_run(str(folder))
+    run.check_marker()
+    return Run(run)
