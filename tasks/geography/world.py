@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trainers.contract import BuiltDataset
-from trainers.errors import name_flags
+from trainers.contract import BuiltDataset, StoredDataset
+from trainers.errors import UserError, name_flags
 from trainers.options import MAX_SEED, option
 
 if TYPE_CHECKING:
@@ -93,3 +93,15 @@ def load_world(options: WorldOptions) -> "Cities":
     chosen = (options.n_cities, options.min_population, options.world_seed, options.keep_ids)
     with name_flags("cities_csv", "n_cities", "min_population"):
         return load_cities(options.cities_csv, *chosen)
+
+
+def stored_cities(data: StoredDataset) -> "Cities":
+    """Load the cities of a dataset; raise a `UserError` if the file is gone."""
+    from geo.cities import load_cities
+
+    path = data.path / "cities.csv"
+    if not path.is_file():
+        raise UserError(
+            f"the dataset {data.path} is damaged: {path.name} is gone; build it again with --rebuild, without --dataset"
+        )
+    return load_cities(path, min_population=0)

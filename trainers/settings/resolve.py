@@ -160,5 +160,8 @@ def _check_training(training: "TrainingArguments") -> None:
         value = getattr(training, name)
         if value not in (None, *choices):
             raise UserError(f"--{name} is {value}; choose {', '.join(choices)}")
+    optim = str(training.to_dict()["optim"])
+    if training.optim_target_modules and not optim.startswith(("galore", "apollo")):
+        raise UserError(f"--optim_target_modules does nothing with --optim {optim}; leave it out")
     if training.max_steps == 0 or training.max_steps < -1:
         raise UserError(f"--max_steps is {training.max_steps}; it must be at least 1 (or -1 for --num_train_epochs)")

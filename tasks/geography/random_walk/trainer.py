@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from geo.cities import Cities, load_cities
+from geo.cities import Cities
 from geo.maps.walks import walk_map
 from tasks.geography.random_walk.metric import step_legality
+from tasks.geography.world import stored_cities
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
@@ -24,7 +25,7 @@ class RandomWalkTrainer(TextTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cities = load_cities(self.data.path / "cities.csv", min_population=0)
+        self.cities = stored_cities(self.data)
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Score the legality of every step."""

@@ -169,6 +169,16 @@ def write(path, content):
     return str(path)
 
 
+def test_no_file_of_a_folder_is_left_out_in_silence(folder):
+    whole = len(load(str(folder), False, 400, 60, 30, seed=0))
+    (folder / "007bbfb7.json").rename(folder / "007bbfb7.JSON")
+    assert len(load(str(folder), False, 400, 60, 30, seed=0)) == whole
+    (folder / "more").mkdir()
+    (folder / "007bbfb7.JSON").rename(folder / "more" / "007bbfb7.json")
+    with refusal("more", "007bbfb7.json"):
+        load(str(folder), False, 400, 60, 30, seed=0)
+
+
 def test_one_file_of_a_task_is_a_source(folder):
     whole = {task.name: task for task in load(str(folder), False, 9, 5, 12, seed=3)}
     (one,) = load(str(folder / "007bbfb7.json"), False, 9, 5, 12, seed=3)

@@ -245,3 +245,11 @@ def test_cities_without_their_numbers_cannot_be_asked_for(probe_of, tmp_path):
     path.write_text("name,latitude,longitude,country,population\nA,1,2,DE,5\nB,3,4,DE,6\n", encoding="utf-8")
     with refusal("mine.csv", "id"):
         probe_of(load_cities(n_cities=20), cities_csv=str(path))
+
+
+def test_a_dataset_that_has_lost_its_cities_is_damaged(tmp_path):
+    from tasks.geography.world import stored_cities
+    from trainers.contract import StoredDataset
+
+    with refusal("cities.csv", "--rebuild"):
+        stored_cities(StoredDataset(tmp_path, {}, {}))

@@ -28,6 +28,7 @@ def test_a_split_smaller_than_a_batch_that_is_dropped_is_refused(prefix, tiny, c
     ("more", "named"),
     [
         ("--dataloader_persistent_workers", "--dataloader_num_workers"),
+        ("--optim_target_modules all", "--optim_target_modules"),
         ("--debug tpu_metrics_debug", "tpu_metrics_debug"),
         ('--activation_checkpointing --activation_checkpointing_kwargs {"nonsense":1}', "nonsense"),
         ('--accelerator_config {"gradient_accumulation_kwargs":{"nonsense":1}}', "--gradient_accumulation_steps"),
