@@ -1,4 +1,4 @@
-"""Train prompt/answer tasks: loss on the answer only, evaluation by generating the answers."""
+"""Train prompt/answer tasks: loss on the answer or on everything, evaluation by generating the answers."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from tokenization.characters import (
 from trainers.base import WorldTrainer
 from trainers.contract import IGNORE, Evaluation, Predictions, StoredDataset
 from trainers.errors import UserError
+from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
 from trainers.sampling import pick_examples
@@ -46,12 +47,20 @@ class TextRows(Dataset):
         encoder: Turns ids into text again.
         ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the complete row.
         n_shared: Number of first tokens that are the same in every row, less than the shortest prompt's.
+        loss_on: What has labels, `answer` or `all` (`--loss_on`).
+        is_planned: Whether the model has a short training pass, which wants batches with a layout.
     """
 
     def __init__(
-        self, split: str, table: "datasets.Dataset", fixed_width: bool = False, vocabulary: Vocabulary = VOCABULARY
+        self,
+        split: str,
+        table: "datasets.Dataset",
+        fixed_width: bool = False,
+        vocabulary: Vocabulary = VOCABULARY,
+        is_planned: bool = True,
     ) -> None:
         """Encode the split; with `fixed_width` all batches are as wide as its longest row, as a compiler needs."""
+        self.loss_on, self.is_planned = "answer", is_planned
         self.encoder = ColumnEncoder(vocabulary)
         try:
             encoded = self.encoder.encode(*_text_columns(split, table))
@@ -69,11 +78,16 @@ class TextRows(Dataset):
     def __len__(self) -> int:
         return len(self.ids_NT)
 
+    @property
+    def gives_plan(self) -> bool:
+        """Whether batches have the layout for the short training pass."""
+        return self.is_planned and self.loss_on == "answer"
+
     def __getitems__(self, rows: list[int]) -> dict[str, Any]:
-        """Return `input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on the prompt and on padding.
+        """Return `input_ids` and `labels`, (B, T) int64; labels are `IGNORE` on padding and where no loss is wanted.
 
         T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
-        see it. `known` is the batch's layout for `trainers/models/causal_lm.py`.
+        see it. `known` is the layout for `trainers/models/causal_lm.py`, whose pass is for a loss on the answer.
         """
         index_B = torch.tensor(rows)
         prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
@@ -83,15 +97,18 @@ class TextRows(Dataset):
             groups = _groups(length_B[order_B].tolist())
         width = groups[-1][1]
         ids_BT, position_T = self.ids_NT[index_B, :width].long(), self._position_T[:width]
-        answer_BT = (position_T >= prompt_len_B[:, None]) & (position_T < length_B[:, None])
-        labels_BT = ids_BT.masked_fill(~answer_BT, IGNORE)
+        first_B1 = prompt_len_B[:, None] if self.loss_on == "answer" else 1  # nothing predicts <bos>
+        labels_BT = ids_BT.masked_fill((position_T < first_B1) | (position_T >= length_B[:, None]), IGNORE)
+        if not self.gives_plan:
+            return {"input_ids": ids_BT, "labels": labels_BT}
         known = {"n_shared": self.n_shared, "n_answer": n_answer, "order_B": order_B, "groups": groups}
         return {"input_ids": ids_BT, "labels": labels_BT, "known": known}
 
 
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
     """Return a split of prompts and answers as token ids (`Task.rows` of every text task)."""
-    return TextRows(split, data.splits[split], fixed_width, read_vocabulary(data.path / "tokenizer"))
+    vocabulary = read_vocabulary(data.path / "tokenizer")
+    return TextRows(split, data.splits[split], fixed_width, vocabulary, config.model_type in CAUSAL_LMS)
 
 
 class TextTrainer(WorldTrainer):
@@ -102,6 +119,8 @@ class TextTrainer(WorldTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for rows in self.rows.values():
+            cast(TextRows, rows).loss_on = self.run.loss_on
         for split in self.data.splits:
             if self.has_baselines and split != "train":
                 self.baselines(split)  # fail before the training
@@ -119,7 +138,8 @@ class TextTrainer(WorldTrainer):
         for folder in (self.data.path / "tokenizer", Path(model.name_or_path or "")):
             if (folder / "tokenizer.json").is_file():
                 check_tokenizer(folder, vocabulary)
-        return build_tokenizer(model.config.max_position_embeddings, vocabulary)
+        longest = max(rows.ids_NT.shape[1] for rows in cast(Mapping[str, TextRows], self.rows).values())
+        return build_tokenizer(getattr(model.config, "max_position_embeddings", longest), vocabulary)
 
     def describe_row(self, split: str, row: int) -> str:
         """Return one line per token: the token, and whether it is in the loss."""

@@ -145,3 +145,25 @@ def test_batches_are_as_wide_as_their_longest_row():
         assert batch["known"]["n_answer"] == int((batch["labels"] != IGNORE).sum(dim=1).max())
     widths = {rows(fixed_width=True).__getitems__(chosen)["labels"].shape[1] for chosen in ([0], [1, 5])}
     assert widths == {int(split.length_N.max())}
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "all"])
+def test_the_loss_is_a_plain_computation_row_by_row(loss_on):
+    """Every row alone, without padding: the next token's negative log probability, over what the loss is on."""
+    own, _ = models("qwen2")
+    split = rows()
+    split.loss_on = loss_on
+    batch = split.__getitems__(list(range(len(TEXTS))))
+    assert ("known" in batch) == (loss_on == "answer")
+    terms = []
+    with torch.no_grad():
+        for prompt, answer in TEXTS:
+            ids = [BOS_ID, *(VOCABULARY.index(c) for c in prompt + answer), EOS_ID]
+            log_p = own.model(torch.tensor([ids])).last_hidden_state[0] @ own.lm_head.weight.T
+            log_p = log_p.log_softmax(dim=-1)
+            first = 1 if loss_on == "all" else 1 + len(prompt)
+            terms += [-log_p[place - 1, ids[place]].item() for place in range(first, len(ids))]
+        loss, share = own(**batch).loss, own(**batch, num_items_in_batch=torch.tensor(1000)).loss
+    assert len(terms) == int((batch["labels"] != IGNORE).sum())  # what the Trainer divides by
+    assert loss.item() == pytest.approx(sum(terms) / len(terms), abs=1e-5)
+    assert share.item() == pytest.approx(sum(terms) / 1000, abs=1e-5)

@@ -74,11 +74,9 @@ class LlamaForCausalLM(_AnswerLoss, transformers.LlamaForCausalLM):
 CAUSAL_LMS = {"qwen2": Qwen2ForCausalLM, "llama": LlamaForCausalLM}
 
 
-def describe_pass(model: Any, is_sharded: bool, recomputes: bool) -> str:
-    """Return which pass trains a text model that a launcher may shard or recompute; empty for other models."""
-    if not isinstance(model, _AnswerLoss):
-        return ""
-    is_short = not is_sharded and not recomputes and is_supported(model)  # pyright: ignore[reportArgumentType]
+def describe_pass(model: Any, is_planned: bool, is_sharded: bool, recomputes: bool) -> str:
+    """Return which pass trains a text model, whose batches may have a plan and which a launcher may shard."""
+    is_short = is_planned and not is_sharded and not recomputes and is_supported(model)
     return "training pass: " + ("trainers/models/causal_lm.py" if is_short else "transformers' own")
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainers.errors import UserError
+from trainers.models.other_decoders import size_of
 
 
 def load_model(
@@ -33,7 +34,7 @@ def load_model(
             " one of its checkpoints"
         ) from error
     for name in ("model_type", "vocab_size", "max_position_embeddings"):
-        wanted, value = getattr(fresh.config, name, None), config.get(name)
+        wanted, value = getattr(fresh.config, name, None), config.get(fresh.config.attribute_map.get(name, name))
         is_longer = name == "max_position_embeddings" and isinstance(value, int) and value >= (wanted or 0)
         if wanted is not None and value != wanted and not is_longer:
             raise UserError(
@@ -55,9 +56,9 @@ def load_model(
             " size); give another folder"
         )
     wrong = [
-        f"{name} {asked} (the model has {getattr(model.config, name)})"
+        f"{name} {asked} (the model has {size_of(model.config, name)})"
         for name, asked in sorted(vars(options).items())
-        if name in typed and getattr(model.config, name, asked) != asked
+        if name in typed and size_of(model.config, name) not in (None, asked)
     ]
     if wrong:
         raise UserError(f"--{flag} {folder} disagrees with --{', --'.join(wrong)}; leave these out")

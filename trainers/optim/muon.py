@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel, Trainer
+from transformers.pytorch_utils import Conv1D
 
 
 class MuonWithRest(torch.optim.Optimizer):
@@ -76,10 +77,10 @@ class MuonFactory:
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[tuple[str, nn.Parameter]]]:
     """Return the weights of hidden linear layers (Muon's), and name and value of every other trainable parameter.
 
-    An `nn.Linear` is hidden if it is not the output head and shares no storage with an embedding.
+    An `nn.Linear` (or GPT-2's transposed one) is hidden if it is neither the output head nor an embedding's matrix.
     """
     head = getattr(model, "get_output_embeddings", lambda: None)()
     outer = {id(m.weight) for m in model.modules() if m is head or isinstance(m, nn.Embedding)}
-    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} - outer
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Linear, Conv1D))} - outer
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     return [p for _, p in named if id(p) in linear], [(name, p) for name, p in named if id(p) not in linear]

@@ -61,6 +61,8 @@ def check_trainer(settings: Settings, trainer: WorldTrainer) -> None:
         raise UserError(f"--activation_checkpointing: {type(model).__name__} cannot do it; leave it out")
     if trainer.run.group_by_length and not hasattr(trainer.train_dataset, "length_N"):
         raise UserError("--group_by_length: the rows of this task do not say how long they are; leave it out")
+    if trainer.run.loss_on == "all" and not hasattr(trainer.train_dataset, "loss_on"):
+        raise UserError("--loss_on all: the rows of this task are no prompts with answers; leave it out")
     _check_optimizer(trainer)
     if trainer.evaluated and settings.given("metric_for_best_model") is not None:
         _check_best_metric(settings, trainer)

@@ -14,6 +14,8 @@ from trainers.folders import dataset_folder
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.sources import code_digest
 from trainers.folders.worlds import check_world
+from trainers.models.decoder import DecoderOptions
+from trainers.models.other_decoders import idle_sizes
 from trainers.models.warm_start import freeze, load_model
 from trainers.probes.probe import Probe
 from trainers.settings.resolve import Settings
@@ -65,6 +67,8 @@ def build_model(settings: Settings, data: StoredDataset, checkpoint: Path | None
     run = settings.run
     set_seed(settings.training.seed)
     model = settings.task.load("build_model")(settings.model, data)
+    if isinstance(settings.model, DecoderOptions):
+        _check_sizes(settings, model)
     if run.init_from:
         start = run.init_from if checkpoint is None or run.l2_to_start else str(checkpoint)
         check_world("--init_from", start, data)
@@ -76,6 +80,15 @@ def build_model(settings: Settings, data: StoredDataset, checkpoint: Path | None
     if run.freeze:
         freeze(model, run.freeze)
     return model
+
+
+def _check_sizes(settings: Settings, model: PreTrainedModel) -> None:
+    """Refuse a size on the command line that the architecture does not have; say so of others."""
+    kind, idle = settings.model.model_type, idle_sizes(model.config, settings.model)
+    if typed := sorted(_typed(settings) & set(idle)):
+        raise UserError(f"--{', --'.join(typed)}: the architecture {kind} does not follow it; leave it out")
+    if idle and PartialState().is_main_process:
+        print(f"note: the architecture {kind} does not follow {', '.join(idle)}", flush=True)
 
 
 def build_probe(settings: Settings, data: StoredDataset, model: PreTrainedModel) -> Probe | None:

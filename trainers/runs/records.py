@@ -13,6 +13,8 @@ from trainers.common.environment import environment_text
 from trainers.common.metric_names import SPEEDS
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
+from trainers.models.decoder import DecoderOptions
+from trainers.models.other_decoders import size_of
 from trainers.settings.identity import identity_of
 from trainers.settings.resolve import Settings
 from trainers.settings.resume_rules import Change
@@ -63,6 +65,7 @@ def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
         **_sizes(settings, trainer),
         **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start")},
         **{name: training[name] for name in PARAMS},
+        "loss_on": getattr(trainer.train_dataset, "loss_on", None),
         "parameters": trainer.unwrapped_model.num_parameters(),
         "world_size": settings.training.world_size,
     }
@@ -70,8 +73,10 @@ def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
 
 def _sizes(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
     """Return the options of the model; a model that training starts from brings its own."""
-    config = trainer.unwrapped_model.config
-    return {name: getattr(config, name, value) for name, value in asdict(settings.model).items()}
+    config, options = trainer.unwrapped_model.config, settings.model
+    if isinstance(options, DecoderOptions):  # an architecture may lack a size
+        return {**{name: size_of(config, name) for name in asdict(options)}, "init_scale": options.init_scale}
+    return {name: getattr(config, name, value) for name, value in asdict(options).items()}
 
 
 def _tags(settings: Settings, trainer: WorldTrainer, folder: RunFolder) -> dict[str, Any]:

@@ -87,9 +87,9 @@ def train(prepared: Prepared) -> Path:
         if tracker:
             run.write_marker({**run.marker, "mlflow_run_id": tracker.run_id})
             records.log_start(tracker, settings, trainer, run, prepared.changes)
-            recomputes = bool(trainer.args.activation_checkpointing)
-            if training_pass := describe_pass(trainer.unwrapped_model, trainer.is_fsdp_enabled, recomputes):
-                print(training_pass, flush=True)
+            if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
+                others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
+                print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)
         for callback in _callbacks(prepared, tracker):
             trainer.add_callback(callback)
         _train_on(trainer, prepared.plan.checkpoint)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from trainers.options import option
 
@@ -40,6 +40,9 @@ class RunOptions:
     probe: bool = option(False, "fit the task's linear probe at every evaluation")
     freeze: str | None = option(None, "weights to freeze, by parts of their names, e.g. embed_tokens,layers.0")
     l2_to_start: float = option(0.0, "decoupled L2 penalty on the distance to the starting weights", least=0)
+    loss_on: Literal["answer", "all"] = option(
+        "answer", "text tasks: what the loss is computed on, the answer or all of prompt and answer"
+    )
     stock_forward: bool = option(False, "text tasks: use transformers' own, slower forward pass (to debug)")
     threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 

@@ -43,10 +43,34 @@ def test_what_would_fail_at_the_first_step_is_refused_before_anything_is_made(pr
     assert left(prefix) == []
 
 
-def test_the_stock_pass_is_refused_where_there_is_no_other(prefix, capsys):
-    argv = ["--task", "darkroom", "--n_streams", "1", "--no_muon", "--use_cpu", "--threads", "1", "--stock_forward"]
+@pytest.mark.parametrize("flag", ["--stock_forward", "--loss_on all"])
+def test_what_is_for_texts_is_refused_for_other_tasks(prefix, capsys, flag):
+    argv = ["--task", "darkroom", "--n_streams", "1", "--no_muon", "--use_cpu", "--threads", "1", *flag.split()]
     assert main(argv) == 2
-    assert "--stock_forward" in capsys.readouterr().err and left(prefix) == []
+    assert_one_line(capsys.readouterr().err, flag.split()[0])
+    assert left(prefix) == []
+
+
+def test_a_loss_on_everything_is_trained_evaluated_and_kept_when_resumed(prefix, tiny, capsys):
+    run = prefix / "run"
+    assert main([*tiny, "--loss_on", "all", "--dry_run"]) == 0
+    shown = capsys.readouterr().out.split("first training row:")[1].split()
+    assert shown.count("-") == 1 and shown.index("<bos>") == shown.index("-") - 1  # the only token without a loss
+    assert main([*tiny, "--loss_on", "all", "--output_dir", str(run)]) == 0
+    assert "training pass: transformers' own" in capsys.readouterr().out
+    assert json.loads((run / "settings.json").read_text())["resolved"]["loss_on"] == "all"
+    losses = {}
+    for loss_on in ("answer", "all"):
+        argv = [*tiny, "--loss_on", loss_on, "--init_from", str(run), "--learning_rate", "1e-300", "--max_steps", "2"]
+        assert main([*argv, "--output_dir", str(prefix / loss_on)]) == 0
+        losses[loss_on] = json.loads((prefix / loss_on / "results.json").read_text())["final_memorisation_loss"]
+    assert losses["all"] == pytest.approx(json.loads((run / "results.json").read_text())["final_memorisation_loss"])
+    assert losses["all"] != pytest.approx(losses["answer"], rel=1e-3)
+    capsys.readouterr()
+    resumed = ["--output_dir", str(run), "--resume_from_checkpoint", "last", "--max_steps", "6"]
+    assert main([*resumed, "--loss_on", "answer"]) == 2
+    assert_one_line(capsys.readouterr().err, "--loss_on", "answer", "all")
+    assert main(resumed) == 0
 
 
 def test_both_passes_train_alike_and_are_named(prefix, tiny, capsys):

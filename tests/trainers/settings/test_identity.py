@@ -33,6 +33,8 @@ def test_the_same_settings_written_otherwise_are_the_same_run(argv):
         (["--hidden_size", "32"], "hidden_size"),
         (["--n_cities", "41"], "n_cities"),
         (["--no_muon"], "muon"),
+        (["--loss_on", "all"], "loss_on"),
+        (["--model_type", "gpt2"], "model_type"),
     ],
 )
 def test_another_setting_is_another_run_and_is_named(more, name):
