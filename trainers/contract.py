@@ -82,6 +82,8 @@ class Task:
     """Training defaults that differ from the stack's, by flag name; a config and the command line win over them."""
     small: Mapping[str, Any] = field(default_factory=dict)
     """Values of `options` whose dataset is built in seconds, for tests; empty where the defaults' is."""
+    licence: str = ""
+    """Licence of the data as Hugging Face's hub calls it (`cc-by-4.0`), for the cards; empty: not known."""
     package: str = ""
     """`__name__` of the package that declares the task: a `replace` of it elsewhere then inherits its recipe."""
     name: str = ""

@@ -6,6 +6,7 @@ from trainers.contract import SummarySpec, Task
 TASK = Task(
     package=__name__,
     summary="Generate an ARC task's output grid from the input grid, with or without demonstrations of the rule.",
+    licence="apache-2.0",
     options=ArcOptions,
     model_options=ArcModelOptions,
     build_dataset="data:build",

@@ -6,6 +6,7 @@ from trainers.models.decoder import DecoderOptions
 
 PAIR_TASK = Task(
     summary="Give the great-circle distance between two cities known only by their numbers.",
+    licence="cc-by-4.0",
     options=PairOptions,
     model_options=DecoderOptions,
     build_dataset="data:build",

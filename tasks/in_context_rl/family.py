@@ -5,6 +5,7 @@ from trainers.contract import SummarySpec, Task
 
 FAMILY = Task(
     summary="Learn in context what a dark room does not show.",
+    licence="mit",
     options=HistoryOptions,
     model_options=HistoryModelOptions,
     build_dataset="tasks.in_context_rl.histories:build",

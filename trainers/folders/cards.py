@@ -1,23 +1,32 @@
-"""Write the README.md of a dataset folder and of a trained model."""
+"""Write the README.md of a dataset folder and of a trained model, with metadata as Hugging Face's hub reads them."""
 
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.metric_names import parse_logged
 from trainers.common.tables import format_markdown
 from trainers.contract import StoredDataset, Task
 
 if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
     from transformers import PreTrainedModel
 
 
 def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
     """Return Markdown with Hugging Face front matter for a dataset folder with this `metadata.json`."""
+    from huggingface_hub import DatasetCardData
+
     splits = [
         {"split": name, "rows": f"{facts['rows']:,}", "SHA-256 of its columns": f"`{facts['sha256'][:12]}`"}
         for name, facts in metadata["splits"].items()
     ]
-    return f"""{_front_matter({"pretty_name": task.name, "tags": ["world-models", task.name]})}
+    tags = ["world-models", task.name]
+    head = DatasetCardData(pretty_name=task.name, license=metadata.get("licence"), tags=tags)
+    return f"""---
+{head.to_yaml()}
+---
+
 # Dataset `{task.name}`
 
 {task.summary}
@@ -40,16 +49,34 @@ def dataset_card(task: Task, metadata: Mapping[str, Any]) -> str:
 
 
 def model_card(
-    task: Task, model: "PreTrainedModel", data: StoredDataset, results: Mapping[str, float], facts: Mapping[str, Any]
+    name: str,
+    task: Task,
+    model: "PreTrainedModel",
+    data: StoredDataset,
+    results: Mapping[str, float],
+    facts: Mapping[str, Any],
 ) -> str:
     """Return Markdown with Hugging Face front matter for a trained model's folder.
 
     Args:
+        name: The run's.
         results: Final metrics by name. facts: Run id, git commit, command and the like, shown as a list.
     """
+    from huggingface_hub import ModelCardData
+
     rows = [{"metric": name, "value": f"{value:.6g}"} for name, value in sorted(results.items())]
     listed = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
-    return f"""{_front_matter({"library_name": "transformers", "tags": ["world-models", task.name]})}
+    head = ModelCardData(
+        model_name=name,
+        library_name="transformers",
+        license=data.metadata.get("licence"),
+        tags=["world-models", task.name],
+        eval_results=_eval_results(task, data, results),
+    )
+    return f"""---
+{head.to_yaml()}
+---
+
 # A model of the task `{task.name}`
 
 {task.summary} A {model.config.model_type} with {model.num_parameters():,} parameters, trained from
@@ -69,10 +96,24 @@ that cannot be parsed count with the task's worst value.
 """
 
 
-def _front_matter(fields: Mapping[str, Any]) -> str:
-    import yaml
+def _eval_results(task: Task, data: StoredDataset, results: Mapping[str, float]) -> "list[EvalResult]":
+    """Return the metrics of every split for the `model-index` of a card, without what they are compared with."""
+    from huggingface_hub import EvalResult
 
-    return f"---\n{yaml.safe_dump(dict(fields), sort_keys=False)}---\n"
+    named = [(parse_logged(name, data.splits), value) for name, value in sorted(results.items())]
+    return [
+        EvalResult(
+            task_type="text-generation" if task.tokenizer else "other",
+            task_name=task.name,
+            dataset_type=task.name,
+            dataset_name=data.path.name,
+            dataset_split=metric.split,
+            metric_type=metric.metric,
+            metric_value=float(value),
+        )
+        for metric, value in named
+        if metric and not metric.is_constant and metric.metric != "elapsed_s"
+    ]
 
 
 def _pairs(content: Mapping[str, Any]) -> str:

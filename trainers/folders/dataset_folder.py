@@ -158,6 +158,7 @@ def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
         "code_sha256": code_digest(task),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "options": dataclasses.asdict(options),
+        "licence": None if any(_input_digests(options).values()) else task.licence or None,  # of files it is not known
         "splits": {n: {"rows": len(s), "sha256": digest(s)} for n, s in built.splits.items()},
         "libraries": {n: importlib.metadata.version(n) for n in ("datasets", "numpy", "pyarrow")},
         **built.facts,

@@ -166,6 +166,13 @@ class RunFolder:
         return self.path / _PROBE / name
 
     @property
+    def published(self) -> list[Path]:
+        """The files that another researcher needs: model, tokenizer, card, results and figures; no checkpoints."""
+        patterns = (*_SAVED, _CARD, _RESULTS, "summary.png", *self.marker.get("figures", ()))
+        found = {path for pattern in patterns for path in self.path.glob(pattern) if path.is_file()}
+        return sorted(found)
+
+    @property
     def predictions(self) -> Path:
         """The folder with every prediction of the last evaluation of each split."""
         return self.path / _PREDICTIONS

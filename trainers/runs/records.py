@@ -127,7 +127,7 @@ def write_results(
         "transformers": transformers.__version__,
         **folder.git,
     }
-    card = cards.model_card(settings.task, trainer.unwrapped_model, trainer.data, results, facts)
+    card = cards.model_card(folder.path.name, settings.task, trainer.unwrapped_model, trainer.data, results, facts)
     tracker.file(folder.write_card(card))
     _log_model(tracker, trainer, folder.path)
     best = Path(state.best_model_checkpoint).name if state.best_model_checkpoint else None

@@ -1,6 +1,7 @@
 """Make commands of functions: read the command line, answer `--help`, return an exit code."""
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,14 +20,17 @@ def command(*options: type, positional: str = "", extra: Callable[[Layer], type]
 
     Args:
         options: Dataclasses; every field is a flag of the command.
-        positional: The field that a first word without `--` sets.
+        positional: The fields that the first words without `--` set, with spaces between.
         extra: Returns one more options class, which depends on the flags (on the run or the study that is named).
     """
 
     def decorate(function: Callable[..., None]) -> Main:
         def read(argv: Sequence[str]) -> tuple[Layer, tuple[type, ...]]:
-            is_named = positional and argv and not argv[0].startswith("-")
-            flags = flags_of([f"--{positional}", *argv] if is_named else argv)
+            named = zip(
+                positional.split(), itertools.takewhile(lambda word: not word.startswith("-"), argv), strict=False
+            )
+            words = [word for name, value in named for word in (f"--{name}", value)]
+            flags = flags_of([*words, *argv[len(words) // 2 :]])
             return flags, (*options, extra(flags)) if extra else options
 
         def help_of(argv: Sequence[str]) -> str:
@@ -57,7 +61,7 @@ def entry_point(help_of: Callable[[Sequence[str]], str]) -> Callable[[Callable[[
         @functools.wraps(function)
         def main(argv: Sequence[str] | None = None) -> int:
             try:
-                return exit_code_of(lambda: start(sys.argv[1:] if argv is None else argv))
+                return exit_code_of(lambda: start(sys.argv[1:] if argv is None else argv), strict=False)
             except KeyboardInterrupt:
                 print("\nstopped", file=sys.stderr, flush=True)
                 return 130

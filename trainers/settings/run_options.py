@@ -156,7 +156,7 @@ REFUSED: Mapping[str, str] = _by_name(
         ),
         "the launcher tells every process its rank": "local_rank",
         "progress is shown by trainers/callbacks/reporting.py, as plain lines without a terminal": "disable_tqdm",
-        "runs stay on this machine; upload the finished folder with the hf command": (
+        "runs stay on this machine; send a finished one with `world-models push RUN REPO`": (
             "push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision"
         ),
     }

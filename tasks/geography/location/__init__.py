@@ -23,6 +23,7 @@ class LocationOptions(WorldOptions):
 TASK = Task(
     package=__name__,
     summary="Give the coordinates of a city known only by its number.",
+    licence="cc-by-4.0",
     options=LocationOptions,
     model_options=DecoderOptions,
     build_dataset="data:build",

@@ -25,6 +25,7 @@ class RandomWalkOptions(WorldOptions):
 TASK = Task(
     package=__name__,
     summary="Continue a random walk whose steps are at most 200 km long, over cities known only by their numbers.",
+    licence="cc-by-4.0",
     options=RandomWalkOptions,
     model_options=DecoderOptions,
     build_dataset="data:build",
