@@ -61,7 +61,7 @@ def entry_point(help_of: Callable[[Sequence[str]], str]) -> Callable[[Callable[[
         @functools.wraps(function)
         def main(argv: Sequence[str] | None = None) -> int:
             try:
-                return exit_code_of(lambda: start(sys.argv[1:] if argv is None else argv), strict=False)
+                return exit_code_of(lambda: start(sys.argv[1:] if argv is None else argv))
             except KeyboardInterrupt:
                 print("\nstopped", file=sys.stderr, flush=True)
                 return 130
