@@ -49,6 +49,12 @@ class Cities:
         """Return latitudes and longitudes, in degrees, of the cities in these rows of the table."""
         return self.lat_deg[rows], self.lon_deg[rows]
 
+    def take(self, rows: NDArray[np.int64]) -> "Cities":
+        """Return a table of the cities in these rows, in their order."""
+        texts = {name: tuple(np.array(getattr(self, name), dtype=object)[rows]) for name in ("name", "country")}
+        numbers = {name: getattr(self, name)[rows] for name in ("city_id", "lat_deg", "lon_deg", "population")}
+        return Cities(**texts, **numbers)
+
     def digest(self) -> str:
         """Return a fingerprint of the ids, coordinates and names: 64 hexadecimal digits, the same on every machine."""
         sha256 = hashlib.sha256()

@@ -257,3 +257,9 @@ def test_what_the_run_had_wins_over_the_launcher_that_goes_on_with_it(cut, monke
     settings["given"]["gradient_accumulation_steps"] = {"value": ["1"], "from": "command line"}
     (cut / "settings.json").write_text(json.dumps(settings))
     assert resume(cut, "--dry_run") == 0
+
+
+def test_a_run_without_its_settings_says_so(cut, capsys):
+    (cut / "settings.json").unlink()
+    assert resume(cut) == 2
+    assert_one_line(capsys.readouterr().err, "settings.json", str(cut))

@@ -85,7 +85,7 @@ def error_caption(error_km: NDArray[np.float64], one: str, many: str) -> str:
 def _draw_outlines(axes: "Axes", outlines_deg: list[NDArray[np.float64]], colour: str) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
-    coasts_rad = [np.radians(coast) for outline in outlines_deg for coast in _without_cuts(outline)]
+    coasts_rad = [np.radians(coast) for outline in outlines_deg for coast in without_cuts(outline)]
     areas = PolyCollection(
         [np.radians(outline) for outline in outlines_deg],
         facecolor=colour,
@@ -99,7 +99,7 @@ def _draw_outlines(axes: "Axes", outlines_deg: list[NDArray[np.float64]], colour
     axes.add_collection(coasts, autolim=False)
 
 
-def _without_cuts(outline_deg: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def without_cuts(outline_deg: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Remove the edges along 0° and 180°, where the source cuts continents in two."""
     lon_deg = outline_deg[:, 0]
     is_cut = (np.diff(lon_deg) == 0) & np.isin(np.abs(lon_deg[1:]), (0, 180))

@@ -7,7 +7,7 @@ predicts unit vectors and chooses alpha by leave-one-out cross-validation; `orig
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from geo.cities import Cities, load_cities
 from geo.city_files import read_city_file
 from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
+from geo.maps.interactive import places_page
 from geo.sphere import great_circle_km, unit_vectors
 from tasks.geography.charts import probe_curves
 from tasks.geography.world import stored_cities
@@ -102,12 +103,19 @@ class CityProbe(Probe):
             metrics,
             lambda title: decoded_map(_on_globe(decoded_deg[shown]), self.continents[shown].tolist(), title, caption),
             {name: {"": value} for name, value in trivial.items() if name in BASELINES},
+            _on_globe(decoded_deg),
         )
 
     def draw_curves(self, steps: Sequence[int], readings: Sequence[ProbeResult]) -> "Figure":
         """Draw R² and error over training."""
         baseline_km = [reading.baselines["error_km_mean"][""] for reading in readings]
         return probe_curves(steps, [reading.metrics for reading in readings], baseline_km)
+
+    def draw_page(self, results: Mapping[int, ProbeResult]) -> str:
+        """Draw the cities that the probe has not seen where it puts them, with a slider over the steps."""
+        shown = np.concatenate([self.test, self.tested_invented])
+        places_deg = {step: result.decoded[shown] for step, result in results.items()}
+        return places_page(self.cities.take(shown), places_deg, f"cities decoded by the probe {self.label}")
 
     def _errors_km(self, decoded_deg: np.ndarray) -> dict[str, float]:
         """Return mean and median error on the test cities, and the mean by continent and on tested invented cities."""

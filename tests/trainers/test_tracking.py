@@ -293,6 +293,34 @@ def test_a_run_whose_record_is_deleted_loses_no_step_and_goes_on_in_a_new_one(pr
 
 def test_the_page_of_a_run_opens_the_view_of_trainings(copy):
     experiment = open_store("moves")
-    page = page_of(experiment, "0123")
-    assert f"/#/experiments/{experiment}/runs/0123?workflowType=machine_learning" in page
+    run_id = only_run("moves").info.run_id
+    page = page_of(run_id)
+    assert f"/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning" in page
     assert f"--backend-store-uri sqlite:///{copy / 'mlflow.db'}" in page
+
+
+# What people change on MLflow's page
+
+
+def test_a_run_goes_on_in_its_record_after_its_experiment_and_itself_were_renamed(copy):
+    open_store("moves")
+    run, client = only_run("moves"), mlflow.MlflowClient()
+    client.set_tag(run.info.run_id, "mlflow.runName", "my best")
+    client.rename_experiment(run.info.experiment_id, "mine")
+    client.set_tag(run.info.run_id, "output_dir", str(copy / "run"))
+    client.set_tag(run.info.run_id, "output_dir_inode", str((copy / "run").stat().st_ino))
+    with tracked_run(open_store("moves"), copy / "run", run.info.run_id) as tracker:
+        tracker.metrics({"loss": 1.0}, 1)
+    assert tracker.run_id == run.info.run_id and f"/{run.info.experiment_id}/runs/" in page_of(tracker.run_id)
+    found = client.get_run(run.info.run_id)
+    assert found.info.run_name == "my best" and found.data.metrics == {"loss": 1.0}
+
+
+def test_a_running_record_of_something_else_stops_no_training(prefix):
+    experiment, client = open_store("foreign"), mlflow.MlflowClient()
+    other = client.create_run(experiment, run_name="not ours", tags={"host": socket.gethostname()})
+    (prefix / "ours").mkdir()
+    with tracked_run(experiment, prefix / "ours", None) as tracker:
+        pass
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert client.get_run(other.info.run_id).info.run_name == "not ours"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import figures
-from trainers.common.files import write_csv, write_json
+from trainers.common.files import write_csv, write_json, write_text
 from trainers.common.tables import format_number
 from trainers.errors import UserError, name_flags
 from trainers.folders.run_folder import RunFolder, named_run
@@ -110,12 +110,14 @@ def title(task_name: str, step: int) -> str:
 
 
 def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mapping[int, ProbeResult]") -> None:
-    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step) and `probe_map.gif` of results by step."""
+    """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step), `.gif` and `.html` of results by step."""
     folder.mkdir(parents=True, exist_ok=True)
     maps = [result.draw(title(task_name, step)) for step, result in results.items()]
     figures.save_figure(maps[-1], folder / "probe_map.png")
     figures.save_figure(probe.draw_curves(list(results), list(results.values())), folder / "probe_curves.png")
     figures.save_animation(maps, folder / "probe_map.gif")
+    if page := probe.draw_page(results):
+        write_text(folder / "probe_map.html", page)
     write_csv(folder / "probe.csv", [{"step": step, **result.flat()} for step, result in results.items()])
 
 

@@ -31,6 +31,8 @@ class ProbeResult:
     """Title -> figure (a frame of the animation too)."""
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Metric -> name -> what a trivial answer scores on it; "" names the only one."""
+    decoded: Any = None
+    """What was decoded of every prompt."""
 
     def flat(self) -> dict[str, float]:
         """Return all numbers in one level, a baseline of x as `baseline_x`."""
@@ -64,6 +66,10 @@ class Probe(ABC):
     @abstractmethod
     def draw_curves(self, steps: Sequence[int], results: Sequence[ProbeResult]) -> "Figure":
         """Draw the results over training steps."""
+
+    def draw_page(self, results: Mapping[int, ProbeResult]) -> str | None:
+        """Draw the results by step as an HTML page of its own; None: the probe has no such page."""
+        return None
 
     def states(self, model: "PreTrainedModel") -> np.ndarray:
         """Return a model's hidden states of the prompts, as `fit` takes them."""

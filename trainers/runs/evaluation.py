@@ -1,17 +1,15 @@
 """Evaluate the model of a run, after any of its steps, on its own dataset or another; keep every prediction."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from accelerate import PartialState
 
 from trainers.base import WorldTrainer
 from trainers.callbacks.reporting import evaluation_text
 from trainers.common import figures
-from trainers.common.files import write_csv, write_json
+from trainers.common.files import write_csv, write_json, write_text
 from trainers.common.intervals import interval_of_mean
 from trainers.common.metric_names import EVAL, FINAL, SPEEDS, MetricName, parse_logged
 from trainers.contract import Evaluation, Predictions, StoredDataset
@@ -23,6 +21,7 @@ from trainers.runs.trained import load_trainer
 from trainers.tracking.mlflow_runs import tracked_run
 from trainers.tracking.mlflow_store import open_store, page_of
 from trainers.tracking.queries import EVALUATES_TAG
+from trainers.tracking.tracker import Tracker
 
 _FILE = "evaluation.json"
 
@@ -82,50 +81,54 @@ def intervals_of(predictions: Mapping[str, Predictions]) -> dict[str, tuple[floa
     return found
 
 
-def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDataset, split: str | None) -> list[Path]:
-    """Evaluate weights of a run (step -> folder), write and track the results; return their folders.
+def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDataset, split: str | None) -> None:
+    """Evaluate weights of a run (step -> folder); print, write and track the results.
 
     Raises:
-        UserError: weights do not fit, there is no such split, or another process writes these results.
+        UserError: weights do not fit, there is no such split, or another process writes this run's evaluations.
     """
-    folders = []
+    evaluated: dict[int, list[Scores]] = {}
+    trainer = None
     for step, path in weights.items():
-        scored = score_splits(load_trainer(run, path, step, data), split)
-        if PartialState().is_main_process:
-            folders.append(_keep(run, step, data, split, scored))
-    if len(folders) > 1:
-        rows = [{"step": step, **_metrics(folder)} for step, folder in zip(weights, folders, strict=True)]
-        write_csv(run.evaluations / "evaluations.csv", rows)
-    return folders
+        trainer = load_trainer(run, path, step, data)
+        evaluated[step] = score_splits(trainer, split)
+        for scores in evaluated[step] if PartialState().is_main_process else ():
+            print(evaluation_text(scores.evaluation, scores.loss, scores.intervals), flush=True)
+    if PartialState().is_main_process:
+        folder, others = run.evaluations, ["" if data.path == run.dataset else data.path.name, split]
+        folder.mkdir(exist_ok=True)
+        experiment_id = open_store(run.task.name)
+        with hold_lock(folder), tracked_run(experiment_id, folder, None, parent=run.run_id) as tracker:
+            tracker.tags({"task": run.task.name, EVALUATES_TAG: run.run_id or run.path.name})
+            _keep(run, data, evaluated, "".join(f"-{other}" for other in others if other), tracker)
+            if trainer:
+                _draw_pages(folder, evaluated, trainer, tracker)
+        print(f"written: {folder}\ntracked: {page_of(tracker.run_id)}", flush=True)
 
 
-def _keep(run: RunFolder, step: int, data: StoredDataset, split: str | None, scored: Sequence[Scores]) -> Path:
-    """Write and track the results of one model; return their folder."""
-    other = "" if data.path == run.dataset else data.path.name
-    folder = run.evaluations / "-".join(filter(None, (f"step-{step}", other, split)))
-    folder.mkdir(parents=True, exist_ok=True)
-    results = {
-        "run": run.path.name,
-        "step": step,
-        "dataset_folder": str(data.path),
-        "metrics": {name: value for of in scored for name, value in of.metrics.items()},
-        "intervals": {of.evaluation.split: of.intervals for of in scored},
-    }
-    experiment_id = open_store(run.task.name)
-    with hold_lock(folder), tracked_run(experiment_id, folder, None, parent=run.run_id) as tracker:
-        tracker.tags({"task": run.task.name, EVALUATES_TAG: run.run_id or run.path.name})
+def _keep(
+    run: RunFolder, data: StoredDataset, evaluated: Mapping[int, Sequence[Scores]], suffix: str, tracker: Tracker
+) -> None:
+    """Write and track a folder for every step, and a table of all steps."""
+    rows = []
+    for step, scored in evaluated.items():
+        folder = run.evaluations / f"step-{step}{suffix}"
+        folder.mkdir(exist_ok=True)
+        metrics = {name: value for of in scored for name, value in of.metrics.items()}
+        intervals = {of.evaluation.split: of.intervals for of in scored}
+        facts = {"run": run.path.name, "step": step, "dataset_folder": str(data.path)}
         for of in scored:
-            print(evaluation_text(of.evaluation, of.loss, of.intervals), flush=True)
             tracker.metrics(of.tracked, step)
-            for file in _write(folder, run, of):
-                tracker.file(file, "evaluation")
-        write_json(folder / _FILE, results)
-        tracker.file(folder / _FILE, "evaluation")
-    print(f"written: {folder}\ntracked: {page_of(experiment_id, tracker.run_id)}", flush=True)
-    return folder
+            for path in _write_split(folder, run, of):
+                tracker.file(path, folder.name)
+        write_json(folder / _FILE, {**facts, "metrics": metrics, "intervals": intervals})
+        tracker.file(folder / _FILE, folder.name)
+        rows.append({"step": step, **metrics})
+    write_csv(run.evaluations / f"evaluations{suffix}.csv", rows)
+    tracker.file(run.evaluations / f"evaluations{suffix}.csv")
 
 
-def _write(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:
+def _write_split(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:
     """Write predictions and figures of a split; return their paths."""
     evaluation = scores.evaluation
     paths = write_predictions(folder, evaluation, {"task": run.task.name, "run": run.path.name})
@@ -135,5 +138,13 @@ def _write(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:
     return paths
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / _FILE).read_text(encoding="utf-8"))["metrics"]
+def _draw_pages(
+    folder: Path, evaluated: Mapping[int, Sequence[Scores]], trainer: WorldTrainer, tracker: Tracker
+) -> None:
+    """Write and track the task's page of every split, if it has one."""
+    for place, scores in enumerate(next(iter(evaluated.values()))):
+        evaluations = {step: scored[place].evaluation for step, scored in evaluated.items()}
+        if page := trainer.draw_page(evaluations):
+            path = folder / f"{scores.evaluation.split}.html"
+            write_text(path, page)
+            tracker.file(path)

@@ -99,7 +99,7 @@ def train(prepared: Prepared) -> Path:
         trainer.save_state()
         if tracker:
             records.write_results(tracker, settings, trainer, run, results)
-            print(f"done: {run.path}\ntracked: {page_of(str(experiment_id), tracker.run_id)}", flush=True)
+            print(f"done: {run.path}\ntracked: {page_of(tracker.run_id)}", flush=True)
     # Else PyTorch complains, aborts, or waits for ever when several processes end: a gloo thread that still has a
     # tensor of the last exchange asks for the lock with which the interpreter waits for that very thread.
     PartialState().wait_for_everyone()

@@ -19,6 +19,8 @@ def resumed_run(command_line: Layer) -> RunFolder | None:
     output_dir = command_line.get("output_dir")
     named = Path(os.path.expanduser(output_dir[0] if output_dir else resume))  # unlike Path.expanduser it never raises
     run = RunFolder(named) if output_dir else RunFolder.of_model(named)
+    if run and run.has_marker and not run.has_started and "task" not in command_line and "config" not in command_line:
+        raise UserError(f"{run.path} has lost its settings.json, by which it goes on; restore it, or type its settings")
     return run if run and run.has_started else None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.errors import UserError
 from trainers.folders.locks import is_held
-from trainers.tracking.mlflow_store import explain, store_errors
+from trainers.tracking.mlflow_store import explain, store_errors, use_experiment
 from trainers.tracking.tracker import Tracker, losses
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def _start(experiment_id: str, folder: Path, run_id: str | None, parent: str | N
     if run_id and not known:
         print(f"a new MLflow run goes on: {run_id} {why}", flush=True)
         tags["continues_run_id"] = run_id
+    if known:  # its experiment may have been renamed
+        experiment_id = use_experiment(known.info.experiment_id)
     if known and _ENDED_TAG in known.data.tags:
         client.delete_tag(known.info.run_id, _ENDED_TAG)
     name = None if known else folder.name
@@ -125,7 +127,7 @@ def mark_killed(client: Any, experiment_id: str) -> list[str]:
     marked = []
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         tags = run.data.tags
-        if tags.get(HOST_TAG) == socket.gethostname() and not is_held(Path(tags[FOLDER_TAG])):
+        if tags.get(HOST_TAG) == socket.gethostname() and not is_held(Path(tags.get(FOLDER_TAG, "/"))):
             client.set_tag(run.info.run_id, _ENDED_TAG, "killed: its process was gone at the next start")
             client.set_terminated(run.info.run_id, "KILLED")
             marked.append(run.info.run_name)

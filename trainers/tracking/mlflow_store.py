@@ -68,9 +68,16 @@ def open_store(experiment: str) -> str:
     with store_errors(uri):
         mlflow.set_tracking_uri(uri)
         found = _open_local(experiment, uri) if uri.startswith("sqlite:") else _find(experiment, None)
-        mlflow.set_experiment(experiment_id=found)
+        return use_experiment(found)
+
+
+def use_experiment(experiment_id: str) -> str:
+    """Make an experiment MLflow's active one in this process; return its id."""
+    import mlflow
+
+    mlflow.set_experiment(experiment_id=experiment_id)
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)  # set by that, for processes that this one starts
-    return found
+    return experiment_id
 
 
 def sqlite_uri(path: Path) -> str:
@@ -98,10 +105,11 @@ def explain(error: Exception, uri: str) -> str:
     return f"MLflow's store {_without_password(uri)} does not do what is asked ({text}); {helps}"
 
 
-def page_of(experiment_id: str, run_id: str) -> str:
+def page_of(run_id: str) -> str:
     """Return how to look at an MLflow run."""
     import mlflow
 
+    experiment_id = mlflow.MlflowClient().get_run(run_id).info.experiment_id
     uri, page = mlflow.get_tracking_uri(), f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
     if uri.startswith("http"):
         return f"{_without_password(uri.rstrip('/'))}/{page}"

@@ -1,10 +1,14 @@
 """The Trainer of `location`: generated coordinates are read strictly, scored in km and drawn on a map."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from geo.coordinates import decode, parse_xy
+from geo.maps.interactive import places_page
 from geo.maps.predictions import prediction_map
 from tasks.geography.location.metric import errors_km, example_scores
+from tasks.geography.world import stored_cities
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
@@ -27,6 +31,16 @@ class LocationTrainer(TextTrainer):
             values=dist_km,
             figures={"world_map.png": lambda: prediction_map(*expected_deg.T, *predicted_deg.T, title=title)},
         )
+
+    def draw_page(self, evaluations: Mapping[int, Evaluation]) -> str:
+        """Draw where the model puts every city, with a slider over the steps."""
+        tables = {step: of.predictions["examples"].columns for step, of in evaluations.items()}
+        first = next(iter(tables.values()))
+        ids = np.array([int(prompt[len("loc(c_") : -len(")=")]) for prompt in first["prompt"]])
+        cities = stored_cities(self.data)  # in rising order of their ids
+        cities = cities.take(np.searchsorted(cities.city_id, ids))
+        places_deg = {step: _places_deg(table["predicted"]) for step, table in tables.items()}
+        return places_page(cities, places_deg, f"location, {next(iter(evaluations.values())).split}")
 
 
 def _places_deg(texts: list[str]) -> np.ndarray:
