@@ -107,9 +107,13 @@ def _read(file: str) -> str:
         raise InputError(f"{file} cannot be read ({reason}); give a text file with one x,y a line") from error
 
 
+def map_link(lat_deg: float, lon_deg: float) -> str:
+    """Return the address of a map with a place marked."""
+    return f"https://www.google.com/maps?q={lat_deg:.5f},{lon_deg:.5f}"
+
+
 def _line(xy: str, lat_deg: float, lon_deg: float) -> str:
-    link = f"https://www.google.com/maps?q={lat_deg:.5f},{lon_deg:.5f}"
-    return f"{xy:9}  lat {lat_deg:9.5f}  lon {lon_deg:10.5f}  {link}"
+    return f"{xy:9}  lat {lat_deg:9.5f}  lon {lon_deg:10.5f}  {map_link(lat_deg, lon_deg)}"
 
 
 if __name__ == "__main__":

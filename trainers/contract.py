@@ -37,9 +37,9 @@ class SummarySpec:
     """Whether the axis is logarithmic."""
 
 
-PARTS = ("build_dataset", "build_model", "metric", "trainer", "rows", "tokenizer", "probe")
+PARTS = ("build_dataset", "build_model", "metric", "trainer", "rows", "tokenizer", "probe", "predictor", "explain")
 """The fields of a task that name an object as `"module:attribute"`."""
-OPTIONAL = ("tokenizer", "probe")
+OPTIONAL = ("tokenizer", "probe", "predictor", "explain")
 """Those that may be empty."""
 
 
@@ -76,6 +76,11 @@ class Task:
     """`module:class`, a `trainers.probes.probe.Probe` of the model's hidden states; empty: none."""
     probe_prompt: str = ""
     """Prompt of the probe, with `{id}` for the thing that is probed and `{option}` for an option."""
+    predictor: str = "trainers.runs.text_prediction:TextPredictor"
+    """`module:class`, a `trainers.runs.prediction.Predictor` for prompts of a user's own; empty: there are none."""
+    explain: str = ""
+    """`module:function`, (prompts, answers, folder of the dataset) -> column -> values: what the answers of a text task
+    mean, None where one cannot be read; empty: they are shown as they are."""
     reports: Mapping[str, str] = field(default_factory=dict)
     """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

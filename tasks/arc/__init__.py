@@ -15,6 +15,7 @@ TASK = Task(
     metric="metric:GridMatch",
     trainer="trainer:ArcTrainer",
     tokenizer="",
+    predictor="prediction:GridPredictor",
     primary_metric="exact_match",
     greater_is_better=True,
     reports={"ladder": "ladder:Ladder"},

@@ -1,11 +1,13 @@
 """Generate grids: greedy decoding with cached keys and values, and a second attempt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from tasks.arc.colours import ColourCode, colour_code
-from tasks.arc.grids import BOS, EOS, PAD, ROW
+from tasks.arc.grids import BOS, EOS, PAD, ROW, read_grid
 from tasks.arc.model import ArcModel, Memory
 from trainers.models.blocks import Cache
 
@@ -89,6 +91,16 @@ def second_attempt(model: ArcModel, prompts: Prompts, max_new_tokens: int, first
     place_T = torch.arange(first.ids_BT.shape[1], device=first.ids_BT.device)
     forced_BT = torch.where(place_T == doubt_B1, first.runner_up_BT, first.ids_BT).masked_fill(place_T > doubt_B1, -1)
     return generate(model, prompts, max_new_tokens, forced_BT).ids_BT
+
+
+def two_attempts(
+    model: ArcModel, prompts: Mapping[str, torch.Tensor], max_new_tokens: int
+) -> tuple[list[np.ndarray | None], list[np.ndarray | None]]:
+    """Return two attempts at the output of every prompt (see `ArcRows.prompts`); None where the tokens are no grid."""
+    encoded = encode(model, **{name: part.to(model.device) for name, part in prompts.items()})
+    first = generate(model, encoded, max_new_tokens)
+    second = second_attempt(model, encoded, max_new_tokens, first)
+    return tuple([read_grid(ids) for ids in attempt.cpu().numpy()] for attempt in (first.ids_BT, second))  # pyright: ignore
 
 
 def _begin(model: ArcModel, prompts: Prompts, max_new_tokens: int) -> _State:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-PALETTE = ListedColormap(
-    ["#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00", "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25"]
-)
+from tasks.arc.grids import COLOURS_RGB
+
+PALETTE = ListedColormap([f"#{colour}" for colour in COLOURS_RGB])
 _RIGHT, _WRONG = "#2f855a", "#c53030"
 
 

@@ -15,6 +15,10 @@ PAD, ROW, BOS, EOS = range(N_COLOURS, N_COLOURS + 4)
 VOCABULARY_SIZE = N_COLOURS + 4
 NAMES = [*map(str, range(N_COLOURS)), "<pad>", "<row>", "<bos>", "<eos>"]
 N_DIHEDRAL = 8
+COLOURS_RGB = (
+    "000000", "0074D9", "FF4136", "2ECC40", "FFDC00", "AAAAAA", "F012BE", "FF851B", "7FDBFF", "870C25",
+)  # fmt: skip
+"""The colours of the ARC website."""
 
 
 @dataclass(frozen=True)

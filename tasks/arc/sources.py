@@ -200,10 +200,10 @@ def _hold_out(name: str, pairs: list[Pair], where: str, options: ArcOptions, not
 
 
 def _as_pairs(pairs: Any, where: str) -> list[Pair]:
-    return [(_as_grid(before, where), _as_grid(after, where)) for before, after in pairs]
+    return [(as_grid(before, where), as_grid(after, where)) for before, after in pairs]
 
 
-def _as_grid(content: Any, where: str) -> np.ndarray:
+def as_grid(content: Any, where: str) -> np.ndarray:
     """Return a grid as uint8.
 
     Raises:

@@ -12,9 +12,9 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from tasks.arc import baselines
-from tasks.arc.decoding import encode, generate, second_attempt
+from tasks.arc.decoding import two_attempts
 from tasks.arc.figures import ArcExample, examples_figure, per_task_figure
-from tasks.arc.grids import N_COLOURS, NAMES, read_grid
+from tasks.arc.grids import N_COLOURS, NAMES
 from tasks.arc.metric import counts_of_cells, same, scores_of_grids
 from tasks.arc.model import ArcModel
 from tasks.arc.rows import ArcRows
@@ -112,11 +112,8 @@ class ArcTrainer(WorldTrainer):
         forced = {name: part.to(model.device) for name, part in rows.__getitems__(chosen).items()}
         predicted = model(**forced).logits[..., :N_COLOURS].argmax(dim=-1).cpu().numpy()
         is_cell = ((forced["labels"] >= 0) & (forced["labels"] < N_COLOURS)).cpu().numpy()
-        prompts = encode(model, **{name: part.to(model.device) for name, part in rows.prompts(chosen).items()})
-        first = generate(model, prompts, rows.longest_answer)
-        second = second_attempt(model, prompts, rows.longest_answer, first)
-        grids = [[read_grid(ids) for ids in attempt.cpu().numpy()] for attempt in (first.ids_BT, second)]
-        return grids[0], grids[1], [cells[known] for cells, known in zip(predicted, is_cell, strict=True)]
+        attempts = two_attempts(model, rows.prompts(chosen), rows.longest_answer)
+        return *attempts, [cells[known] for cells, known in zip(predicted, is_cell, strict=True)]
 
 
 def _per_task(

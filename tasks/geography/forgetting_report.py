@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from tasks.geography.city_probe import ORIGINAL_BLOCKS, CityProbeOptions
+from tasks.geography.pair_answers import parse_km
 from tasks.geography.pair_metric import absolute_errors_km
-from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import distances_km
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text

@@ -14,6 +14,7 @@ PAIR_TASK = Task(
     metric="tasks.geography.pair_metric:AbsoluteError",
     trainer="tasks.geography.pair_trainer:PairTrainer",
     probe="tasks.geography.city_probe:CityProbe",
+    explain="tasks.geography.pair_answers:explain",
     probe_prompt="dist(c_{id},c_",
     primary_metric="abs_error_km_mean",
     greater_is_better=False,

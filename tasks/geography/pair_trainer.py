@@ -3,7 +3,8 @@
 import numpy as np
 
 from tasks.geography.charts import predicted_against_true
-from tasks.geography.pair_metric import LONGEST_KM, absolute_errors_km
+from tasks.geography.pair_answers import parse_km
+from tasks.geography.pair_metric import absolute_errors_km
 from tasks.geography.pairs import distances_km
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
@@ -31,12 +32,6 @@ class PairTrainer(TextTrainer):
             values=error_km,
             figures={"distances.png": lambda: predicted_against_true(true_km, predicted_km, title)},
         )
-
-
-def parse_km(text: str) -> float:
-    """Return the distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
-    is_number = text.isascii() and text.isdigit() and str(int(text)) == text if len(text) <= 5 else False
-    return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
 
 
 def _masks_of_kinds(rows: TextRows) -> dict[str, np.ndarray]:

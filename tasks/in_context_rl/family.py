@@ -14,6 +14,7 @@ FAMILY = Task(
     metric="tasks.in_context_rl.metric:ReturnInContext",
     trainer="tasks.in_context_rl.trainer:HistoryTrainer",
     tokenizer="",
+    predictor="",
     primary_metric="normalised_return",
     greater_is_better=True,
     plot=SummarySpec(

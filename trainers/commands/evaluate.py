@@ -34,8 +34,9 @@ def _dataset_options(run: str) -> type:
 @command(EvaluateOptions, positional="run", extra=lambda flags: _dataset_options("".join(flags.get("run", []))))
 def main(options: EvaluateOptions, dataset: Any) -> None:
     """Evaluate one run."""
+    from trainers.folders.weights import named_weights
     from trainers.runs.evaluation import evaluate_run
-    from trainers.runs.trained import dataset_of, named_weights
+    from trainers.runs.trained import dataset_of
 
     run: RunFolder = named_run(options.run)
     weights = named_weights(run, options.checkpoint)

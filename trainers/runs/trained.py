@@ -14,36 +14,11 @@ from trainers.common import environment
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
-from trainers.folders.checkpoints import read_state
 from trainers.folders.run_folder import RunFolder
 from trainers.models.warm_start import load_model
 from trainers.registry import load as load_task
 from trainers.settings.request import read_request
 from trainers.settings.resolve import resolve_settings
-
-
-def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
-    """Return step -> folder of the weights that `--checkpoint` means: best, last, all, or the number of a step.
-
-    Raises:
-        UserError: the run has none of this name.
-    """
-    found = run.checkpoints
-    if run.is_finished:
-        found = {**found, int(run.results["kept_step"]): run.path}
-    if checkpoint == "all" and found:
-        return dict(sorted(found.items()))
-    if checkpoint == "last" and run.checkpoints:
-        step = max(run.checkpoints)
-        return {step: run.checkpoints[step]}
-    if checkpoint == "best" and (step := _best_step(run)) in found:
-        return {step: found[step]}
-    if checkpoint.isdecimal() and int(checkpoint) in found:
-        return {int(checkpoint): found[int(checkpoint)]}
-    steps = ", ".join(map(str, sorted(found))) or "none"
-    raise UserError(
-        f"--checkpoint {checkpoint}: {run.path} has no such weights; give best, last, all, or a step: {steps}"
-    )
 
 
 def dataset_options(run: RunFolder) -> type:
@@ -97,11 +72,3 @@ def load_trainer(run: RunFolder, weights: Path, step: int, data: StoredDataset) 
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, training, settings.run)
     trainer.state.global_step = step
     return trainer
-
-
-def _best_step(run: RunFolder) -> int:
-    """Return the step whose weights the run kept at its end; of a run that has not ended, that of the best so far."""
-    if run.is_finished:
-        return int(run.results["kept_step"])
-    last = run.last_checkpoint
-    return int((read_state(last) if last else {}).get("best_global_step") or -1)

@@ -20,7 +20,8 @@ def command(*options: type, positional: str = "", extra: Callable[[Layer], type]
 
     Args:
         options: Dataclasses; every field is a flag of the command.
-        positional: The fields that the first words without `--` set, with spaces between.
+        positional: The fields that the first words without `--` set, with spaces between; the last one, if it is a
+            list, also takes those behind.
         extra: Returns one more options class, which depends on the flags (on the run or the study that is named).
     """
 

@@ -31,6 +31,7 @@ TASK = Task(
     metric="metric:Haversine",
     trainer="trainer:LocationTrainer",
     probe="tasks.geography.city_probe:CityProbe",
+    explain="answers:explain",
     primary_metric="haversine_km_mean",
     greater_is_better=False,
     plot=SummarySpec(

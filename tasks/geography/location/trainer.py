@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from geo.coordinates import decode, parse_xy
 from geo.maps.interactive import places_page
 from geo.maps.predictions import prediction_map
+from tasks.geography.location.answers import places_deg
 from tasks.geography.location.metric import errors_km, example_scores
 from tasks.geography.world import stored_cities
 from trainers.contract import Evaluation
@@ -20,8 +20,8 @@ class LocationTrainer(TextTrainer):
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Measure the distances between generated and expected places."""
-        predicted_deg = _places_deg(answers)
-        expected_deg = _places_deg(rows.table["answer"])
+        predicted_deg = places_deg(answers)
+        expected_deg = places_deg(rows.table["answer"])
         dist_km = errors_km(predicted_deg, expected_deg)
         title = f"location, {rows.split}, step {self.state.global_step:,}"
         return Evaluation(
@@ -39,10 +39,5 @@ class LocationTrainer(TextTrainer):
         ids = np.array([int(prompt[len("loc(c_") : -len(")=")]) for prompt in first["prompt"]])
         cities = stored_cities(self.data)  # in rising order of their ids
         cities = cities.take(np.searchsorted(cities.city_id, ids))
-        places_deg = {step: _places_deg(table["predicted"]) for step, table in tables.items()}
-        return places_page(cities, places_deg, f"location, {next(iter(evaluations.values())).split}")
-
-
-def _places_deg(texts: list[str]) -> np.ndarray:
-    """Decode `x,y` texts to latitude and longitude, (n, 2) in degrees; NaN where the text is not exactly that."""
-    return np.stack(decode(*parse_xy(texts).T), axis=1)
+        placed_deg = {step: places_deg(table["predicted"]) for step, table in tables.items()}
+        return places_page(cities, placed_deg, f"location, {next(iter(evaluations.values())).split}")

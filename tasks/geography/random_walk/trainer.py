@@ -1,21 +1,18 @@
 """The Trainer of `random_walk`: generated walks are read strictly, scored step by step and drawn on a map."""
 
-import re
 from typing import Any
 
 import numpy as np
 
 from geo.cities import Cities
 from geo.maps.walks import walk_map
+from tasks.geography.random_walk.answers import parse_start, parse_walk
 from tasks.geography.random_walk.metric import step_legality
 from tasks.geography.world import stored_cities
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
 DRAWN = 40  # walks on the map
-
-_START = re.compile(r"srd_(\d+)=c_(\d+)")
-_STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
 
 
 class RandomWalkTrainer(TextTrainer):
@@ -33,7 +30,7 @@ class RandomWalkTrainer(TextTrainer):
         walks = [parse_walk(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         true_walks = [parse_walk(p, a) for p, a in zip(prompts, rows.table["answer"], strict=True)]
         world: Any = {name: getattr(cities, name) for name in ("city_id", "lat_deg", "lon_deg")}
-        world["radius_km"] = int(_parsed_start(prompts[0])[0])
+        world["radius_km"] = int(parse_start(prompts[0])[0])
         legal = step_legality(walks, **world)
         share = np.array([_share(walk, is_legal) for walk, is_legal in zip(walks, legal, strict=True)])
         length_N = np.array([len(walk) for walk in walks])
@@ -49,21 +46,6 @@ class RandomWalkTrainer(TextTrainer):
             values=share,
             figures={"walks.png": lambda: walk_map(places_deg, legal[:DRAWN], title)},
         )
-
-
-def parse_walk(prompt: str, answer: str) -> list[int]:
-    """Return the ids of a walk from its start on; empty unless the answer is `,c_1,c_2,…` (or nothing)."""
-    if not _STEPS.fullmatch(answer):
-        return []
-    return [int(_parsed_start(prompt)[1]), *(int(city) for city in answer.split(",c_")[1:])]
-
-
-def _parsed_start(prompt: str) -> tuple[str, str]:
-    """Return radius and start of a prompt, as texts."""
-    match = _START.fullmatch(prompt)
-    if match is None:
-        raise ValueError(f"{prompt!r} is no prompt of random_walk, as srd_200=c_12")
-    return match[1], match[2]
 
 
 def _share(walk: list[int], legal: np.ndarray) -> float:

@@ -14,8 +14,8 @@ from sklearn.metrics.pairwise import haversine_distances
 
 from geo.cities import load_cities
 from tasks.geography.distance.data import build
+from tasks.geography.pair_answers import parse_km
 from tasks.geography.pair_metric import AbsoluteError
-from tasks.geography.pair_trainer import parse_km
 from tasks.geography.pairs import draw_distinct, in_random_order, n_pairs, pair_of
 from tasks.geography.world import PairOptions
 from tests.helpers import digests, printed_elsewhere, refusal

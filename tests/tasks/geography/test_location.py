@@ -10,9 +10,9 @@ from geo import InputError
 from geo.coordinates import decode, parse_xy
 from geo.sphere import EARTH_RADIUS_KM
 from tasks.geography.location import LocationOptions
+from tasks.geography.location.answers import places_deg
 from tasks.geography.location.data import build
 from tasks.geography.location.metric import Haversine
-from tasks.geography.location.trainer import _places_deg
 from trainers.errors import UserError
 
 
@@ -73,8 +73,8 @@ def test_the_metric_loads_by_path_and_refuses_nothing_to_average():
     ],
 )
 def test_an_answer_that_is_not_exactly_two_numbers_in_range_is_a_failure(answer):
-    assert np.isnan(_places_deg([answer])).all()
-    assert not np.isnan(_places_deg(["0,0", "6283,3141"])).any()
+    assert np.isnan(places_deg([answer])).all()
+    assert not np.isnan(places_deg(["0,0", "6283,3141"])).any()
 
 
 def test_rows_are_what_the_card_says():
@@ -132,12 +132,12 @@ def test_the_seed_decides():
 
 def test_the_baseline_is_the_centre_of_the_training_cities():
     built = build(LocationOptions(n_cities=300))
-    places_deg = _places_deg(built.splits["train"]["answer"])
+    trained_deg = places_deg(built.splits["train"]["answer"])
     vectors = np.stack(
         [
-            np.cos(np.radians(places_deg[:, 0])) * np.cos(np.radians(places_deg[:, 1])),
-            np.cos(np.radians(places_deg[:, 0])) * np.sin(np.radians(places_deg[:, 1])),
-            np.sin(np.radians(places_deg[:, 0])),
+            np.cos(np.radians(trained_deg[:, 0])) * np.cos(np.radians(trained_deg[:, 1])),
+            np.cos(np.radians(trained_deg[:, 0])) * np.sin(np.radians(trained_deg[:, 1])),
+            np.sin(np.radians(trained_deg[:, 0])),
         ],
         axis=1,
     )

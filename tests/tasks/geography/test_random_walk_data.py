@@ -10,9 +10,9 @@ from scipy import stats
 from geo.cities import load_cities
 from geo.neighbours import neighbour_lists
 from tasks.geography.random_walk import RandomWalkOptions
+from tasks.geography.random_walk.answers import parse_walk
 from tasks.geography.random_walk.data import build
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
-from tasks.geography.random_walk.trainer import parse_walk
 from tests.helpers import digests, printed_elsewhere, refusal
 from trainers.errors import UserError
 

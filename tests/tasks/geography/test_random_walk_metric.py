@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from geo.cities import Cities
+from tasks.geography.random_walk.answers import parse_walk
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
-from tasks.geography.random_walk.trainer import _places, _share, parse_walk
+from tasks.geography.random_walk.trainer import _places, _share
 from tests.helpers import refusal
 
 from .walk_helpers import SPHERE

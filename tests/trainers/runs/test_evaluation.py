@@ -7,31 +7,13 @@ import mlflow
 import numpy as np
 import pytest
 
-from tests.conftest import TINY
-from tests.helpers import assert_named, assert_one_line, flags, results_of
+from tests.helpers import assert_named, assert_one_line, results_of
 from trainers import registry
 from trainers.commands import evaluate
 from trainers.folders.predictions import PredictionsFile
 from trainers.folders.run_folder import RunFolder
-from trainers.run import main as train
 
 FAMILIES = ["random_walk", "arc", "darkroom"]
-SIZES = TINY[TINY.index("--hidden_size") :]
-
-
-@pytest.fixture(scope="module")
-def runs(shared_prefix, store_uri, finished_run, tmp_path_factory):
-    """Task -> a finished tiny run that may be evaluated."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
-        patch.setenv("MLFLOW_TRACKING_URI", store_uri)
-        made = {"location": finished_run}
-        for name in FAMILIES:
-            folder = shared_prefix / "runs" / f"evaluated-{name}"
-            argv = ["--task", name, *flags(registry.load(name).small), *SIZES, "--output_dir", str(folder)]
-            assert train([*argv, "--max_steps", "2"]) == 0
-            made[name] = folder
-        yield made
 
 
 def written(folder, step):
@@ -60,12 +42,12 @@ def test_the_metrics_that_are_means_come_out_of_the_kept_predictions(runs, task)
 
 
 def test_every_metric_of_location_is_computed_from_kept_answers_alone(runs):
+    from tasks.geography.location.answers import places_deg
     from tasks.geography.location.metric import Haversine
-    from tasks.geography.location.trainer import _places_deg
 
     (path,) = (runs["location"] / "predictions").glob("*.parquet")
     frame = PredictionsFile(path).frame
-    found = Haversine().compute(predictions=_places_deg(frame["predicted"]), references=_places_deg(frame["expected"]))
+    found = Haversine().compute(predictions=places_deg(frame["predicted"]), references=places_deg(frame["expected"]))
     expected = results_of(runs["location"])
     assert {f"final_memorisation_{name}": value for name, value in found.items()}.items() <= expected.items()
 

@@ -52,6 +52,36 @@ def test_options_are_read_from_the_command_line(argv, expected):
     assert make(argv) == 0 and [expected] == SEEN
 
 
+@dataclass
+class Words:
+    """Of a command that takes several words."""
+
+    what: str = option("nothing", "what is made")
+    of: list[str] | None = option(None, "parts")  # noqa: RUF009
+    count: int = option(1, "how many", least=1)
+
+
+@command(Words, positional="what of")
+def assemble(options: Words) -> None:
+    """Note what is asked for."""
+    SEEN.append((options.what, options.of, options.count))
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        (["box"], ("box", None, 1)),
+        (["box", "lid"], ("box", ["lid"], 1)),
+        (["box", "a=b", "c(1)=", "--count", "2"], ("box", ["a=b", "c(1)="], 2)),
+        (["box", "--of", "lid", "nail"], ("box", ["lid", "nail"], 1)),
+        (["--what", "box", "--count=3"], ("box", None, 3)),
+    ],
+)
+def test_further_words_are_a_list(argv, expected):
+    SEEN.clear()
+    assert assemble(argv) == 0 and [expected] == SEEN
+
+
 def test_the_real_command_line_is_read_if_none_is_given(monkeypatch):
     SEEN.clear()
     monkeypatch.setattr("sys.argv", ["make", "box"])

@@ -1,0 +1,21 @@
+"""Read the answers of every task that asks for a distance, and say what they mean."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.geography.pair_metric import LONGEST_KM
+
+
+def parse_km(text: str) -> float:
+    """Return the distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
+    is_number = text.isascii() and text.isdigit() and str(int(text)) == text if len(text) <= 5 else False
+    return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
+
+
+def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> dict[str, list[Any]]:
+    """Return the distance in km of every answer."""
+    distances_km = map(parse_km, answers)
+    return {"km": [None if np.isnan(km) else int(km) for km in distances_km]}
