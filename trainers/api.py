@@ -91,7 +91,8 @@ class Run:
     def trainer(self, checkpoint: str = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
         """Return the run's Trainer with these weights, on its own dataset or another."""
         from trainers.folders import dataset_folder
-        from trainers.runs.trained import load_trainer, named_weights
+        from trainers.folders.weights import named_weights
+        from trainers.runs.trained import load_trainer
 
         weights = named_weights(self.folder, checkpoint)
         if len(weights) > 1:
