@@ -13,7 +13,7 @@ from typing import Any
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import train_run
+from trainers.studies.parent import Children
 from trainers.studies.study_file import check_runs, read_yaml
 
 _FORM = "`base` and `runs` (name: flags), each with a config, and as `reference` the name of one of the runs"
@@ -37,21 +37,52 @@ class Forgetting:
 
     base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
 
-    def run(self, path: Path, folder: Path) -> None:
-        """Train what is not finished yet; write table and figure."""
+    def run(self, path: Path, folder: Path, children: Children) -> None:
+        """Train what is not finished yet; write and track table and figure of the finished ones."""
         study = read_study(path)
-        given = Path(os.path.expanduser(self.base or "")).resolve()
-        base = RunFolder(given) if self.base else train_run(folder / "base", study.base)
-        _check_tested(base)
-        runs = {}
-        for name, flags in study.runs.items():
-            replay = {"replay_dataset": str(base.dataset)} if "replay_ratio" in flags else {}
-            runs[name] = train_run(folder / name, {**flags, "init_from": base.path, **replay})
-            _check_tested(runs[name])
+        bases = self._bases(study, folder, children)
+        jobs = {(name, seed): folder / _named(name, seed) for seed in bases for name in study.runs}
+        children.train({place: _flags(study.runs[name], bases[seed], seed) for (name, seed), place in jobs.items()})
+        runs: dict[str, dict[int | None, RunFolder]] = {name: {} for name in study.runs}
+        for (name, seed), place in jobs.items():
+            if children.states[place.name] == "finished":
+                _check_tested(RunFolder(place))
+                runs[name][seed] = RunFolder(place)
+        if not runs[study.reference]:
+            children.check()
 
         from tasks.geography.forgetting_report import report
 
-        report(folder, base, runs, study.reference)
+        report(folder, bases, runs, study.reference, children.tracker)
+
+    def _bases(self, study: "Study", folder: Path, children: Children) -> "dict[int | None, RunFolder]":
+        """Return the finished base model of every seed; None is the one seed of a study without --seeds."""
+        seeds: list[int | None] = [*children.seeds] if children.seeds else [None]
+        if self.base:
+            given = RunFolder(Path(os.path.expanduser(self.base)).resolve())
+            _check_tested(given)
+            return dict.fromkeys(seeds, given)
+        places = {folder / _named("base", seed): seed for seed in seeds}
+        bases = children.train({place: _seeded(study.base, seed) for place, seed in places.items()})
+        if not bases:
+            children.check()
+        for base in bases:
+            _check_tested(base)
+        return {places[base.path]: base for base in bases}
+
+
+def _named(name: str, seed: int | None) -> str:
+    return name if seed is None else f"{name}-{seed}"
+
+
+def _seeded(flags: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    return flags if seed is None else {**flags, "seed": seed}
+
+
+def _flags(flags: dict[str, Any], base: RunFolder, seed: int | None) -> dict[str, Any]:
+    """Return the flags of a fine-tuning from a base; replay is of the base's rows."""
+    replay = {"replay_dataset": str(base.dataset)} if "replay_ratio" in flags else {}
+    return {**_seeded(flags, seed), "init_from": base.path, **replay}
 
 
 def read_study(path: Path) -> Study:

@@ -3,16 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import figures
 from trainers.common.files import write_csv
+from trainers.common.intervals import (
+    INTERVAL,
+    interval_cell,
+    interval_columns,
+    interval_of,
+    mean_interval,
+    paired_interval,
+    say_difference,
+    seeds_note,
+)
 from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
-from trainers.studies.child_runs import seeds_note, train_all
+from trainers.studies.parent import Children, SeedRuns
 from trainers.studies.study_file import read_seeded
 
 if TYPE_CHECKING:
@@ -28,12 +38,14 @@ class Acted:
     """Results of acting in K test tasks with S seeds, R rollouts of E episodes each, and the cost of an action.
 
     Attributes:
-        return_SKRE: returns. metrics: of every seed. context: most vectors that the decoder sees.
+        return_SKRE: returns. score_SK: normalised return of the last episodes, mean over rollouts.
+        metrics: by seed. context: most vectors that the decoder sees.
         flops: see `cost.flops_per_action`. seconds: CPU time per action, several measurements.
     """
 
     return_SKRE: "np.ndarray"
-    metrics: list[dict[str, float]]
+    score_SK: "np.ndarray"
+    metrics: Mapping[int, Mapping[str, float]]
     context: int
     parameters: int
     flops: dict[str, float]
@@ -46,26 +58,39 @@ class Comparison:
 
     rollouts: int = option(32, "rollouts of every model per test task", least=1)
 
-    def run(self, path: Path, folder: Path) -> None:
-        """Train unfinished runs, let every model act; write table and figure."""
-        runs = train_all(read_seeded(path), folder)
-        rows = _test_rows([run for seeds in runs.values() for run in seeds])
+    def run(self, path: Path, folder: Path, children: Children) -> None:
+        """Train unfinished runs, let every model act; write and track table and figure of the finished ones."""
+        runs = {name: seeds for name, seeds in children.train_seeds(read_seeded(path), folder).items() if seeds}
+        rows = _test_rows([run for seeds in runs.values() for run in seeds.values()])
         by_model = _act(runs, rows, self.rollouts)
         measured = summary(by_model)
         write_csv(folder / "compare.csv", measured)
         figures.save_figure(_figure(by_model, rows, path.stem), folder / "compare.png")
+        children.tracker.table({name: [row[name] for row in measured] for name in measured[0]}, "compare.json")
+        children.tracker.file(folder / "compare.png")
         print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
 def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
-    """Return one row per model: means over seeds, half of the spread between them, costs, and ratios to the first."""
+    """Return one row per model: means over seeds with intervals, differences to the first model, costs, and ratios.
+
+    A difference is of runs with the same seed. The interquartile mean is over the scores of all seeds and tasks; its
+    interval is the stratified bootstrap's.
+    """
+    from tasks.in_context_rl.aggregate import interquartile_interval, interquartile_mean
+
     rows = []
     first = next(iter(by_model.values()))
     for name, acted in by_model.items():
         row: dict[str, Any] = {"model": name, "seeds": len(acted.metrics), "parameters": acted.parameters}
-        for metric in acted.metrics[0]:
-            values = [measured[metric] for measured in acted.metrics]
-            row[metric], row[f"{metric}_spread"] = fmean(values), (max(values) - min(values)) / 2
+        for metric in next(iter(acted.metrics.values())):
+            values, others = (_of_seeds(of, metric) for of in (acted, first))
+            row |= interval_columns(metric, mean_interval(list(values.values())))
+            difference = mean_interval([]) if acted is first else paired_interval(values, others)
+            row |= interval_columns(f"{metric}_difference", difference)
+        low, high = interquartile_interval(acted.score_SK) or (None, None)
+        stated = (len(acted.metrics), interquartile_mean(acted.score_SK), low, high)
+        row |= interval_columns("interquartile_mean", dict(zip(INTERVAL, stated, strict=True)))
         row["context"], row["context_ratio"] = acted.context, acted.context / first.context
         for kind, flops in acted.flops.items():
             row[f"flops_{kind}"], row[f"flops_{kind}_ratio"] = flops, flops / first.flops[kind]
@@ -75,19 +100,32 @@ def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
     return rows
 
 
+def _of_seeds(acted: Acted, metric: str) -> dict[int, float]:
+    return {seed: measured[metric] for seed, measured in acted.metrics.items()}
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as text; a ratio is to the first row."""
-    shown = format_table([_shown(row) for row in rows], {"last 10": ".2f", "normalised": ".3f", "solved": ".0%"})
-    return f"{shown}\n{seeds_note(rows[0]['seeds'])}"
+    """Return the rows as text, and below them differences to the first one; a ratio is to the first row."""
+    shown = format_table([_shown(row) for row in rows], {"last 10": ".2f", "solved": ".0%"})
+    differences = [
+        say_difference("normalised return", row["model"], rows[0]["model"], difference, "+.3f")
+        for row in rows
+        if (difference := interval_of(row, "normalised_return_difference"))["95 % from"] is not None
+    ]
+    notes = [seeds_note(row["seeds"] for row in rows)]
+    if rows[0]["interquartile_mean_from"] is not None:
+        notes.append("IQM: interquartile mean of the normalised return over seeds and tasks, stratified bootstrap")
+    return "\n".join([shown, *notes, *differences])
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    spread = f" ±{100 * row['optimality_spread']:.1f}" if row["seeds"] > 1 else ""
     return {
         "model": row["model"],
+        "n": row["seeds"],
         "last 10": row["return_last"],
-        "of optimum": f"{row['optimality']:.1%}{spread}",
-        "normalised": row["normalised_return"],
+        "of optimum": interval_cell(interval_of(row, "optimality"), ".1%"),
+        "normalised": interval_cell(interval_of(row, "normalised_return"), ".3f"),
+        "IQM": interval_cell(interval_of(row, "interquartile_mean"), ".3f"),
         "solved": row["success_rate"],
         "context (ratio)": f"{row['context']} ({row['context_ratio']:.2f})",
         "MFLOP cached": f"{row['flops_cached'] / 1e6:.2f} ({row['flops_cached_ratio']:.2f})",
@@ -115,55 +153,65 @@ def _test_rows(runs: Sequence[RunFolder]) -> "HistoryRows":
     return rows_of(data, "test", HistoryConfig.from_pretrained(runs[0].path))
 
 
-def _act(runs: Mapping[str, Sequence[RunFolder]], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
+def _act(runs: Mapping[str, SeedRuns], rows: "HistoryRows", rollouts: int) -> dict[str, Acted]:
     """Let every model act in the test tasks, with the same seed of the draws."""
     import numpy as np
     import torch
 
     from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
-    from tasks.in_context_rl.metric import ReturnInContext
+    from tasks.in_context_rl.metric import ReturnInContext, example_scores
     from tasks.in_context_rl.model import HistoryModel
     from tasks.in_context_rl.rollout import rollout
     from tasks.in_context_rl.trainer import ROLLOUT_SEED
 
-    models = {name: [HistoryModel.from_pretrained(run.path).eval() for run in seeds] for name, seeds in runs.items()}
+    models = {
+        name: [HistoryModel.from_pretrained(run.path).eval() for run in seeds.values()] for name, seeds in runs.items()
+    }
     tasks, facts = rows.tasks()
     repeated, episodes = tasks.repeated(rollouts), int(rows.options["eval_episodes"])
-    bounds = {name: facts[f"{name}_return"].repeat(rollouts).tolist() for name in ("random", "optimal")}
-    seconds = seconds_per_action({name: seeds[0] for name, seeds in models.items()}, len(repeated), _ROUNDS)
+    random_N, optimal_N = (facts[f"{name}_return"].repeat(rollouts) for name in ("random", "optimal"))
+    bounds = {"random": random_N.tolist(), "optimal": optimal_N.tolist()}
+    seconds = seconds_per_action({name: of[0] for name, of in models.items()}, len(repeated), _ROUNDS)
     metric: Any = ReturnInContext()
     by_model = {}
-    for name, seeds in models.items():
+    for name, of_seeds in models.items():
         returns = [
             rollout(model, rows.room, repeated, episodes, torch.Generator().manual_seed(ROLLOUT_SEED))
-            for model in seeds
+            for model in of_seeds
         ]
+        scores = [example_scores(return_NE, random_N, optimal_N)[0]["normalised_return"] for return_NE in returns]
+        measured = [metric.compute(predictions=return_NE.tolist(), **bounds) for return_NE in returns]
         by_model[name] = Acted(
-            np.stack(returns).reshape(len(seeds), len(tasks), rollouts, episodes),
-            [metric.compute(predictions=part.tolist(), **bounds) for part in returns],
-            seeds[0].n_latents + seeds[0].schedule.window,
-            seeds[0].num_parameters(),
-            flops_per_action(seeds[0]),
+            np.stack(returns).reshape(len(of_seeds), len(tasks), rollouts, episodes),
+            np.stack(scores).reshape(len(of_seeds), len(tasks), rollouts).mean(axis=2),
+            dict(zip(runs[name], measured, strict=True)),
+            of_seeds[0].n_latents + of_seeds[0].schedule.window,
+            of_seeds[0].num_parameters(),
+            flops_per_action(of_seeds[0]),
             seconds[name],
         )
     return by_model
 
 
 def _figure(by_model: Mapping[str, Acted], rows: "HistoryRows", title: str) -> Any:
-    """Draw the return by episode in context of every model, mean over seeds, tasks and rollouts."""
+    """Draw the return by episode in context of every model, mean over tasks and rollouts, and performance profiles."""
+    import numpy as np
     from matplotlib.figure import Figure
 
-    from tasks.in_context_rl.figures import draw_references
+    from tasks.in_context_rl.figures import draw_profile, draw_references
 
     _, facts = rows.tasks()
-    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(13, 4.6), dpi=110, layout="constrained")
+    axes, profile_axes = figure.subplots(1, 2)
     colours = ("#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#97266d", "#234e52")
+    thresholds_T = np.linspace(0, 1, 101)
     for colour, (name, acted) in zip(colours * len(by_model), by_model.items(), strict=False):
         of_seed_SE = acted.return_SKRE.mean(axis=(1, 2))
-        episode_E = range(1, of_seed_SE.shape[1] + 1)
-        axes.plot(episode_E, of_seed_SE.T, color=colour, lw=0.8, alpha=0.4)
-        axes.plot(episode_E, of_seed_SE.mean(axis=0), color=colour, lw=2.2, label=f"{name} (sees {acted.context})")
+        label = f"{name} (sees {acted.context}; n = {len(of_seed_SE)})"
+        figures.draw_seeds(
+            axes, range(1, of_seed_SE.shape[1] + 1), of_seed_SE.tolist(), color=colour, lw=2.2, label=label
+        )
+        draw_profile(profile_axes, acted.score_SK, thresholds_T, colour, name)
     draw_references(axes, rows.returns().mean(axis=0), facts, int(rows.options["eval_episodes"]))
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=f"{title}: tasks that were held out")
     axes.legend(frameon=False, fontsize=8)

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tasks.in_context_rl.aggregate import performance_profile, profile_band
+
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
@@ -37,6 +39,18 @@ def draw_references(axes: Axes, source_E: np.ndarray, facts: Mapping[str, np.nda
     axes.plot(np.arange(1, len(shown_E) + 1), shown_E, color=_RED, lw=1.2, label="the source, same tasks")
     axes.axhline(optimal, color=_GREY, ls="--", lw=1, label=f"optimal actions ({optimal:.2f})")
     axes.axhline(random, color=_GREY, ls=":", lw=1, label=f"random actions ({random:.2f})")
+    axes.grid(alpha=0.25)
+
+
+def draw_profile(axes: Axes, score_SK: np.ndarray, threshold_T: np.ndarray, colour: str, label: str) -> None:
+    """Draw the performance profile of a model: the share of its seeds and tasks above each normalised return."""
+    axes.plot(threshold_T, performance_profile(score_SK, threshold_T), color=colour, lw=2.2, label=label)
+    if band := profile_band(score_SK, threshold_T):
+        axes.fill_between(threshold_T, *band, color=colour, alpha=0.15, lw=0)
+    axes.set(
+        xlabel="normalised return of the last episodes", ylabel="share of seeds and tasks above it", ylim=(0, 1.02)
+    )
+    axes.set_title("performance profile (band: 95 %, stratified bootstrap)" if band else "performance profile")
     axes.grid(alpha=0.25)
 
 

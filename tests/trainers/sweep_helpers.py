@@ -47,21 +47,20 @@ class Launcher:
         folder.mkdir(parents=True, exist_ok=True)
         write_run(folder, command[2:])
         if number in self.stops:
-            return SimpleNamespace(wait=self.stopped(self.stops[number]), terminate=lambda: None)
+            return SimpleNamespace(**self.stopped(self.stops[number]), terminate=lambda: None)
         value = self.values.get(number, 100 * float(flags["learning_rate"]))
         results = {"final_test_loss": 0, "final_test_haversine_km_mean": -1, "final_memorisation_loss": 0}
         results |= {"final_memorisation_baseline_haversine_km_mean": 0, "final_memorisation_haversine_km_mean": value}
         if number not in self.codes:
             (folder / "results.json").write_text(json.dumps(results))
-        return SimpleNamespace(wait=lambda: self.codes.get(number, 0))
+        return SimpleNamespace(poll=lambda: self.codes.get(number, 0))
 
     @staticmethod
     def stopped(stop):
-        def wait(limit_s=None):
-            if limit_s is None:
-                raise stop
+        def poll():
+            raise stop
 
-        return wait
+        return {"poll": poll, "wait": lambda limit_s: 0}
 
     def flags(self, name):
         return [token.partition("=")[2] for command in self.commands for token in command if f"--{name}=" in token]

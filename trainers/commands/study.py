@@ -2,10 +2,11 @@
 
     world-models study arc_small
     world-models study forgetting --base outputs/runs/distance-001
+    world-models study arc_small --seeds 3 --parallel 2
 
 A study is a YAML file below configs/studies/: its report, and by name the flags of every run for trainers/run.py. Each
-run is a tracked run of its own, in the study's folder; what is finished there already is used again. With a study,
---help shows the flags of its report.
+run is a tracked run of its own, in the study's folder, below one MLflow run; what is finished there already is used
+again. With a study, --help shows the flags of its report.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from trainers.options import option
 from trainers.settings.command import command
+from trainers.studies.child_runs import ChildOptions
 from trainers.studies.study import report_options
 from trainers.studies.study_file import study_names
 
@@ -25,9 +27,11 @@ class StudyOptions:
     output_dir: str | None = option(None, "folder of the study; default: <EXP_DIR_PREFIX>/studies/<study>")
 
 
-@command(StudyOptions, positional="study", extra=lambda flags: report_options("".join(flags.get("study", []))))
-def main(options: StudyOptions, report: Any) -> None:
+@command(
+    StudyOptions, ChildOptions, positional="study", extra=lambda flags: report_options("".join(flags.get("study", [])))
+)
+def main(options: StudyOptions, children: ChildOptions, report: Any) -> None:
     """Run one study."""
     from trainers.studies.study import run_study
 
-    run_study(options.study, options.output_dir, report)
+    run_study(options.study, options.output_dir, children, report)

@@ -1,6 +1,7 @@
 """Train every combination of a grid, or let Optuna search: each child an ordinary run, all below one MLflow record.
 
     world-models sweep location_sweep
+    world-models sweep location_sweep --seeds 3 --parallel 2
     world-models sweep location_search --storage postgresql://user:password@host/optuna
 
 A sweep is a YAML file below configs/studies/: a config, common flags, and a grid or a space to search. The same command
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from trainers.options import option
 from trainers.settings.command import command
+from trainers.studies.child_runs import ChildOptions
 
 
 @dataclass
@@ -23,9 +25,9 @@ class SweepOptions:
     output_dir: str | None = option(None, "folder of the sweep; default: <EXP_DIR_PREFIX>/sweeps/<study>")
 
 
-@command(SweepOptions, positional="study")
-def main(options: SweepOptions) -> None:
+@command(SweepOptions, ChildOptions, positional="study")
+def main(options: SweepOptions, children: ChildOptions) -> None:
     """Run one sweep."""
     from trainers.studies.sweep import sweep
 
-    sweep(**vars(options))
+    sweep(options.study, options.storage, options.output_dir, children)

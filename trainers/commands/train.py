@@ -3,17 +3,30 @@
 from collections.abc import Sequence
 
 from trainers.settings.command import entry_point
-from trainers.settings.help_text import train_help
+from trainers.settings.help_text import options_text, train_help
+from trainers.settings.layers import flags_of
 
 
-@entry_point(train_help)
+def _help(argv: Sequence[str]) -> str:
+    from trainers.studies.child_runs import ChildOptions
+
+    several = "\nSeveral seeds, each a run in a process of its own, below one MLflow run, with a table of means:"
+    return "\n".join([train_help(argv), several, options_text(ChildOptions)])
+
+
+@entry_point(_help)
 def main(argv: Sequence[str]) -> None:
-    """Parse, validate, then train (or with `--dry_run` only describe) one run."""
+    """Parse, validate, then train (or with `--dry_run` only describe) one run, or with `--seeds` several."""
     from trainers import registry
     from trainers.common import environment
     from trainers.settings.request import read_request
     from trainers.settings.resolve import resolve_settings
+    from trainers.studies.seed_runs import OPTIONS, train_seeds
 
+    flags = flags_of(argv)
+    if flags.keys() & set(OPTIONS):
+        train_seeds(flags)
+        return
     request = read_request(argv, registry.load)
     prefix = environment.resolved_prefix()
 

@@ -12,6 +12,8 @@ CODE = Path(__file__).resolve().parents[2]
 ROOT = CODE if (CODE / "pyproject.toml").is_file() else Path.cwd()
 """The project's folder, with `.env`, outputs and MLflow's store: the checkout, or where a command is typed."""
 
+RUNS_VARIABLE = "WORLD_MODELS_RUNS_AT_ONCE"
+"""Environment variable with the number of runs that share this machine's cores."""
 _DIFF_CHARACTERS = 1_000_000
 
 # Nothing here needs the network; a user who does sets these in the shell or in .env.
@@ -73,7 +75,8 @@ def count_cores() -> int:
 
 def share_of_cores() -> int:
     """Return this process's share of its cores; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
-    return max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * int(os.environ.get(RUNS_VARIABLE, "1"))
+    return max(1, count_cores() // n_processes)
 
 
 def asks_for_fsdp() -> bool:

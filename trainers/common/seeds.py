@@ -1,14 +1,14 @@
-"""Runs that differ only by their random seeds are one result: a mean and its interval, never a best seed."""
+"""Settings that are chance only: runs that differ by nothing else are one result, never a best seed."""
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from trainers.errors import UserError
+from trainers.options import MAX_SEED
 
 SEEDS = ("seed", "data_seed")
 """Settings that are chance only."""
-INTERVAL = ("seeds", "mean", "95 % from", "95 % to")
-"""What is stated about several seeds: their number, mean and interval."""
+MOST_SEEDS = 1_000
 
 
 def without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,20 +16,19 @@ def without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in SEEDS}
 
 
-def mean_interval(values: Sequence[float]) -> dict[str, Any]:
-    """Return number, mean and Student's 95 % interval of one or more values; one value has no interval."""
-    from scipy.stats import t
+def seeds_of(text: str) -> list[int]:
+    """Return what `--seeds` asks for: `3` is 1, 2 and 3, `7,11` these two.
 
-    n, mean = len(values), statistics.fmean(values)
-    if n == 1:
-        return dict(zip(INTERVAL, (n, mean, None, None), strict=True))
-    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / math.sqrt(n)
-    return dict(zip(INTERVAL, (n, mean, mean - half, mean + half), strict=True))
-
-
-def say_interval(stated: Mapping[str, Any]) -> str:
-    """Return a mean over seeds in words."""
-    n, *numbers = (stated[name] for name in INTERVAL)
-    if n == 1:
-        return f"{numbers[0]:.4g} (one seed)"
-    return "{:.4g} (mean of {} seeds; 95 %: {:.4g} to {:.4g})".format(numbers[0], n, *numbers[1:])
+    Raises:
+        UserError: it is neither a number of seeds nor a list of different ones.
+    """
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    if len(words) == 1 and numbers and 1 <= numbers[0] <= MOST_SEEDS:
+        return list(range(1, numbers[0] + 1))
+    if len(words) == 1 or len(numbers) < len(words) or len(set(numbers)) < len(numbers) or max(numbers) > MAX_SEED:
+        raise UserError(
+            f"--seeds is {text!r}; give how many (3 is the seeds 1, 2 and 3; at most {MOST_SEEDS:,}), or different"
+            " seeds with commas between: 7,11"
+        )
+    return numbers

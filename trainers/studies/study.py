@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainers.common import environment
+from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
+from trainers.studies.child_runs import ChildOptions
+from trainers.studies.parent import Children, parent_run
 from trainers.studies.study_file import read_mapping, read_yaml, study_path, task_of
 
 _FORM = "`report` and `runs` (name: flags), each with a config"
+_MARKER = "study.json"
 
 
 class Report(Protocol):
     """A report of a study: a dataclass whose fields are flags of `world-models study`."""
 
-    def run(self, path: Path, folder: Path) -> None:
-        """Train what the study's file names and is not finished yet; write the report into the folder."""
+    def run(self, path: Path, folder: Path, children: Children) -> None:
+        """Train what the study's file names and is not finished yet; write and track the report of finished runs."""
 
 
 def report_options(study: str) -> type:
@@ -28,7 +32,7 @@ def report_options(study: str) -> type:
     content = read_mapping(path, _FORM)
     if "grid" in content or "search" in content:
         raise UserError(f"{path} is a sweep; start it by `world-models sweep {path.stem}`")
-    task, *_ = [task_of(path, flags) for flags in read_yaml(path, _FORM)["runs"].values()]
+    task = _task(path)
     name = str(content.get("report", ""))
     if name not in task.reports:
         known = ", ".join(task.reports) or "none"
@@ -36,8 +40,26 @@ def report_options(study: str) -> type:
     return task.load("reports", name)
 
 
-def run_study(study: str, output_dir: str | None, report: Any) -> None:
-    """Train and report a study in its folder."""
-    default = environment.resolved_prefix() / "studies" / Path(study).stem
-    with hold_folder(Path(output_dir or default), "study.json", {"study": study}) as folder:
-        report.run(study_path(study), folder)
+def run_study(study: str, output_dir: str | None, options: ChildOptions, report: Any) -> None:
+    """Train and report a study in its folder.
+
+    Raises:
+        UserError: not all of its runs could be trained to their end; those that could are reported.
+    """
+    path = study_path(study)
+    default = environment.resolved_prefix() / "studies" / path.stem
+    with (
+        hold_folder(Path(output_dir or default), _MARKER, {"study": study}) as folder,
+        parent_run(folder, _MARKER, _task(path).name) as tracker,
+    ):
+        tracker.tags({"study": path.stem})
+        tracker.file(path, "config")
+        children = Children(options, tracker)
+        report.run(path, folder, children)
+        children.check()
+
+
+def _task(path: Path) -> Task:
+    """Return the task of the first run; the flags of all are checked."""
+    task, *_ = [task_of(path, flags) for flags in read_yaml(path, _FORM)["runs"].values()]
+    return task

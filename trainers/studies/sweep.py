@@ -1,21 +1,31 @@
 """Run a sweep: train its children below one MLflow run, and report them."""
 
-import json
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment
-from trainers.common.files import write_csv, write_json
-from trainers.common.seeds import mean_interval, say_interval, without_seeds
+from trainers.common.files import write_csv
+from trainers.common.intervals import (
+    interval_cell,
+    interval_columns,
+    interval_of,
+    mean_interval,
+    paired_interval,
+    say_interval,
+    seeds_note,
+)
+from trainers.common.seeds import SEEDS, seeds_of, without_seeds
 from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.command_folder import hold_folder
+from trainers.studies.child_runs import ChildOptions
+from trainers.studies.parent import parent_run, read_marker
 from trainers.studies.study_file import study_path, tokens_of
 from trainers.studies.sweep_plan import Sweep, read_sweep
-from trainers.tracking.mlflow_store import open_store, sqlite_uri
+from trainers.tracking.mlflow_store import sqlite_uri
 
 if TYPE_CHECKING:
     from trainers.studies.sweep_runs import Child
@@ -24,54 +34,41 @@ if TYPE_CHECKING:
 _MARKER = "sweep.json"
 
 
-def sweep(study: str, storage: str | None, output_dir: str | None) -> None:
+def sweep(study: str, storage: str | None, output_dir: str | None, options: ChildOptions) -> None:
     """Run the sweep in a file of configs/studies/, or continue it.
 
     Raises:
         UserError: it is no sweep, or the folder or the storage cannot be used.
     """
     path = study_path(study)
-    plan = read_sweep(path)
+    plan = read_sweep(path, seeds_of(options.seeds) if options.seeds else [])
     if plan.grid and storage:
         raise UserError(f"--storage is for a search, and {path} is a grid; leave it out")
     default = environment.resolved_prefix() / "sweeps" / plan.name
     # Whose trials are its own, and its MLflow run once there is one.
     state = {"worker": secrets.token_hex(8), "mlflow_run_id": None}
     with hold_folder(Path(output_dir or default), _MARKER, state) as folder:
-        _run(plan, path, folder, storage or sqlite_uri(folder / "optuna.db"))
+        _run(plan, path, folder, storage or sqlite_uri(folder / "optuna.db"), options)
 
 
-def _run(plan: Sweep, path: Path, folder: Path, storage: str) -> None:
+def _run(plan: Sweep, path: Path, folder: Path, storage: str, options: ChildOptions) -> None:
     from trainers.studies.sweep_runs import open_study, storage_errors, train_children
-    from trainers.tracking.mlflow_runs import tracked_run
 
-    experiment_id = open_store(plan.task.name)
-    state = _read_state(folder / _MARKER)
+    worker = read_marker(folder / _MARKER).get("worker", "")
     study = open_study(plan, storage)
-    with tracked_run(experiment_id, folder, state["mlflow_run_id"]) as tracker:
-        write_json(folder / _MARKER, {**state, "mlflow_run_id": tracker.run_id})
+    with parent_run(folder, _MARKER, plan.task.name) as tracker:
         tracker.tags({"task": plan.task.name, "sweep": "search" if plan.space else "grid"})
         tracker.file(path, "config")
         with storage_errors(storage):
-            children = train_children(plan, study, folder, state["worker"], tracker.run_id)
-        _report(plan, children, folder, tracker)
+            children = train_children(plan, study, folder, worker, tracker.run_id, options)
+        _report(plan, children, folder, tracker, options.stop_on_failure)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """Return worker and MLflow run of the folder."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        worker, run_id = str(content["worker"]), content["mlflow_run_id"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); restore it, or give another --output_dir") from error
-    return {"worker": worker, "mlflow_run_id": run_id}
-
-
-def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:
+def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tracker", stops_on_failure: bool) -> None:
     """Print, write and track the table, and the best flags by their mean over seeds.
 
     Raises:
-        UserError: no child, or not every one of a grid, was trained to its end.
+        UserError: no child, or not every one of a grid, was trained to its end; or one failed and stopped the others.
     """
     metric, sign = plan.task.primary_metric, -1 if plan.task.greater_is_better else 1
     ranked = sorted(children, key=lambda child: (child.value is None, sign * (child.value or 0)))
@@ -80,18 +77,55 @@ def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tr
     tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "sweep.json")
     print(f"\n{format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
     failed = [child for child in ranked if child.state.startswith("failed")]
-    groups: dict[str, dict[str, float]] = {}  # flags without seeds -> child -> value
+    groups: dict[str, list[Child]] = {}  # flags without seeds -> children
     for child in ranked:
         if child.value is not None:
-            groups.setdefault(shlex.join(tokens_of(without_seeds(child.flags))), {})[child.name] = child.value
-    means = {text: mean_interval(list(values.values())) for text, values in groups.items()}
+            groups.setdefault(shlex.join(tokens_of(without_seeds(child.flags))), []).append(child)
+    means = {text: mean_interval([float(child.value or 0) for child in of]) for text, of in groups.items()}
     if means:
         best = min(means, key=lambda text: sign * means[text]["mean"])
-        name = next(iter(groups[best]))
-        flags = without_seeds(next(child.flags for child in children if child.name == name))
-        tracker.tags({"best_run": name} if len(groups[best]) == 1 and flags else {})
+        _report_means(groups, means, best, folder, tracker)
+        flags = without_seeds(groups[best][0].flags)
+        tracker.tags({"best_run": groups[best][0].name} if len(groups[best]) == 1 and flags else {})
         tracker.params({f"best.{name}": value for name, value in flags.items()})
         tracker.metrics({f"best/{metric}": means[best]["mean"]}, step=len(ranked) - len(failed))
         print(f"{f'best: {best}, ' if flags else ''}{metric} {say_interval(means[best])}", flush=True)
-    if failed and (plan.grid or not means):
-        raise UserError(f"{len(failed)} of {len(ranked)} runs failed, e.g. {failed[0].name}; its own words stand above")
+    n_left = len(plan.grid) - len(ranked)
+    if failed and (plan.grid or stops_on_failure or not means):
+        left = f", and {n_left} were not started" if n_left > 0 else ""
+        raise UserError(
+            f"{len(failed)} of {len(ranked)} runs failed, e.g. {failed[0].name}{left}; its own words stand above"
+        )
+
+
+def _report_means(
+    groups: "Mapping[str, Sequence[Child]]",
+    means: Mapping[str, Mapping[str, Any]],
+    best: str,
+    folder: Path,
+    tracker: "Tracker",
+) -> None:
+    """Print, write and track means over seeds, the best first, with paired differences to it; of one seed nothing."""
+    if max(len(of) for of in groups.values()) == 1 or len(groups) == 1:
+        return
+    rows = []
+    for text in sorted(groups, key=lambda text: text != best):
+        row = {"flags": text, **interval_columns("mean", means[text])}
+        difference = paired_interval(_by_seed(groups[text]), _by_seed(groups[best])) if text != best else {}
+        rows.append(row | interval_columns("difference", difference or mean_interval([])))
+    write_csv(folder / "means.csv", rows)
+    tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "means.json")
+    shown = [
+        {
+            "flags": row["flags"],
+            "n": row["mean_seeds"],
+            "mean": interval_cell(interval_of(row, "mean")),
+            "minus the best, same seeds": interval_cell(interval_of(row, "difference"), "+.4g"),
+        }
+        for row in rows
+    ]
+    print(f"\n{format_table(shown)}\n{seeds_note(row['mean_seeds'] for row in rows)}", flush=True)
+
+
+def _by_seed(children: "Sequence[Child]") -> dict[Any, float]:
+    return {tuple(child.flags.get(name) for name in SEEDS): float(child.value or 0) for child in children}

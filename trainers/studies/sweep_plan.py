@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,11 @@ class Sweep:
     """The file's content without the number of trials and the values of a grid, which may grow."""
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, seeds: Sequence[int] = ()) -> Sweep:
     """Read the sweep in a YAML file; every flag is one of its task.
+
+    Args:
+        seeds: With which every combination of a grid is trained; none: as the file says.
 
     Raises:
         UserError: it has another form, or a flag is unknown, or given twice.
@@ -56,6 +59,7 @@ def read_sweep(path: Path) -> Sweep:
         raise UserError(f"{path}: `n_trials` belongs to `search`, and only there")
     what = "grid" if "grid" in content else "search"
     flags, swept = (_mapping(path, name, content.get(name, {})) for name in ("flags", what))
+    swept |= _seed_axis(path, {**flags, **swept}, what, seeds)
     _check_flags(path, flags, swept)
     common = {**{name: content[name] for name in ("config", "task") if name in content}, **flags}
     values = {name: _values(path, name, asked) for name, asked in swept.items()} if what == "grid" else {}
@@ -74,6 +78,18 @@ def read_sweep(path: Path) -> Sweep:
         n_trials,
         json.dumps({k: v for k, v in content.items() if k not in ("n_trials", "grid")}, default=str, sort_keys=True),
     )
+
+
+def _seed_axis(path: Path, flags: Mapping[str, Any], what: str, seeds: Sequence[int]) -> dict[str, list[int]]:
+    """Return what `--seeds` adds to a grid."""
+    if seeds and what == "search":
+        raise UserError(
+            f"--seeds is for a grid, and {path} is a search, which trains every draw once; search first, then train"
+            " the best flags with `world-models train --seeds`"
+        )
+    if seeds and "seed" in flags:
+        raise UserError(f"--seeds and the `seed` in {path} are both given; use one of the two")
+    return {"seed": [*seeds]} if seeds else {}
 
 
 def suggest_flags(trial: Any, space: "Mapping[str, Any]") -> dict[str, Any]:

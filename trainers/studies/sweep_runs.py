@@ -17,9 +17,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 from trainers.common.metric_names import FINAL, MetricName, splits_with
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
-from trainers.studies.child_runs import train
+from trainers.studies.child_runs import ChildOptions, ChildProcesses, command_of
+from trainers.studies.parent import state_of
 from trainers.studies.sweep_plan import Sweep, suggest_flags
-from trainers.tracking.mlflow_runs import PARENT_VARIABLE
 
 _RUN, _WORKER, _STATE, _AGAIN = "run", "worker", "state", "again"  # noted at a trial
 _PLAN = "plan"  # noted at a study
@@ -37,18 +37,35 @@ class Child:
     state: str
 
 
-def train_children(sweep: Sweep, study: optuna.Study, folder: Path, worker: str, parent_id: str) -> list[Child]:
-    """Train until the study has its trials; return all children, also those of other processes."""
-    for trial in _trials(sweep, study, folder, worker):
-        name = trial.user_attrs[_RUN]
-        flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
-        value, state = _outcome(sweep, folder / name, flags, parent_id)
-        trial.set_user_attr(_STATE, state)
-        study.tell(trial.number, value, state=TrialState.FAIL if value is None else None)
+def train_children(
+    sweep: Sweep, study: optuna.Study, folder: Path, worker: str, parent_id: str, options: ChildOptions
+) -> list[Child]:
+    """Train until the study has its trials, or one failed and is to stop it; return all children, also of others.
+
+    Args:
+        folder: That of the sweep.
+        worker: Whose trials are this process's own.
+        parent_id: The MLflow run above the children.
+        options: How many are trained at once, and whether a failure stops the others.
+    """
+    started: dict[Path, Trial] = {}
+    has_failed = False
+    with ChildProcesses(options.parallel, parent_id) as processes:
+        for trial in _trials(sweep, study, folder, worker):
+            name = trial.user_attrs[_RUN]
+            flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
+            started[folder / name] = trial
+            processes.start(folder / name, command_of(folder / name, {**sweep.common, **flags}))
+            for path, code in processes.ended(options.parallel - 1):
+                has_failed |= _tell(sweep, study, started[path], path, code)
+            if has_failed and options.stop_on_failure:
+                break
+        for path, code in processes.ended():
+            _tell(sweep, study, started[path], path, code)
     newest = _newest(study)
     return [
         Child(name, sweep.grid.get(name, t.params), t.value, t.user_attrs.get(_STATE, "not ended"))
-        for name, t in ({n: newest[n] for n in sweep.grid} or newest).items()
+        for name, t in ({n: newest[n] for n in sweep.grid if n in newest} or newest).items()
     ]
 
 
@@ -108,14 +125,17 @@ def split_of(folder: Path, sweep: Sweep) -> str:
     raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
 
 
-def _outcome(sweep: Sweep, folder: Path, flags: Mapping[str, Any], parent_id: str) -> tuple[float | None, str]:
-    """Train one child; return the task's primary metric, or None, and how it ended."""
-    code = train(folder, {**sweep.common, **flags}, {PARENT_VARIABLE: parent_id})
-    if code != 0:
-        return None, f"failed (exit code {code})"
-    name = MetricName(FINAL, split_of(folder, sweep), sweep.task.primary_metric)
-    value = float(RunFolder(folder).results[name.logged])
-    return (value, "finished") if math.isfinite(value) else (None, f"failed ({name.metric} is {value})")
+def _tell(sweep: Sweep, study: optuna.Study, trial: Trial, folder: Path, code: int) -> bool:
+    """Tell Optuna how a run ended, with the task's primary metric; return whether it failed."""
+    value, state = None, state_of(code)
+    if code == 0:
+        name = MetricName(FINAL, split_of(folder, sweep), sweep.task.primary_metric)
+        value = float(RunFolder(folder).results[name.logged])
+        if not math.isfinite(value):
+            value, state = None, f"failed ({name.metric} is {value})"
+    trial.set_user_attr(_STATE, state)
+    study.tell(trial.number, value, state=TrialState.FAIL if value is None else None)
+    return value is None
 
 
 def _trials(sweep: Sweep, study: optuna.Study, folder: Path, worker: str) -> Iterator[Trial]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment, figures, tables
 from trainers.common.files import write_csv
+from trainers.common.intervals import INTERVAL, mean_interval, say_interval
 from trainers.common.metric_names import EVAL, baseline, baselines_of, parse_tracked
-from trainers.common.seeds import INTERVAL, mean_interval, say_interval, without_seeds
+from trainers.common.seeds import without_seeds
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
 from trainers.tracking import queries

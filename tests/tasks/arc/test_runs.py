@@ -4,7 +4,9 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 from transformers import AutoModel
 
 from tasks.arc import ladder
@@ -102,19 +104,27 @@ def test_what_a_config_says_of_the_data_yields_to_a_given_dataset_aloud(prefix, 
 # --- the ladder
 
 
-def test_a_ladder_gives_means_and_spreads_and_the_baselines():
+def test_a_ladder_gives_means_with_intervals_paired_differences_and_the_baselines():
     common = {f"final_{split}_baseline_copy_cell_accuracy": 0.5 for split in ("test", "unseen_tasks")}
     found = {
-        "one": [{"final_test_exact_match": 0.2, **common}, {"final_test_exact_match": 0.6, **common}],
-        "two": [{"final_test_exact_match": 0.9, **common}],
+        "one": {1: {"final_test_exact_match": 0.2, **common}, 2: {"final_test_exact_match": 0.6, **common}},
+        "two": {1: {"final_test_exact_match": 0.9, **common}},
+        "three": {2: {"final_test_exact_match": 0.7, **common}, 1: {"final_test_exact_match": 0.3, **common}},
+        "failed": {},
     }
     rows = {row["model"]: row for row in ladder.summary(found)}
     assert rows["one"]["final_test_exact_match"] == pytest.approx(0.4)
-    assert rows["one"]["final_test_exact_match_spread"] == pytest.approx(0.2)
-    assert rows["two"]["final_test_exact_match_spread"] == 0 and rows["two"]["final_test_pass_at_2"] is None
+    half = stats.t.ppf(0.975, 1) * np.std([0.2, 0.6], ddof=1) / np.sqrt(2)
+    assert rows["one"]["final_test_exact_match_to"] == pytest.approx(0.4 + half)
+    assert rows["two"]["final_test_exact_match_to"] is None and rows["two"]["final_test_pass_at_2"] is None
+    assert rows["three"]["final_test_exact_match_difference"] == pytest.approx(0.1)  # seed by seed
+    assert rows["three"]["final_test_exact_match_difference_from"] == pytest.approx(0.1)
+    assert rows["two"]["final_test_exact_match_difference_seeds"] == 1 and rows["failed"]["seeds"] == 0
     assert rows["baseline copy"]["final_unseen_tasks_cell_accuracy"] == 0.5
     shown = ladder.table(list(rows.values()))
-    assert "means over 2 seeds; ± is half of" in shown and "40.0% ± 20.0" in shown
+    assert "means over n seeds, 2 at most; in brackets Student's 95 %" in shown and "40.0% [-214.1%, 294.1%]" in shown
+    assert "held-out pairs: three minus one, same seeds (n = 2): +10.0% [+10.0%, +10.0%]" in shown
+    assert "two minus one" not in shown
     assert "90.0%" in shown and "50.0%" in shown
 
 

@@ -9,6 +9,8 @@ from tasks.geography.forgetting import Study, read_study
 from tests.helpers import ROOT, assert_one_line, refusal, write_run
 from trainers.commands import study
 from trainers.studies import child_runs
+from trainers.studies.child_runs import ChildOptions
+from trainers.studies.parent import Children
 from trainers.studies.study_file import study_path
 
 # --- what is written down
@@ -137,7 +139,7 @@ class Launcher:
             (folder / "checkpoint-3" / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9}')
         if self.finishes:
             (folder / "results.json").write_text("{}")
-        return SimpleNamespace(wait=lambda: self.code)
+        return SimpleNamespace(poll=lambda: self.code)
 
 
 @pytest.fixture
@@ -147,7 +149,9 @@ def train(tmp_path, monkeypatch):
     def asked(launcher, flags=None):
         monkeypatch.setattr(child_runs, "subprocess", launcher)
         flags = {"config": "distance", "learning_rate": 1e-05} if flags is None else flags
-        assert child_runs.train_run(tmp_path / "run", flags).path == tmp_path / "run"
+        children = Children(ChildOptions(), SimpleNamespace(run_id="parent"))
+        (trained,) = children.train({tmp_path / "run": flags}) or children.check()
+        assert trained.path == tmp_path / "run"
         return launcher.commands
 
     return asked

@@ -11,9 +11,11 @@ import pytest
 import torch
 from datasets import load_from_disk
 from PIL import Image
+from scipy import stats
 
 from tasks.geography import forgetting
-from tasks.geography.forgetting_report import FineTuneCurve, _curve_of, as_markdown, forgetting_figure, table
+from tasks.geography.forgetting_report import _curve_of
+from tasks.geography.forgetting_table import FineTuneCurve, as_markdown, forgetting_figure, means, table
 from tests.helpers import assert_named, refusal, same, weights
 from trainers.__main__ import main
 from trainers.folders.run_folder import RunFolder
@@ -103,7 +105,7 @@ def test_where_nothing_fell_nothing_is_recovered_and_no_nan_is_shown(last_km):
 
 
 def test_the_figure_has_a_line_for_every_run_in_every_panel():
-    figure = forgetting_figure(COURSES)
+    figure = forgetting_figure({name: [found] for name, found in COURSES.items()})
     wanted = (
         lambda found: [probe["error_km_mean"] for probe in found.probe],
         lambda found: found.real_km,
@@ -120,8 +122,42 @@ def test_the_figure_has_a_line_for_every_run_in_every_panel():
 
 
 def test_the_figure_of_a_run_that_becomes_perfect_can_be_drawn_too():
-    figure = forgetting_figure({"cross": course([1000.0, 1000.0], real_km=(9.0, 0.0), atlantis_km=(5.0, 0.0))})
+    figure = forgetting_figure({"cross": [course([1000.0, 1000.0], real_km=(9.0, 0.0), atlantis_km=(5.0, 0.0))]})
     figure.savefig(io.BytesIO(), dpi=40)
+
+
+def test_means_over_seeds_have_intervals_and_differences_in_pairs():
+    """Every seed has a base of its own; the reference of one seed failed."""
+    ends = {1: (2000.0, 1500.0), 2: (2400.0, 1700.0), 3: (None, 1600.0)}
+    seeds = {
+        seed: {name: course([1000.0, km]) for name, km in zip(("cross", "half"), pair, strict=True) if km}
+        for seed, pair in ends.items()
+    }
+    cross, half = means({seed: table(courses, "cross") for seed, courses in seeds.items()}, "cross")
+    assert (cross["seeds"], half["seeds"]) == (2, 3)
+    found = stats.ttest_1samp([1500.0, 1700.0, 1600.0], 0).confidence_interval(0.95)
+    assert (half["probe_km_after"], half["probe_km_after_from"], half["probe_km_after_to"]) == pytest.approx(
+        (1600.0, *found)
+    )
+    found = stats.ttest_rel([1500.0, 1700.0], [2000.0, 2400.0]).confidence_interval(0.95)
+    assert [half[f"probe_km_after_difference{part}"] for part in ("_seeds", "_from", "_to")] == pytest.approx(
+        [2, *found]
+    )
+    assert half["fall_recovered_seeds"] == 2 and cross["probe_km_after_difference"] is None
+    shown = as_markdown([cross, half], "cross")
+    assert (
+        "1,600 [1,352, 1,848]" in shown
+        and "probe error (km), after: half minus cross, same seeds (n = 2): -600" in shown
+    )
+    assert "nan" not in shown and len({len(line) for line in cells(shown.partition("\n\n")[0])}) == 1
+
+
+def test_the_figure_of_several_seeds_has_a_mean_and_a_band_where_all_have_a_checkpoint():
+    seeds = [course([1000.0, 1500.0, 2000.0]), dataclasses.replace(course([1000.0, 3000.0]), steps=[0, 20])]
+    panel = forgetting_figure({"cross": seeds}).axes[0]
+    (mean,) = [line for line in panel.lines if line.get_label() == "cross"]
+    assert list(mean.get_xdata()) == [0, 20] and list(mean.get_ydata()) == [1000.0, 2500.0]
+    assert len(panel.collections) == 1
 
 
 # --- what is measured of a run
@@ -279,8 +315,9 @@ def test_a_study_from_base_to_table_and_once_more_without_training(tmp_path, sto
         assert steps == [0, 10, 20], name
     assert client.get_run(ids["frozen"]).data.params["freeze"] == "embed_tokens,layers.0"
     assert float(client.get_run(ids["l2"]).data.params["l2_to_start"]) == 50
-    experiment = client.get_experiment_by_name("forgetting")
-    (record,) = client.search_runs([experiment.experiment_id])
+    record = client.get_run(json.loads((folder / "study.json").read_text())["mlflow_run_id"])
+    assert client.get_run(base_id).data.tags["mlflow.parentRunId"] == record.info.run_id
+    assert {client.get_run(run_id).data.tags["mlflow.parentRunId"] for run_id in ids.values()} == {record.info.run_id}
     assert record.info.status == "FINISHED" and record.data.tags["base_run_id"] == base_id
     assert {name: record.data.tags[f"run.{name}"] for name in runs} == ids
     assert {"table.md", "table.csv", "forgetting.png"} <= {

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from transformers import AutoModel
 
 from tasks.in_context_rl import compare
@@ -90,19 +91,25 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, names, prefix, capsys
 # --- the comparison
 
 
-def test_a_comparison_gives_means_spreads_and_ratios_to_the_first():
-    returns = torch.zeros(2, 1, 1, 3).numpy()
-    metrics = [{"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0}] * 2
-    one = Acted(returns, metrics, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6])
-    better = [{**metrics[0], "optimality": share} for share in (0.9, 0.7)]
-    two = Acted(returns, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6])
+def test_a_comparison_gives_means_with_intervals_paired_differences_and_ratios_to_the_first():
+    returns, scores = torch.zeros(2, 1, 1, 3).numpy(), np.array([[0.2], [0.6]])
+    measured = {"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0}
+    one = Acted(
+        returns, scores, {1: measured, 2: measured}, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6]
+    )
+    better = {seed: {**measured, "optimality": share} for seed, share in ((1, 0.9), (2, 0.7))}
+    two = Acted(returns, scores, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6])
     first, second = compare.summary({"one": one, "two": two})
     assert first["context_ratio"] == first["flops_cached_ratio"] == first["time_ratio"] == 1
-    assert second["optimality"] == pytest.approx(0.8) and second["optimality_spread"] == pytest.approx(0.1)
+    half = stats.t.ppf(0.975, 1) * np.std([0.7, 0.9], ddof=1) / np.sqrt(2)
+    assert second["optimality"] == pytest.approx(0.8) and second["optimality_from"] == pytest.approx(0.8 - half)
+    assert second["optimality_difference_to"] == pytest.approx(half) and first["optimality_difference_seeds"] == 0
+    assert first["interquartile_mean"] == pytest.approx(0.4) and first["interquartile_mean_from"] == pytest.approx(0.2)
     assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
     assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
     shown = compare.table([first, second])
-    assert "80.0% ±10.0" in shown and "means over 2 seeds; ± is half of" in shown
+    assert "80.0% [-47.1%, 207.1%]" in shown and "means over n seeds, 2 at most" in shown
+    assert "normalised return: two minus one, same seeds (n = 2): +0.000 [+0.000, +0.000]" in shown
 
 
 STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("darkroom_small", "darkroom", "dark_key_to_door")]

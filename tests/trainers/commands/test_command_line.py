@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,11 +167,12 @@ def test_the_help_of_a_study_has_the_flags_of_its_report(capsys):
 
 
 def test_a_study_hands_its_file_and_folder_to_its_report(prefix, tmp_path, monkeypatch):
-    seen: list[tuple[Path, Path, int]] = []
+    seen: list[tuple[Path, Path, Any, int]] = []
     monkeypatch.setattr(
         "tasks.in_context_rl.compare.Comparison.run", lambda self, *args: seen.append((*args, self.rollouts))
     )
     path = tmp_path / "mine.yaml"
     path.write_text("report: comparison\nseeds: [1]\nruns: {a: {config: darkroom}}\n")
-    assert main(["study", str(path), "--rollouts", "3"]) == 0
-    assert seen == [(path, prefix / "studies" / "mine", 3)]
+    assert main(["study", str(path), "--rollouts", "3", "--seeds", "4,5"]) == 0
+    ((where, folder, children, rollouts),) = seen
+    assert (where, folder, rollouts) == (path, prefix / "studies" / "mine", 3) and children.seeds == [4, 5]

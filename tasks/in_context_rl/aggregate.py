@@ -1,0 +1,52 @@
+"""Aggregate scores of seeds and tasks: interquartile mean, performance profile, stratified bootstrap.
+
+After R. Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021. A score is
+of one seed in one task; the bootstrap draws seeds again within each task, so that the tasks stay what they are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import bootstrap, trim_mean
+
+from trainers.common.intervals import LEVEL, RESAMPLES, RESAMPLING_SEED
+
+
+def interquartile_mean(score_SK: np.ndarray) -> float:
+    """Return the mean of the middle half of all scores of S seeds in K tasks."""
+    return float(trim_mean(score_SK.ravel(), 0.25))
+
+
+def interquartile_interval(score_SK: np.ndarray) -> tuple[float, float] | None:
+    """Return the 95 % interval of the interquartile mean; None of one seed."""
+    found = _stratified(score_SK, lambda score_BN: trim_mean(score_BN, 0.25, axis=-1))
+    return None if found is None else (float(found[0]), float(found[1]))
+
+
+def performance_profile(score_SK: np.ndarray, threshold_T: np.ndarray) -> np.ndarray:
+    """Return the share of scores above each threshold, (T,)."""
+    return (score_SK.reshape(-1, 1) > threshold_T).mean(axis=0)
+
+
+def profile_band(score_SK: np.ndarray, threshold_T: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the lower and upper ends, (T,) each, of the 95 % interval at every threshold; None of one seed."""
+    return _stratified(score_SK, lambda score_BN: (score_BN[..., None, :] > threshold_T[:, None]).mean(axis=-1).T)
+
+
+def _stratified(
+    score_SK: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return percentiles of a statistic over resamples: SciPy draws every sample, here a task's seeds, by itself."""
+    if len(score_SK) < 2:
+        return None
+    found = bootstrap(
+        tuple(score_SK.T),
+        lambda *samples, axis: statistic(np.concatenate(np.broadcast_arrays(*samples), axis=-1)),
+        n_resamples=RESAMPLES,
+        batch=100,
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(RESAMPLING_SEED),
+    )
+    return found.confidence_interval.low, found.confidence_interval.high
