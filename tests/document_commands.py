@@ -12,7 +12,7 @@ import yaml
 
 from tests.helpers import ROOT
 from trainers import registry
-from trainers.settings.layers import EITHER_OR, flags_of
+from trainers.settings.layers import EITHER_OR, argv_of, flags_of
 from trainers.settings.request import read_request
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "configs").rglob("*.md"), *(ROOT / "mlruns").glob("README.md")])
@@ -55,7 +55,8 @@ def as_verb(words: list[str]) -> list[str] | None:
 
 def small_flags(argv: list[str]) -> list[str]:
     """Flags that make a dataset of the task on this command line small."""
-    task = read_request(argv, registry.load).task
+    named = {name: values for name, values in flags_of(argv).items() if name in ("task", "config")}
+    task = read_request(argv_of(named), registry.load).task
     return [token for name, value in task.small.items() for token in (f"--{name}", str(value))]
 
 
