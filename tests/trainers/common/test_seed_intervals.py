@@ -29,13 +29,13 @@ def test_the_interval_of_a_mean_is_students(values):
     assert list(found.values()) == pytest.approx([len(values), np.mean(values), low, high], rel=1e-9, abs=1e-9)
 
 
-@given(VALUES, st.randoms())
-def test_a_difference_is_of_pairs_with_one_seed(values, random):
-    others = {seed: value + random.uniform(-5, 5) for seed, value in enumerate(values)}
-    expected = stats.ttest_rel(values, list(others.values())).confidence_interval(0.95)
-    order = sorted(others, key=lambda seed: random.random())
-    found = paired_interval({**dict(enumerate(values)), "alone": 1e9}, {seed: others[seed] for seed in order})
-    assert found["seeds"] == len(values)
+@given(VALUES)
+def test_a_difference_is_of_pairs_with_one_seed(differences):
+    values = dict(enumerate(np.linspace(0, 50, len(differences))))
+    others = {seed: values[seed] - difference for seed, difference in reversed([*enumerate(differences)])}
+    expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    found = paired_interval({**values, "alone": 1e9}, {**others, "other": -1e9})
+    assert found["seeds"] == len(differences)
     assert [found["95 % from"], found["95 % to"]] == pytest.approx(list(expected), rel=1e-6, abs=1e-6)
 
 
