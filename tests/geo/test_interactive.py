@@ -42,7 +42,11 @@ def test_every_step_has_every_city_in_its_continent_where_it_is_said_to_be(page)
     traces, layout, frames = parts(page)
     names = [trace["name"] for trace in traces if "name" in trace]
     assert set(names) == set(continents_of(CITIES.country))
-    assert [frame["name"] for frame in frames] == ["0", "500", "1,000"] == [s["label"] for s in layout["sliders"][0]["steps"]]
+    assert (
+        [frame["name"] for frame in frames]
+        == ["0", "500", "1,000"]
+        == [s["label"] for s in layout["sliders"][0]["steps"]]
+    )
     for frame, places_deg in zip(frames, PLACES_DEG.values(), strict=True):
         order = [row for name in names for row in np.flatnonzero(np.array(continents_of(CITIES.country)) == name)]
         lon, lat, km = (np.concatenate([numbers(dots[n]) for dots in frame["data"]]) for n in ("x", "y", "customdata"))
@@ -55,7 +59,9 @@ def test_every_step_has_every_city_in_its_continent_where_it_is_said_to_be(page)
 def test_the_pointer_finds_name_country_and_true_place(page):
     traces, *_ = parts(page)
     texts = [text for trace in traces if "name" in trace for text in trace["text"]]
-    assert len(texts) == 120 and all(re.search(r"<b>.+</b>, [A-Z]{2} \(c_\d+\)<br>true: latitude", text) for text in texts)
+    assert len(texts) == 120 and all(
+        re.search(r"<b>.+</b>, [A-Z]{2} \(c_\d+\)<br>true: latitude", text) for text in texts
+    )
 
 
 def test_the_page_needs_no_network(page):

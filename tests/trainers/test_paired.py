@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers import assert_named
+from tests.helpers import assert_named, assert_one_line
+from trainers.commands import compare
 from trainers.contract import Evaluation, Predictions
 from trainers.errors import UserError
 from trainers.folders.predictions import PredictionsFile, write_predictions
@@ -79,3 +80,24 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     for name in ("other.parquet", "no.parquet", "nothing.parquet"):
         with pytest.raises(UserError, match="holds no predictions"):
             PredictionsFile(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["a", "b"], ["--paired"]),
+        (["a", "--paired"], ["--paired"]),
+        (["a", "b", "--paired", "--query", "x"], ["--query"]),
+        (["a", "b", "c", "--paired"], ["--second"]),
+    ],
+)
+def test_the_command_asks_for_two(tmp_path, prefix, capsys, argv, names):
+    assert compare.main(argv) == 2
+    assert_one_line(capsys.readouterr().err, *names)
+
+
+def test_two_runs_are_compared_by_the_command(tmp_path, prefix, capsys):
+    for name, km in (("a", [3.0, 4.0]), ("b", [3.0, 1.0])):
+        kept(tmp_path / name / "predictions", ["p", "q"], km)
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--paired"]) == 0
+    assert f"{METRIC} on 2 examples: 3.5 -> 2" in capsys.readouterr().out

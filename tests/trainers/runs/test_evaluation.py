@@ -77,10 +77,8 @@ def test_an_evaluation_is_tracked_below_its_run_and_is_no_run_to_compare(runs, c
         child.data.metrics["memorisation/haversine_km_mean"]
         == written(folder, 2)[0]["final_memorisation_haversine_km_mean"]
     )
-    names = {
-        file.path for file in mlflow.artifacts.list_artifacts(run_id=child.info.run_id, artifact_path="evaluation")
-    }
-    assert {"evaluation/evaluation.json", "evaluation/memorisation_examples.parquet"} <= names
+    names = {file.path for file in mlflow.artifacts.list_artifacts(run_id=child.info.run_id, artifact_path="step-2")}
+    assert {"step-2/evaluation.json", "step-2/memorisation_examples.parquet"} <= names
     from trainers.tracking.queries import EVALUATES_TAG, find
 
     assert child.info.run_id in {run.info.run_id for run in find(f"tags.{EVALUATES_TAG} = '{run_id}'")}
