@@ -1,14 +1,11 @@
 """Train, load, evaluate and read runs from Python: what the commands do, as objects.
 
-from trainers.api import load_run, prepare
-
-prepared = prepare("location", n_cities=60, max_steps=150)   # .data, .model, .trainer
-run = prepared.train()
-scores = run.evaluate(checkpoint="last")["memorisation"]     # .metrics, .intervals, .evaluation.figures
-run.curves(), run.predictions("memorisation")                # DataFrames
-run = load_run("outputs/runs/location-001")
+`prepare` returns a `PreparedRun` (its data, model and trainer), and that trains; `load_run` returns any run that was
+trained. A `Run` evaluates and predicts, and has its curves and predictions as DataFrames. README.md shows all in ten
+lines.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +84,18 @@ class Run:
         data = dataset_of(self.folder, dataset, dataset_options(self.folder)(**options))
         scored = score_splits(self.trainer(checkpoint, data), split)
         return {scores.evaluation.split: scores for scores in scored}
+
+    def predict(self, prompts: Sequence[str], checkpoint: str = "best") -> "pd.DataFrame":
+        """Answer prompts; return a row for each: the answer and, where it is known, what it means.
+
+        Raises:
+            UserError: the task has no prompts, there are no such weights, or something cannot be asked.
+        """
+        import pandas as pd
+
+        from trainers.runs.prediction import Source, answer_prompts
+
+        return pd.DataFrame(answer_prompts(self.folder, checkpoint, Source(prompts=list(prompts)))[1])
 
     def trainer(self, checkpoint: str = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
         """Return the run's Trainer with these weights, on its own dataset or another."""

@@ -39,6 +39,14 @@ def test_scores_predictions_and_curves_tell_the_same(finished_run):
     assert early.metrics["final_memorisation_loss"] == curves["eval_memorisation_loss"][0]
 
 
+def test_prompts_are_answered_as_they_were_in_the_evaluation(finished_run):
+    run = load_run(finished_run)
+    kept = run.predictions("memorisation").head(5)
+    answers = run.predict(kept["prompt"].tolist())
+    assert answers["prompt"].tolist() == kept["prompt"].tolist()
+    assert all(a.startswith(b) for a, b in zip(answers["answer"], kept["predicted"], strict=True))
+
+
 def test_another_dataset_is_built_by_its_options(finished_run):
     scores = load_run(finished_run).evaluate(n_cities=20)["memorisation"]
     assert len(scores.evaluation.predictions["examples"].columns["prompt"]) == 20

@@ -88,7 +88,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         (["a", "b"], ["--paired"]),
         (["a", "--paired"], ["--paired"]),
         (["a", "b", "--paired", "--query", "x"], ["--query"]),
-        (["a", "b", "c", "--paired"], ["--second"]),
+        (["a", "b", "c", "--paired"], ["c"]),
     ],
 )
 def test_the_command_asks_for_two(tmp_path, prefix, capsys, argv, names):

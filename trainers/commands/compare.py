@@ -30,7 +30,7 @@ class CompareOptions:
     output_dir: str | None = option(None, "where to write; default: <EXP_DIR_PREFIX>/compare/<name by the query>")
 
 
-@command(CompareOptions, positional="first", rest="second")
+@command(CompareOptions, positional="first second")
 def main(options: CompareOptions) -> None:
     """Compare the runs that match, or two models by their predictions."""
     from trainers.studies.paired import compare_paired
