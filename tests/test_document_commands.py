@@ -99,6 +99,7 @@ def check_activate(words, capsys):
 UNDERSTAND = {
     "tasks.bench": check_module,
     "tasks.bench.time_to_quality": check_module,
+    "tasks.bench.coverage": check_module,
     "tasks.arc.bench": check_module,
     "tasks.geography.statistics": check_module,
     "geo.coordinate_tool": check_module,
@@ -209,6 +210,7 @@ def serve(words, tmp_path):
 RUN = {
     "tasks.bench": run("--only", "building", "--rounds", "1", "--no_compiled"),
     "tasks.bench.time_to_quality": race,
+    "tasks.bench.coverage": run("--studies", "20"),
     "tasks.arc.bench": run("--max_side", "10", "--batch_size", "2", "--rounds", "1"),
     "tasks.geography.statistics": run(),
     "geo.coordinate_tool": run(),

@@ -8,6 +8,7 @@ import json
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from scipy import stats
 
 from tests.helpers import assert_one_line, refusal
 from trainers.commands import compare
@@ -193,6 +194,21 @@ def test_runs_that_differ_by_their_seed_are_one_mean_with_an_interval(record, pr
     rows = {row["run"]: row for row in written(prefix)[1]}
     assert (rows["0.1-0"]["seeds"], rows["0.1-0"]["mean"], rows["0.2-0"]["seeds"]) == ("3", "6.0", "1")
     assert rows["0.3-0"]["seeds"] == "1" and float(rows["0.1-1"]["95 % to"]) == pytest.approx(6 + 4.30265 * 2 / 3**0.5)
+
+
+def test_groups_that_share_seeds_are_compared_in_pairs_and_drawn_with_a_band(record, prefix, capsys):
+    for rate, values in (("0.1", (4.0, 6.0, 9.0)), ("0.2", (5.0, 6.5, 11.0, 1.0)), ("0.3", (20.0,))):
+        for seed, value in enumerate(values):
+            record(f"{rate}-{seed}", [(0, 50.0), (5, value)], {"learning_rate": rate, "seed": str(seed)}, tag="pairs")
+    assert compare.main(["--query", "tags.tag = 'pairs'"]) == 0
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "minus" in line]
+    low, high = stats.ttest_rel([4.0, 6.0, 9.0], [5.0, 6.5, 11.0]).confidence_interval(0.95)
+    assert "learning_rate=0.1 minus learning_rate=0.2, same seeds (n = 3): " in said  # 0.2 has the lower mean
+    assert said.endswith(f"{-3.5 / 3:+.4g} [{low:+.4g}, {high:+.4g}]")
+    runs = [run for run in record.all() if run.data.tags.get("tag") == "pairs"]
+    measure = measure_of(runs, None, None)
+    (axes,) = figure_of([curve_of(run, measure) for run in runs], measure).axes
+    assert len(axes.lines) == 8 and len(axes.collections) == 2
 
 
 def test_the_legend_is_short_and_has_one_line_for_all_seeds(record):

@@ -6,16 +6,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from trainers.common import environment, figures, tables
 from trainers.common.files import write_csv
-from trainers.common.intervals import INTERVAL, mean_interval, say_interval
+from trainers.common.intervals import INTERVAL, mean_interval, paired_interval, say_difference, say_interval
 from trainers.common.metric_names import EVAL, baseline, baselines_of, parse_tracked
 from trainers.common.seeds import without_seeds
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
 from trainers.tracking import queries
+from trainers.tracking.comparison_figure import draw_groups
 from trainers.tracking.mlflow_runs import FOLDER_TAG
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     Raises:
         UserError: no run matches, they cannot be compared, or the folder is in use for something else.
     """
-    # A sweep has an MLflow run of its own above those of its children, and an evaluation one below its training's.
-    runs = [run for run in queries.find(query) if not {"sweep", queries.EVALUATES_TAG} & run.data.tags.keys()]
+    # A sweep or study has an MLflow run of its own above those of its children, an evaluation one below its training's.
+    above = {"sweep", "study", "seeds", queries.EVALUATES_TAG}
+    runs = [run for run in queries.find(query) if not above & run.data.tags.keys()]
     if not runs:
         raise UserError(f"no run matches --query {query!r}; `mlflow ui` shows all" if query else "no runs")
     if len(runs) > limit:
@@ -76,6 +79,7 @@ def compare(query: str, metric: str | None, greater_is_better: bool | None, limi
     for group, label in zip(groups, labels([own[0].run for own in groups.values()]), strict=True):
         if group in means and means[group]["seeds"] > 1:
             print(f"{label}: best {say_interval(means[group])}")
+    print_differences(groups, measure)
     print(f"written: {folder / 'compare.csv'} (all columns), compare.png")
 
 
@@ -160,14 +164,28 @@ def rows_of(curves: Sequence[MetricCurve], measure: Measure) -> list[dict[str, A
 
 def means_over_seeds(curves: Sequence[MetricCurve], measure: Measure) -> dict[str, dict[str, Any]]:
     """Return mean and interval of the best values of finished runs that differ by their seed only, by their group."""
-    means = {}
-    for group, own in _grouped(curves).items():
-        finished = [curve for curve in reversed(own) if curve.run.info.status == "FINISHED"]
-        # The newest run comes last: of two with one seed it counts.
-        best = {params_of(curve.run).get("seed"): curve.best(measure.greater_is_better)[1] for curve in finished}
-        if values := [value for value in best.values() if value is not None]:
-            means[group] = mean_interval(values)
-    return means
+    best = {group: _best_by_seed(own, measure) for group, own in _grouped(curves).items()}
+    return {group: mean_interval(list(values.values())) for group, values in best.items() if values}
+
+
+def _best_by_seed(curves: Sequence[MetricCurve], measure: Measure) -> dict[str | None, float]:
+    """Return seed -> best value of the finished runs of a group."""
+    finished = [curve for curve in reversed(curves) if curve.run.info.status == "FINISHED"]
+    # The newest run comes last: of two with one seed it counts.
+    best = {params_of(curve.run).get("seed"): curve.best(measure.greater_is_better)[1] for curve in finished}
+    return {seed: value for seed, value in best.items() if value is not None}
+
+
+def print_differences(groups: Mapping[str, Sequence[MetricCurve]], measure: Measure) -> None:
+    """Print the mean difference of every group to the best one, over the seeds that both have, if there are two."""
+    best = {group: values for group, own in groups.items() if (values := _best_by_seed(own, measure))}
+    names = dict(zip(groups, labels([own[0].run for own in groups.values()]), strict=True))
+    sign = -1 if measure.greater_is_better else 1
+    several = [group for group, values in best.items() if len(values) > 1]
+    first = min(several, key=lambda group: sign * fmean(best[group].values()), default=None)
+    for group in several:
+        if first not in (None, group) and (difference := paired_interval(best[group], best[first]))["seeds"] > 1:
+            print(say_difference(measure.name, names[group], names[first], difference, "+.4g"))
 
 
 def _grouped(curves: Sequence[MetricCurve]) -> dict[str, list[MetricCurve]]:
@@ -206,32 +224,12 @@ def labels(runs: "Sequence[Run]") -> list[str]:
 
 
 def figure_of(curves: Sequence[MetricCurve], measure: Measure) -> "Figure":
-    """Draw the metric over steps, a line for each run, a colour for all its seeds, and a baseline that all share."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    spec = measure.spec
-    figure = Figure(figsize=(11, 5), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    """Draw the metric over steps, a colour for all seeds of a group, and a baseline that all share."""
     groups = _grouped(curves).values()
-    colours = colormaps["turbo"].resampled(len(groups) + 2)
-    for number, (own, text) in enumerate(zip(groups, labels([own[0].run for own in groups]), strict=True), start=1):
-        label = (f"{text} ({len(own)} runs)" if len(own) > 1 else text).replace("$", r"\$")  # no formula is meant
-        for curve in own:
-            values = list(curve.values.values())
-            if spec is not None:
-                values = [min(max(value, spec.limits[0]), spec.limits[1]) for value in values]
-            axes.plot(list(curve.values), values, "o-", ms=3, lw=1.3, color=colours(number), label=label)
-            label = ""  # one line of the legend for all
+    labelled = zip(labels([own[0].run for own in groups]), groups, strict=True)
+    drawn = [(text, [curve.values for curve in own]) for text, own in labelled]
     baselines = {baselines_of(measure.name, curve.run.data.metrics, curve.run.data.params).get("") for curve in curves}
-    if len(baselines) == 1 and (value := baselines.pop()) is not None:
-        axes.axhline(value, color="#718096", ls=":", lw=1.2, label="trivial baseline")
-    axes.set(xlabel="step", ylabel=spec.label if spec else measure.name, title=measure.name)
-    if spec is not None and spec.log:
-        axes.set_yscale("log")
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    return figure
+    return draw_groups(drawn, measure.name, measure.spec, baselines.pop() if len(baselines) == 1 else None)
 
 
 def _default_metric(runs: "Sequence[Run]", names: set[str], task: "Task | None") -> str:
