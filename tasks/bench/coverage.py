@@ -3,7 +3,7 @@
     python -m tasks.bench.coverage
     python -m tasks.bench.coverage --studies 10000
 
-Every study has a few seeds with normal, uniform or skewed scores. Student's interval of a mean is exact for normal ones;
+Every study has a few seeds with normal, uniform or skewed scores. Student's interval of a mean is exact for normal;
 of skewed ones it holds the mean less often, of the difference of pairs with one seed more often.
 """
 
