@@ -24,7 +24,10 @@ TINY_RUN += ["--threads", "1", "--use_cpu"]
 def lines() -> list[str]:
     """Every command of every document, once. Those of `bearing` are in tests/test_contributing.py."""
     blocks = [block for path in DOCUMENTS for block in re.findall(r"```(?:bash|sh)\n(.*?)```", path.read_text(), re.S)]
-    found = dict.fromkeys(line.strip() for block in blocks for line in block.splitlines() if line.strip())
+    cells = [
+        cell for path in DOCUMENTS for cell in re.findall(r"\| `((?:world-models|python) .*)` \|\n", path.read_text())
+    ]
+    found = dict.fromkeys(line.strip() for block in [*blocks, *cells] for line in block.splitlines() if line.strip())
     return [line for line in found if "--task bearing" not in line]
 
 

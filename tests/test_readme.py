@@ -33,3 +33,22 @@ def test_the_families_and_packages_have_a_page_of_their_own():
     pages = {name_of(path) for path in DOCUMENTS if path.name == "README.md"}
     families = {f"tasks/{path.parent.name}/README.md" for path in (ROOT / "tasks").glob("*/__init__.py")}
     assert {"README.md", "tasks/README.md", "trainers/README.md", "configs/README.md"} | families <= pages
+
+
+def test_the_python_of_the_first_page_runs(prefix, monkeypatch):
+    from trainers import api
+
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+        if "prepare" in block
+    )
+    assert len(code.strip().splitlines()) <= 10
+    small = (
+        "use_cpu=True, hidden_size=16, num_hidden_layers=1, intermediate_size=16, threads=1, max_steps=4, eval_steps=2"
+    )
+    names: dict = {}
+    exec(code.replace("max_steps=150", small), names)
+    assert names["answers"]["prompt"].tolist() == ["loc(c_12)=", "loc(c_7)="] and len(names["every_answer"]) == 60
+    assert names["curve"].index.tolist() == [0, 2, 4] and names["figure"].axes
+    assert names["load_run"](names["run"].folder.path).results == names["run"].results
