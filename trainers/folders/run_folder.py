@@ -19,10 +19,23 @@ from trainers.folders.checkpoints import STATE, damage_of
 _MARKER, _SETTINGS, _RESULTS, _CARD, _PROBE = "run.json", "settings.json", "results.json", "README.md", "probe"
 _DIFF = "git.diff"
 _CHECKPOINT = "checkpoint-"
-_SAVED = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "special_tokens_map.json")
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors*",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+)
+"""Patterns of the files of a saved model with its tokenizer."""
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors*",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+)
 _PREDICTIONS, _EVALUATIONS = "predictions", "evaluations"
 _WRITTEN = (
-    *_SAVED,
+    *MODEL_FILES,
     _PREDICTIONS,
     _EVALUATIONS,
     _RESULTS,
@@ -32,6 +45,8 @@ _WRITTEN = (
     "summary.png",
     _DIFF,
     "training_args.bin",
+    "tensorboard",
+    "wandb",
     STATE,
 )
 """Patterns of what every run writes at the top of its folder, besides its figures."""
@@ -166,11 +181,10 @@ class RunFolder:
         return self.path / _PROBE / name
 
     @property
-    def published(self) -> list[Path]:
-        """The files that another researcher needs: model, tokenizer, card, results and figures; no checkpoints."""
-        patterns = (*_SAVED, _CARD, _RESULTS, "summary.png", *self.marker.get("figures", ()))
-        found = {path for pattern in patterns for path in self.path.glob(pattern) if path.is_file()}
-        return sorted(found)
+    def figures(self) -> list[Path]:
+        """`summary.png` and the task's figures, as far as they are drawn."""
+        paths = [self.path / name for name in ("summary.png", *self.marker.get("figures", ()))]
+        return [path for path in dict.fromkeys(paths) if path.is_file()]
 
     @property
     def predictions(self) -> Path:

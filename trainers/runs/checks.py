@@ -93,7 +93,10 @@ def _check_reporters(training: TrainingArguments) -> None:
         for reporter in get_reporting_integration_callbacks(reporters):
             reporter()
     except (ValueError, RuntimeError, ImportError) as error:
-        raise UserError(f"--report_to {' '.join(reporters)} cannot be used: {error}") from error
+        names = " ".join(reporters)
+        raise UserError(
+            f"--report_to {names} cannot be used: {error} (`tensorboard` and `wandb` are extras)"
+        ) from error
 
 
 def _check_optimizer(trainer: WorldTrainer) -> None:

@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 from trainers.errors import UserError
-from trainers.folders.run_folder import RunFolder
+from trainers.folders.run_folder import MODEL_FILES, RunFolder
 
 _CARD = "README.md"
 
@@ -21,7 +21,7 @@ def push(run: RunFolder, repo: str, licence: str | None, public: bool, dry_run: 
     """
     _ = run.results  # only a finished run has a model
     _check_name(repo)
-    files = run.published
+    files = published_files(run)
     card = _card_of(run, licence)
     for path in files:
         print(f"  {path.stat().st_size:>12,} bytes  {path.name}")
@@ -30,6 +30,12 @@ def push(run: RunFolder, repo: str, licence: str | None, public: bool, dry_run: 
         print("nothing was sent (--dry_run)", flush=True)
         return
     print(f"pushed: {_send(run, repo, files, card, public)}", flush=True)
+
+
+def published_files(run: RunFolder) -> list[Path]:
+    """Return what another researcher needs: model, tokenizer, card, results and figures, no checkpoints."""
+    found = {path for pattern in (*MODEL_FILES, _CARD, "results.json") for path in run.path.glob(pattern)}
+    return sorted({*found, *run.figures})
 
 
 def _check_name(repo: str) -> None:

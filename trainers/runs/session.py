@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import transformers
@@ -18,6 +19,7 @@ from transformers import TrainerCallback, TrainerState
 from trainers.base import WorldTrainer, build_rows
 from trainers.callbacks.control import KeepBest, PullToStart, SaveOnTermination, StopOnBadLoss, StopWithoutProgress
 from trainers.callbacks.figures import DrawFigures, ProbeWhileTraining
+from trainers.callbacks.reporters import ReportEvaluations
 from trainers.callbacks.reporting import KeepPredictions, Progress, ShowExamples, TrackMetrics
 from trainers.callbacks.resume import FollowSettings, LossSinceLog, locate_best_checkpoint
 from trainers.common.environment import git_diff, git_state, share_of_cores
@@ -90,7 +92,7 @@ def train(prepared: Prepared) -> Path:
             if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
                 others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
                 print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)
-        for callback in _callbacks(prepared, tracker):
+        for callback in _callbacks(prepared, run, tracker):
             trainer.add_callback(callback)
         _train_on(trainer, prepared.plan.checkpoint)
         results = _final_evaluation(trainer)
@@ -99,6 +101,7 @@ def train(prepared: Prepared) -> Path:
         trainer.save_state()
         if tracker:
             records.write_results(tracker, settings, trainer, run, results)
+            cast(ReportEvaluations, trainer.pop_callback(ReportEvaluations)).finish()
             print(f"done: {run.path}\ntracked: {page_of(tracker.run_id)}", flush=True)
     # Else PyTorch complains, aborts, or waits for ever when several processes end: a gloo thread that still has a
     # tensor of the last exchange asks for the lock with which the interpreter waits for that very thread.
@@ -169,7 +172,7 @@ def _file_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerCallback]:
+def _callbacks(prepared: Prepared, folder: RunFolder, tracker: Tracker | None) -> Iterator[TrainerCallback]:
     trainer, run = prepared.trainer, prepared.settings.run
     yield from (SaveUntrained(trainer), LossSinceLog(trainer), StopOnBadLoss(), SaveOnTermination())
     if run.l2_to_start:
@@ -186,6 +189,7 @@ def _callbacks(prepared: Prepared, tracker: Tracker | None) -> Iterator[TrainerC
     yield from (ShowExamples(trainer, tracker), DrawFigures(trainer, tracker), KeepPredictions(trainer, tracker))
     if prepared.probe is not None:
         yield ProbeWhileTraining(trainer, tracker, prepared.probe)
+    yield ReportEvaluations(trainer, folder)
     yield Progress(trainer)
 
 

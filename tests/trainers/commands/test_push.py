@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from tests.helpers import ROOT, assert_one_line, results_of
 from trainers.commands import push
 from trainers.folders.run_folder import RunFolder
+from trainers.runs.publishing import published_files
 
 REPO = "me/location"
 
@@ -81,7 +82,7 @@ def test_a_run_goes_in_one_commit_without_checkpoints_and_places_of_this_machine
     done = pushed(finished_run, address, "good")
     assert done.returncode == 0 and f"pushed: {address}/{REPO}/commit/abc" in done.stdout, done.stderr
     files = sent(asked)
-    assert files.keys() == {path.name for path in RunFolder(finished_run).published}
+    assert files.keys() == {path.name for path in published_files(RunFolder(finished_run))}
     assert {"model.safetensors", "config.json", "tokenizer.json", "README.md", "results.json", "summary.png"} <= set(
         files
     )
@@ -95,7 +96,7 @@ def test_a_dry_run_lists_the_files_and_sends_nothing(finished_run, hub):
     address, asked = hub
     done = pushed(finished_run, address, "good", "--dry_run")
     assert done.returncode == 0 and not asked
-    assert all(path.name in done.stdout for path in RunFolder(finished_run).published)
+    assert all(path.name in done.stdout for path in published_files(RunFolder(finished_run)))
 
 
 def test_a_hub_that_refuses_is_one_line(finished_run, hub):
