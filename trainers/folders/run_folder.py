@@ -27,12 +27,6 @@ MODEL_FILES = (
     "special_tokens_map.json",
 )
 """Patterns of the files of a saved model with its tokenizer."""
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors*",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-)
 _PREDICTIONS, _EVALUATIONS = "predictions", "evaluations"
 _WRITTEN = (
     *MODEL_FILES,
