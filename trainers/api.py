@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from trainers.base import WorldTrainer
     from trainers.contract import StoredDataset
+    from trainers.probes.probe import ProbeResult
     from trainers.runs.evaluation import Scores
     from trainers.runs.session import Prepared
 
@@ -96,6 +97,19 @@ class Run:
         from trainers.runs.prediction import Source, answer_prompts
 
         return pd.DataFrame(answer_prompts(self.folder, checkpoint, Source(prompts=list(prompts)))[1])
+
+    def probe(self, **options: Any) -> "dict[int, ProbeResult]":
+        """Probe every checkpoint as `world-models probe` does; return the results by step.
+
+        Args:
+            options: Flags of the probe of the run's task.
+
+        Raises:
+            UserError: the task has no probe, or the options do not fit.
+        """
+        from trainers.probes.checkpoints import probe_options, probe_run
+
+        return probe_run(self.folder, probe_options(str(self.folder.path))(**options))[1]
 
     def trainer(self, checkpoint: str = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
         """Return the run's Trainer with these weights, on its own dataset or another."""

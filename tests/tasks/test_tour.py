@@ -31,6 +31,8 @@ def test_the_tour_is_stored_with_its_outputs_and_small():
     assert pictures(notebook) == 3 and NOTEBOOK.stat().st_size < 400_000
     assert "tour-001 FINISHED" in printed(notebook)
     assert not any(output.get("name") == "stderr" for output in outputs(notebook))
+    text = printed(notebook)
+    assert "R² of latitude" in text and "95 % interval over cities" in text
     assert not any(word.startswith(("/", "~")) for word in printed(notebook).split())  # no machine's own paths
 
 

@@ -47,6 +47,11 @@ def test_prompts_are_answered_as_they_were_in_the_evaluation(finished_run):
     assert all(a.startswith(b) for a, b in zip(answers["answer"], kept["predicted"], strict=True))
 
 
+def test_a_probe_is_fitted_to_every_checkpoint(finished_run):
+    found = load_run(finished_run).probe(probe_seed=3)
+    assert list(found) == [0, 2, 4] and all("r2_lat" in result.metrics for result in found.values())
+
+
 def test_another_dataset_is_built_by_its_options(finished_run):
     scores = load_run(finished_run).evaluate(n_cities=20)["memorisation"]
     assert len(scores.evaluation.predictions["examples"].columns["prompt"]) == 20
