@@ -36,7 +36,6 @@ def test_the_families_and_packages_have_a_page_of_their_own():
 
 
 def test_the_python_of_the_first_page_runs(prefix, monkeypatch):
-    from trainers import api
 
     (code,) = (
         block

@@ -45,7 +45,7 @@ def places_page(cities: Cities, places_deg: Mapping[int, NDArray[np.float64]], t
         Frame(name=name, data=_dots(cities, rows, places), traces=moved, layout={"title": {"text": titles[name]}})
         for name, places in steps.items()
     ]
-    figure = Figure([*outlines, *_dots(cities, rows, steps[newest])], frames=frames)
+    figure: Any = Figure([*outlines, *_dots(cities, rows, steps[newest])], frames=frames)
     for trace, (name, chosen) in zip(figure.data[len(outlines) :], rows.items(), strict=True):
         trace.update(name=name, text=_texts(cities)[chosen], **_style(name))  # what no step changes
     figure.update_layout(title=titles[newest], sliders=[_slider(list(steps))], **_LAYOUT)

@@ -7,15 +7,12 @@ name: the metric is the mean of that column (weighted by `<metric>_weight`, wher
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trainers.contract import Evaluation, Predictions
 from trainers.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SUFFIX = ".parquet"
 _FACTS = b"world_models"
@@ -81,7 +78,7 @@ class PredictionsFile:
                 " training wrote"
             ) from error
         self.path = path
-        self.frame: pd.DataFrame = table.to_pandas()
+        self.frame: Any = table.to_pandas()
 
     @property
     def group(self) -> np.ndarray | None:

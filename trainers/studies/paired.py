@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
 from trainers.folders.predictions import SUFFIX, PredictionsFile, weight_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _PLACE = "which of equal ones"
 _SHOWN = 5
@@ -36,7 +33,7 @@ class Paired:
         only: Number of examples that just the first, and just the second has.
     """
 
-    rows: "pd.DataFrame"
+    rows: Any  # a DataFrame
     means: tuple[float, float]
     interval: tuple[float, float] | None
     only: tuple[int, int]
@@ -82,12 +79,14 @@ def pair(first: PredictionsFile, second: PredictionsFile, metric: str) -> Paired
     weights = [rows[f"{name}_{n}"].to_numpy(float) if f"{name}_{n}" in rows else np.ones(len(rows)) for n in (1, 2)]
     group = first.facts["group"]
     groups = rows[group if group in keys else f"{group}_1"].to_numpy() if group else None
-    means = (float(np.average(v, weights=w)) for v, w in zip(values, weights, strict=True))
+    first_mean, second_mean = (float(np.average(v, weights=w)) for v, w in zip(values, weights, strict=True))
     interval = interval_of_difference((values[1], weights[1]), (values[0], weights[0]), groups)
-    return Paired(rows, tuple(means), interval, (len(first.frame) - len(rows), len(second.frame) - len(rows)))  # pyright: ignore
+    return Paired(
+        rows, (first_mean, second_mean), interval, (len(first.frame) - len(rows), len(second.frame) - len(rows))
+    )
 
 
-def changed_rows(found: Paired, metric: str) -> "pd.DataFrame":
+def changed_rows(found: Paired, metric: str) -> Any:
     """Return the examples that are scored differently, the largest change first."""
     change = (found.rows[f"{metric}_2"].astype(float) - found.rows[f"{metric}_1"].astype(float)).rename("change")
     rows = found.rows.assign(change=change)[change != 0]
@@ -97,7 +96,7 @@ def changed_rows(found: Paired, metric: str) -> "pd.DataFrame":
     return rows.loc[order, [name for name in shown if name != _PLACE]]
 
 
-def _numbered(file: PredictionsFile, keys: list[str]) -> "pd.DataFrame":
+def _numbered(file: PredictionsFile, keys: list[str]) -> Any:
     """Return the rows with keys that can be compared (a grid as text), and a number for those of equal keys."""
     frame = file.frame.copy()
     for key in keys:
@@ -106,8 +105,8 @@ def _numbered(file: PredictionsFile, keys: list[str]) -> "pd.DataFrame":
     return frame.assign(**{_PLACE: frame.groupby(keys).cumcount()})
 
 
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else "/".join("".join(map(str, line)) for line in value)  # pyright: ignore
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else "/".join("".join(map(str, line)) for line in value)
 
 
 def _candidates(given: str) -> list[Path]:
@@ -141,7 +140,7 @@ def _predictions(given: str, metric: str) -> PredictionsFile:
     )
 
 
-def _text(found: Paired, changed: "pd.DataFrame", metric: str, task: Task) -> str:
+def _text(found: Paired, changed: Any, metric: str, task: Task) -> str:
     sign = 1 if task.greater_is_better or metric != task.primary_metric else -1
     better, n = int((sign * changed["change"] > 0).sum()), len(found.rows)
     first, second = map(format_number, found.means)

@@ -1,5 +1,7 @@
 """The `evaluate` metric of `location`: great-circle error in km, where an answer that cannot be read counts 20,000."""
 
+from typing import Any
+
 import datasets
 import numpy as np
 
@@ -15,7 +17,7 @@ def errors_km(predictions_deg: np.ndarray, references_deg: np.ndarray) -> np.nda
     return np.where(np.isnan(predictions_deg).any(axis=1), PARSE_FAILURE_KM, dist_km)
 
 
-def example_scores(dist_km: np.ndarray, predictions_deg: np.ndarray) -> dict[str, np.ndarray]:
+def example_scores(dist_km: np.ndarray, predictions_deg: np.ndarray) -> dict[str, Any]:
     """Return what every prediction contributes to each metric that is a mean."""
     readable = ~np.isnan(predictions_deg).any(axis=1)
     return {"haversine_km_mean": dist_km, "within_100km": dist_km <= 100.0, "parse_rate": readable}
