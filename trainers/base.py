@@ -124,8 +124,12 @@ class WorldTrainer(Trainer, ABC):
         """The model without the wrappers of a launcher or a compiler."""
         return cast(PreTrainedModel, self.accelerator.unwrap_model(cast(Any, self.model), keep_torch_compile=False))
 
-    def draw_page(self, evaluations: Mapping[int, Evaluation]) -> str | None:
-        """Draw evaluations of one split, by step, as an HTML page of its own; None: the task has no such page."""
+    def draw_page(self, split: str, answers: Mapping[int, Any]) -> str | None:
+        """Draw a split after several steps as an HTML page of its own; None: the task has no such page.
+
+        Args:
+            answers: Step -> DataFrame of the predictions `examples`.
+        """
 
     def describe_row(self, split: str, row: int) -> str:
         """Return what `--dry_run` shows of one example; by default its tensors."""

@@ -189,10 +189,11 @@ class Evaluation:
     samples: Mapping[str, list[Any]]
     """Column -> values: the table of examples that is tracked. It is shown too, where there is a column `which`
     (`first`, `worst`, `random`) only its first ones."""
-    predictions: Mapping[str, Predictions]
-    """Name of a table -> every prediction that the metrics are computed from."""
     values: Any
     """The primary quantity of every example, for the histogram."""
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    """Name of a table -> every prediction that the metrics are computed from. Of a text task without any, the answers
+    are kept, without what each contributes to the metrics, so that these have no intervals."""
     figures: "Mapping[str, Callable[[], Figure]]" = field(default_factory=dict)
     """File name -> function that draws it; drawn once per evaluation on the main process."""
     split: str = ""

@@ -152,7 +152,9 @@ class TextTrainer(WorldTrainer):
 
     def evaluate_split(self, rows: TextRows) -> Evaluation:
         """Generate the answer to every prompt, let the task score them, and add the dataset's baselines."""
-        scored = self.score(rows, answers_to(rows, self.unwrapped_model, self.args.eval_batch_size))
+        answers = answers_to(rows, self.unwrapped_model, self.args.eval_batch_size)
+        scored = self.score(rows, answers)
+        scored = replace(scored, predictions=scored.predictions or self.predictions(rows, answers, {}))
         return replace(scored, baselines=self.baselines(rows.split)) if self.has_baselines else scored
 
     @abstractmethod

@@ -92,7 +92,7 @@ def _heading(title: str, step: str, cities: Cities, places_deg: NDArray[np.float
     dist_km = great_circle_km(cities.lat_deg, cities.lon_deg, *places_deg.T)
     known = dist_km[~np.isnan(dist_km)]
     error = f"mean {known.mean():,.0f} km off, median {np.median(known):,.0f} km" if len(known) else "no places"
-    missing = f", {len(dist_km) - len(known):,} without a place" if len(known) < len(dist_km) else ""
+    missing = f"; {len(dist_km) - len(known):,} without a place are left out" if len(known) < len(dist_km) else ""
     return f"{title}, step {step}<br><sub>{error}{missing}</sub>"
 
 

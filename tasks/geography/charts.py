@@ -61,9 +61,12 @@ def probe_curves(
     figure = Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, label, colour in (("r2_lon", "longitude", DOT), ("r2_lat", "latitude", ORANGE)):
-        left.plot(steps, [max(m[name], -0.2) for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
-    left.axhline(0.9, color=GREY, ls="--", lw=0.8)
-    left.set(xlabel="step", ylabel="R² on cities the probe has not seen", ylim=(-0.22, 1.02))
+        left.plot(steps, [max(m[name], -1.0) for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
+    left.axhline(0.0, color=GREY, ls="--", lw=0.8, label="chance, about")
+    lowest = min(min(m["r2_lon"], m["r2_lat"]) for m in metrics)
+    left.set(
+        xlabel="step", ylabel="R² on cities the probe has not seen", ylim=(max(min(lowest, -0.2), -1.0) - 0.02, 1.02)
+    )
     for name, label, colour in (("error_km_mean", "mean", DOT), ("error_km_median", "median", ORANGE)):
         right.plot(steps, [m[name] for m in metrics], "o-", ms=3.5, lw=1.2, color=colour, label=label)
     right.plot(steps, baseline_km, ":", color=GREY, label="mean of the trivial baseline")

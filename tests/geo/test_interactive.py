@@ -71,5 +71,5 @@ def test_the_page_needs_no_network(page):
 
 def test_the_heading_says_how_far_off_and_how_many_are_missing(page):
     _, layout, frames = parts(page)
-    assert "120 without a place" in frames[0]["layout"]["title"]["text"]
+    assert "120 without a place are left out" in frames[0]["layout"]["title"]["text"]
     assert "mean 0 km off" in layout["title"]["text"]

@@ -22,7 +22,7 @@ from trainers.probes.checkpoints import load_checkpoint
 from trainers.probes.probe import extract_hidden_states, linear_cka
 
 STEPS = [0, 2, 4]
-FILES = {"probe.csv", "probe.json", "probe_curves.png", "probe_map.png", "probe_map.gif"}
+FILES = {"probe.csv", "probe.json", "probe_curves.png", "probe_map.png", "probe_map.gif", "probe_map.html"}
 
 
 def copied(finished_run, folder, store_uri):

@@ -90,22 +90,22 @@ def interval_of_mean(
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a weighted mean of n examples; None where fewer than two can differ.
 
-    Of shares (values 0 and 1 of independent examples) it is Wilson's, else the bootstrap's percentiles.
+    Of shares (bool values of independent examples) it is Wilson's, else the bootstrap's percentiles.
 
     Args:
-        values: (n,). weights: (n,), by default equal.
+        values: (n,), bool for a share. weights: (n,), by default equal.
         groups: (n,) equal values mark examples that are not independent, which are drawn together.
     """
     import numpy as np
 
-    values = np.asarray(values, dtype=float)
+    values = np.asarray(values)
     weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=float)
     counted = weights > 0
     place, n = _places(counted, groups)
     if n < 2:
         return None
     values, weights = values[counted], weights[counted]
-    if n == len(values) and (weights == 1).all() and np.isin(values, (0, 1)).all():
+    if values.dtype == bool and n == len(values) and (weights == 1).all():
         return wilson(int(values.sum()), n)
     return _bootstrap(_sums(place, values, weights))
 

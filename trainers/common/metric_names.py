@@ -17,7 +17,7 @@ EVAL, FINAL = "eval", "final"
 ENTROPY_BOUND = "entropy_bound"
 SPEEDS = ("_runtime", "_per_second", "_time")
 """Endings of what the Trainer measures of an evaluation's speed, which is no result."""
-_TIMES = ("runtime", "elapsed_s")
+TIMES = ("runtime", "elapsed_s")
 
 
 class MetricName(NamedTuple):
@@ -76,7 +76,7 @@ def tracked_numbers(
             metrics[f"train/{text}"] = value
         elif name.is_constant:
             params[name._replace(stage=EVAL).tracked] = value  # also of `test`, which is seen at the end only
-        elif name.metric in _TIMES:
+        elif name.metric in TIMES:
             metrics |= {f"timings/{name.split}_{name.metric}": value} if name.stage == EVAL else {}
         elif name.stage == EVAL or name.metric == primary:
             metrics[name.tracked] = value

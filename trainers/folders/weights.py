@@ -16,7 +16,9 @@ def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
     found = run.checkpoints
     if run.is_finished:
         found = {**found, int(run.results["kept_step"]): run.path}
-    if checkpoint == "all" and found:
+    if not found:
+        raise UserError(f"{run.path} has saved no weights yet; train it further, or give another run")
+    if checkpoint == "all":
         return dict(sorted(found.items()))
     if checkpoint == "last" and run.checkpoints:
         step = max(run.checkpoints)
@@ -25,7 +27,7 @@ def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
         return {step: found[step]}
     if checkpoint.isdecimal() and int(checkpoint) in found:
         return {int(checkpoint): found[int(checkpoint)]}
-    steps = ", ".join(map(str, sorted(found))) or "none"
+    steps = ", ".join(map(str, sorted(found)))
     raise UserError(
         f"--checkpoint {checkpoint}: {run.path} has no such weights; give best, last, all, or a step: {steps}"
     )

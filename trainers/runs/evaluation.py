@@ -1,8 +1,10 @@
 """Evaluate the model of a run, after any of its steps, on its own dataset or another; keep every prediction."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 
@@ -15,8 +17,9 @@ from trainers.common.metric_names import EVAL, FINAL, SPEEDS, MetricName, parse_
 from trainers.contract import Evaluation, Predictions, StoredDataset
 from trainers.errors import UserError, suggest
 from trainers.folders.locks import hold_lock
-from trainers.folders.predictions import write_predictions
+from trainers.folders.predictions import SUFFIX, PredictionsFile, write_predictions
 from trainers.folders.run_folder import RunFolder
+from trainers.folders.worlds import say_other_world
 from trainers.runs.trained import load_trainer
 from trainers.tracking.mlflow_runs import tracked_run
 from trainers.tracking.mlflow_store import open_store, page_of
@@ -31,7 +34,7 @@ class Scores:
     """The scores of one model on one split.
 
     Attributes:
-        metrics: As in `results.json`: `final_<split>_<metric>` -> value, the loss included.
+        metrics: Metric -> value, with baselines, references and the loss per token that is predicted.
         intervals: Metric -> its 95 % interval over examples, for those that are means.
     """
 
@@ -40,15 +43,14 @@ class Scores:
     intervals: Mapping[str, tuple[float, float]]
 
     @property
-    def loss(self) -> float:
-        """The loss per token that is predicted."""
-        return self.metrics[MetricName(FINAL, self.evaluation.split, "loss").logged]
+    def results(self) -> dict[str, float]:
+        """The metrics by their names in `results.json`."""
+        return {MetricName(FINAL, self.evaluation.split, name).logged: value for name, value in self.metrics.items()}
 
     @property
     def tracked(self) -> dict[str, float]:
-        """The metrics by their names in MLflow, `<split>/<metric>`."""
-        names = {name: parse_logged(name, [self.evaluation.split]) for name in self.metrics}
-        return {name._replace(stage=EVAL).tracked: self.metrics[logged] for logged, name in names.items() if name}
+        """The metrics by their names in MLflow."""
+        return {MetricName(EVAL, self.evaluation.split, name).tracked: value for name, value in self.metrics.items()}
 
 
 def score_splits(trainer: WorldTrainer, split: str | None = None) -> list[Scores]:
@@ -57,16 +59,15 @@ def score_splits(trainer: WorldTrainer, split: str | None = None) -> list[Scores
     Raises:
         UserError: the dataset has no such split.
     """
-    known = [name for name in trainer.rows if name != "train"]
     if split and split not in trainer.rows:
-        raise UserError(
-            f"--split {split}: {trainer.data.path} has {', '.join(trainer.rows)}.{suggest(split, trainer.rows)}"
-        )
+        known = ", ".join(trainer.rows)
+        raise UserError(f"--split {split}: {trainer.data.path} has {known}.{suggest(split, trainer.rows)}")
     scored = []
-    for name in [split] if split else known:
-        metrics = trainer.evaluate(trainer.rows[name], metric_key_prefix=f"{FINAL}_{name}")
-        kept = {n: v for n, v in metrics.items() if n.startswith(FINAL) and not n.endswith(SPEEDS)}
-        scored.append(Scores(trainer.last, kept, intervals_of(trainer.last.predictions)))
+    for name in [split] if split else [name for name in trainer.rows if name != "train"]:
+        logged = trainer.evaluate(trainer.rows[name], metric_key_prefix=f"{FINAL}_{name}")
+        names = {text: parse_logged(text, [name]) for text in logged if not text.endswith(SPEEDS)}
+        metrics = {parsed.metric: logged[text] for text, parsed in names.items() if parsed}
+        scored.append(Scores(trainer.last, metrics, intervals_of(trainer.last.predictions)))
     return scored
 
 
@@ -87,45 +88,47 @@ def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDatase
     Raises:
         UserError: weights do not fit, there is no such split, or another process writes this run's evaluations.
     """
+    if data.path != run.dataset and (other := say_other_world(str(run.path), run.path, data)):
+        print(f"note: {other}", flush=True)
     evaluated: dict[int, list[Scores]] = {}
-    trainer = None
     for step, path in weights.items():
         trainer = load_trainer(run, path, step, data)
         evaluated[step] = score_splits(trainer, split)
         for scores in evaluated[step] if PartialState().is_main_process else ():
-            print(evaluation_text(scores.evaluation, scores.loss, scores.intervals), flush=True)
+            print(evaluation_text(scores.evaluation, scores.metrics["loss"], scores.intervals), flush=True)
     if PartialState().is_main_process:
-        folder, others = run.evaluations, ["" if data.path == run.dataset else data.path.name, split]
-        folder.mkdir(exist_ok=True)
+        run.evaluations.mkdir(exist_ok=True)
         experiment_id = open_store(run.task.name)
-        with hold_lock(folder), tracked_run(experiment_id, folder, None, parent=run.run_id) as tracker:
+        with hold_lock(run.evaluations), tracked_run(experiment_id, run.evaluations, None, run.run_id) as tracker:
             tracker.tags({"task": run.task.name, EVALUATES_TAG: run.run_id or run.path.name})
-            _keep(run, data, evaluated, "".join(f"-{other}" for other in others if other), tracker)
-            if trainer:
-                _draw_pages(folder, evaluated, trainer, tracker)
+            folder = _keep(run, data, evaluated, tracker)
+            for path in _summaries(folder, trainer):
+                tracker.file(path)
         print(f"written: {folder}\ntracked: {page_of(tracker.run_id)}", flush=True)
 
 
-def _keep(
-    run: RunFolder, data: StoredDataset, evaluated: Mapping[int, Sequence[Scores]], suffix: str, tracker: Tracker
-) -> None:
-    """Write and track a folder for every step, and a table of all steps."""
-    rows = []
+def _keep(run: RunFolder, data: StoredDataset, evaluated: Mapping[int, Sequence[Scores]], tracker: Tracker) -> Path:
+    """Write and track a folder for every step; return the one around them, which another dataset has for itself."""
+    around = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
     for step, scored in evaluated.items():
-        folder = run.evaluations / f"step-{step}{suffix}"
-        folder.mkdir(exist_ok=True)
-        metrics = {name: value for of in scored for name, value in of.metrics.items()}
-        intervals = {of.evaluation.split: of.intervals for of in scored}
+        folder = around / f"step-{step}"
+        folder.mkdir(parents=True, exist_ok=True)
         facts = {"run": run.path.name, "step": step, "dataset_folder": str(data.path)}
+        before = _read(folder / _FILE)  # of other splits
         for of in scored:
+            before["metrics"] |= of.results
+            before["intervals"][of.evaluation.split] = of.intervals
             tracker.metrics(of.tracked, step)
             for path in _write_split(folder, run, of):
                 tracker.file(path, folder.name)
-        write_json(folder / _FILE, {**facts, "metrics": metrics, "intervals": intervals})
+        write_json(folder / _FILE, {**before, **facts})
         tracker.file(folder / _FILE, folder.name)
-        rows.append({"step": step, **metrics})
-    write_csv(run.evaluations / f"evaluations{suffix}.csv", rows)
-    tracker.file(run.evaluations / f"evaluations{suffix}.csv")
+    return around
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what an evaluation has written, or an empty one."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metrics": {}, "intervals": {}}
 
 
 def _write_split(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:
@@ -138,13 +141,17 @@ def _write_split(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:
     return paths
 
 
-def _draw_pages(
-    folder: Path, evaluated: Mapping[int, Sequence[Scores]], trainer: WorldTrainer, tracker: Tracker
-) -> None:
-    """Write and track the task's page of every split, if it has one."""
-    for place, scores in enumerate(next(iter(evaluated.values()))):
-        evaluations = {step: scored[place].evaluation for step, scored in evaluated.items()}
-        if page := trainer.draw_page(evaluations):
-            path = folder / f"{scores.evaluation.split}.html"
-            write_text(path, page)
-            tracker.file(path)
+def _summaries(folder: Path, trainer: WorldTrainer) -> list[Path]:
+    """Write a table of all steps that were evaluated, also before, and the task's page of every split; return both."""
+    steps = {int(path.name.removeprefix("step-")): path for path in folder.glob("step-*")}
+    metrics = {step: _read(steps[step] / _FILE)["metrics"] for step in sorted(steps)}
+    columns = dict.fromkeys(name for of in metrics.values() for name in of)
+    paths = [folder / "evaluations.csv"]
+    write_csv(paths[0], [{"step": step, **dict.fromkeys(columns), **of} for step, of in metrics.items()])
+    for split in trainer.rows:
+        kept = {step: steps[step] / f"{split}_examples{SUFFIX}" for step in metrics}
+        frames = {step: PredictionsFile(path).frame for step, path in kept.items() if path.is_file()}
+        if frames and (page := trainer.draw_page(split, frames)):
+            paths.append(folder / f"{split}.html")
+            write_text(paths[-1], page)
+    return paths

@@ -89,6 +89,8 @@ def train(prepared: Prepared) -> Path:
         if tracker:
             run.write_marker({**run.marker, "mlflow_run_id": tracker.run_id})
             records.log_start(tracker, settings, trainer, run, prepared.changes)
+            if prepared.plan.checkpoint:
+                print(f"resuming {run.path} from {prepared.plan.checkpoint.name}", flush=True)
             if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
                 others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
                 print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)

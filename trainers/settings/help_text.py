@@ -63,7 +63,9 @@ def options_text(options: type[Any], values: Values = MappingProxyType({})) -> s
 def _line(name: str, text: str, default: Any, values: Values) -> str:
     value, source = values.get(name, ("" if default in (None, dataclasses.MISSING) else str(default), "default"))
     shown = f"{text} ({source})" if value else text
-    return textwrap.fill(shown, 118, initial_indent=f"  --{f'{name} {value}':<32}  ", subsequent_indent=" " * 38)
+    flag = f"  --{f'{name} {value}':<32}  "
+    # Without a text, textwrap would leave out the flag too.
+    return textwrap.fill(shown, 118, initial_indent=flag, subsequent_indent=" " * 38) if shown else flag.rstrip()
 
 
 def _dataset_text(task: Task, values: Values) -> str:

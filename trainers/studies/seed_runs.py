@@ -11,7 +11,7 @@ from trainers import registry
 from trainers.common import environment, figures
 from trainers.common.files import write_csv
 from trainers.common.intervals import interval_cell, mean_interval, seeds_note
-from trainers.common.metric_names import EVAL, FINAL, MetricName, baseline, parse_logged, splits_with
+from trainers.common.metric_names import EVAL, FINAL, TIMES, MetricName, baseline, parse_logged, splits_with
 from trainers.common.seeds import seeds_of
 from trainers.common.tables import format_number, format_table
 from trainers.contract import Task
@@ -136,7 +136,7 @@ def mean_rows(results: Mapping[int, Mapping[str, Any]], primary: str) -> list[di
     rows = []
     for name in sorted(names, key=lambda name: name.metric != primary):
         values = [float(value) for of in results.values() if isinstance(value := of.get(name.logged), (int, float))]
-        if values and not name.is_constant:
+        if values and not name.is_constant and name.metric not in TIMES:
             stated = mean_interval([value for value in values if math.isfinite(value)])
             of_baseline = name._replace(metric=baseline("", name.metric)).logged
             rows.append({"metric": f"{name.split}/{name.metric}", **stated, "baseline": first.get(of_baseline)})
@@ -170,10 +170,13 @@ def _curves_figure(task: Task, runs: SeedRuns) -> "Figure":
         curves = [{entry["step"]: entry[key] for entry in history if key in entry} for history in histories]
         steps = sorted(set.intersection(*map(set, curves)))
         axes = figure.add_subplot(1, len(splits), place + 1)
+        low, high = task.plot.limits  # a logarithmic axis has no 0
+        curves = [{step: min(max(value, low), high) for step, value in curve.items()} for curve in curves]
         label = f"mean of {len(runs)} seeds, 95 % band" if len(runs) > 1 else "one seed"
         figures.draw_seeds(axes, steps, [[curve[step] for step in steps] for curve in curves], lw=2, label=label)
         axes.set(xlabel="step", ylabel=task.plot.label, title=split)
         axes.set_yscale("log" if task.plot.log else "linear")
+        axes.set_ylim(low, high)
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)
     return figure

@@ -1,6 +1,8 @@
 """The Trainer of `location`: generated coordinates are read strictly, scored in km and drawn on a map."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,12 +34,13 @@ class LocationTrainer(TextTrainer):
             figures={"world_map.png": lambda: prediction_map(*expected_deg.T, *predicted_deg.T, title=title)},
         )
 
-    def draw_page(self, evaluations: Mapping[int, Evaluation]) -> str:
+    def draw_page(self, split: str, answers: Mapping[int, Any]) -> str:
         """Draw where the model puts every city, with a slider over the steps."""
-        tables = {step: of.predictions["examples"].columns for step, of in evaluations.items()}
-        first = next(iter(tables.values()))
+        first = next(iter(answers.values()))
         ids = np.array([int(prompt[len("loc(c_") : -len(")=")]) for prompt in first["prompt"]])
         cities = stored_cities(self.data)  # in rising order of their ids
-        cities = cities.take(np.searchsorted(cities.city_id, ids))
-        placed_deg = {step: places_deg(table["predicted"]) for step, table in tables.items()}
-        return places_page(cities, placed_deg, f"location, {next(iter(evaluations.values())).split}")
+        # The metric measures to the expected answer, which is a cell of some km, not the city's place in it.
+        lat_deg, lon_deg = places_deg(first["expected"]).T
+        cities = replace(cities.take(np.searchsorted(cities.city_id, ids)), lat_deg=lat_deg, lon_deg=lon_deg)
+        given_deg = {step: places_deg(frame["predicted"]) for step, frame in answers.items()}
+        return places_page(cities, given_deg, f"{self.task.name}, {split}, {self.data.path.name}")

@@ -233,7 +233,7 @@ def test_a_pair_under_another_name_is_noticed(folder, corpora):
     original = corpora["arcagi/train"]["f25ffba3"].to_dict()
     mixed = corpora["arcagi/train"]["007bbfb7"].to_dict()["train"]
     (folder / "renamed.json").write_text(json.dumps({"train": mixed, "test": original["train"][:1]}))
-    unseen = folder / "unseen"
+    unseen = folder.with_name("unseen")
     unseen.mkdir()
     (unseen / "another.json").write_text(json.dumps({part: original[part] for part in ("train", "test")}))
     options = ArcOptions(train_source=str(folder), unseen_source=str(unseen), n_context=1, n_test=0)

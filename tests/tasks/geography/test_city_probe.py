@@ -253,7 +253,7 @@ def test_the_curves_show_every_reading_and_the_baseline(probe_of):
     ):
         np.testing.assert_array_equal(shown[label], [[0, 50], [reading.flat()[name] for reading in readings]])
     for label, name in (("longitude", "r2_lon"), ("latitude", "r2_lat")):
-        np.testing.assert_array_equal(left[label][1], [max(-0.2, reading.metrics[name]) for reading in readings])
+        np.testing.assert_array_equal(left[label][1], [max(-1.0, reading.metrics[name]) for reading in readings])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.savefig(io.BytesIO(), dpi=30)

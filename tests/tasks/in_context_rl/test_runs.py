@@ -164,7 +164,7 @@ def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
             return np.arange(40).reshape(2, 20)
 
     returns = np.arange(24.0).reshape(2, 2, 2, 3)  # seeds, tasks, rollouts, episodes
-    found = {name: Acted(returns, [], context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
+    found = {name: Acted(returns, [], {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
     (axes,) = compare._figure(found, Rows(), "x").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert lines["a (sees 100)"] == lines["b (sees 40)"] == returns.mean(axis=(0, 1, 2)).tolist()

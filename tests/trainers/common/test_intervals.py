@@ -10,11 +10,15 @@ RNG = np.random.default_rng(5)
 
 
 def test_a_share_has_wilsons_interval():
-    values = np.repeat([1, 0], [3, 17])
+    values = np.repeat([True, False], [3, 17])
     z, p, n = norm.ppf(0.975), 3 / 20, 20
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     expected = (p + z**2 / (2 * n) + np.array([-half, half])) / (1 + z**2 / n)
     assert interval_of_mean(values) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_errors_that_happen_to_be_0_or_1_are_no_share():
+    assert interval_of_mean(np.zeros(60)) == (0, 0) != interval_of_mean(np.zeros(60, dtype=bool))
 
 
 def test_a_mean_has_scipys_interval():

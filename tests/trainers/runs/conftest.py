@@ -1,5 +1,7 @@
 """Finished tiny runs of all families."""
 
+import shutil
+
 import pytest
 
 from tests.conftest import TINY
@@ -16,7 +18,7 @@ def trained(shared_prefix, store_uri, finished_run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
-        made = {"location": finished_run}
+        made = {"location": shutil.copytree(finished_run, shared_prefix / "runs" / "evaluated-location")}
         for name in ("random_walk", "arc", "darkroom"):
             folder = shared_prefix / "runs" / f"evaluated-{name}"
             argv = ["--task", name, *flags(registry.load(name).small), *SIZES, "--output_dir", str(folder)]

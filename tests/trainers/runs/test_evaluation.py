@@ -1,5 +1,6 @@
 """Evaluating a finished run again: the same numbers, every prediction, another dataset."""
 
+import csv
 import json
 import shutil
 
@@ -88,10 +89,32 @@ def test_options_of_the_dataset_make_another_one_and_leave_the_runs_results(runs
     folder = runs["random_walk"]
     before = (folder / "results.json").read_bytes()
     assert evaluate.main([str(folder), "--dataset_seed", "7", "--split", "validation"]) == 0
-    (place,) = (folder / "evaluations").glob("step-2-*-validation")
+    (place,) = (folder / "evaluations").glob("random_walk-*/step-2")
     found = json.loads((place / "evaluation.json").read_text())
     assert found["dataset_folder"] != str(RunFolder(folder).dataset) and len(found["metrics"]) > 3
-    assert (folder / "results.json").read_bytes() == before
+    assert (folder / "results.json").read_bytes() == before and "note:" not in capsys.readouterr().out
+
+
+def test_another_world_is_said(runs, capsys):
+    assert evaluate.main([str(runs["location"]), "--n_cities", "30"]) == 0
+    shown = capsys.readouterr().out
+    assert "note:" in shown and "another world" in shown
+
+
+def test_later_evaluations_add_to_earlier_ones(runs):
+    folder = runs["random_walk"]
+    for more in (["--split", "test"], ["--split", "validation"], ["--checkpoint", "0"]):
+        assert evaluate.main([str(folder), *more]) == 0
+    found, place = written(folder, 2)
+    assert any("_test_" in name for name in found) and any("_validation_" in name for name in found)
+    rows = list(csv.DictReader((place.parent / "evaluations.csv").open()))
+    assert [row["step"] for row in rows] == ["0", "2"]
+    assert float(rows[1]["final_test_legal_steps"]) == found["final_test_legal_steps"]
+    runs_page = runs["location"]
+    for step in ("2", "4"):
+        assert evaluate.main([str(runs_page), "--checkpoint", step]) == 0
+    page = (runs_page / "evaluations" / "memorisation.html").read_text()
+    assert '"label":"2"' in page and '"label":"4"' in page
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from trainers import registry
 from trainers.settings.help_text import dataset_help, train_help
+from trainers.settings.request import flag_names
 from trainers.settings.run_options import TYPED, USUAL_TRAINING, RunOptions
 from trainers.settings.training_fields import read_defaults, training_defaults
 
@@ -35,6 +36,7 @@ def test_a_flag_is_shown_with_the_value_it_would_have_and_its_source(argv, flag,
 
 def test_help_all_shows_every_training_setting_and_what_a_layer_sets():
     text = train_help(["--task", "arc", "--help_all"])
+    assert [name for name in flag_names(None)["training"] if not line_of(text, name)] == []
     assert line_of(text, "per_device_eval_batch_size").split()[1:] == ["64", "(task)"]
     assert line_of(text, "report_to").split()[1:] == ["none", "(stack)"]
     assert line_of(text, "adam_epsilon").split()[1:] == ["1e-08", "(default)"]
