@@ -164,12 +164,14 @@ def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
             return np.arange(40).reshape(2, 20)
 
     returns = np.arange(24.0).reshape(2, 2, 2, 3)  # seeds, tasks, rollouts, episodes
-    found = {name: Acted(returns, [], {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
-    (axes,) = compare._figure(found, Rows(), "x").axes
+    scores = np.array([[0.0, 1.0], [0.5, 1.0]])  # seeds, tasks
+    found = {name: Acted(returns, scores, {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
+    axes, profiles = compare._figure(found, Rows(), "x").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
-    assert lines["a (sees 100)"] == lines["b (sees 40)"] == returns.mean(axis=(0, 1, 2)).tolist()
+    assert lines["a (sees 100; n = 2)"] == lines["b (sees 40; n = 2)"] == returns.mean(axis=(0, 1, 2)).tolist()
     assert lines["the source, same tasks"] == [10, 11, 12] and len(lines) == 2 * 3 + 3
     assert {"optimal actions (7.00)", "random actions (0.20)"} <= lines.keys()
+    assert {line.get_label() for line in profiles.lines} >= {"a", "b"}
 
 
 # --- slow

@@ -39,6 +39,7 @@ def test_tensorboard_has_numbers_pictures_and_tables_of_every_step(reported):
     reported("tensorboard", "--overwrite")  # what it wrote is the run's own
 
 
+@pytest.mark.slow
 def test_wandb_has_pictures_and_tables(reported):
     import wandb
 

@@ -75,7 +75,7 @@ def test_probes_and_muon_find_their_parts(model):
     assert len(hidden) >= 4 * 2 and all(weight.ndim == 2 for weight in hidden)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "mamba"])
+@pytest.mark.parametrize("kind", ["gpt2", pytest.param("mamba", marks=pytest.mark.slow)])
 def test_a_run_of_another_architecture_trains_evaluates_resumes_and_starts_others(kind, prefix, tiny, capsys):
     argv = [*tiny, "--model_type", kind]
     argv = argv[: argv.index("--num_attention_heads")] + argv[argv.index("--num_attention_heads") + 2 :]

@@ -107,7 +107,7 @@ def test_later_evaluations_add_to_earlier_ones(runs):
         assert evaluate.main([str(folder), *more]) == 0
     found, place = written(folder, 2)
     assert any("_test_" in name for name in found) and any("_validation_" in name for name in found)
-    rows = list(csv.DictReader((place.parent / "evaluations.csv").open()))
+    rows = list(csv.DictReader((place.parent / "evaluations.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["0", "2"]
     assert float(rows[1]["final_test_legal_steps"]) == found["final_test_legal_steps"]
     runs_page = runs["location"]
