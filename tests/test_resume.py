@@ -263,3 +263,22 @@ def test_a_run_without_its_settings_says_so(cut, capsys):
     (cut / "settings.json").unlink()
     assert resume(cut) == 2
     assert_one_line(capsys.readouterr().err, "settings.json", str(cut))
+
+
+def test_a_run_with_later_checkpoints_is_not_resumed_in_its_middle(whole, monkeypatch, store_uri, capsys):
+    monkeypatch.setenv("EXP_DIR_PREFIX", str(whole.parent))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    assert main(["--resume_from_checkpoint", str(whole / "checkpoint-2"), "--max_steps", "6"]) == 2
+    assert_one_line(capsys.readouterr().err, "--resume_from_checkpoint", "checkpoint-3", "checkpoint-4")
+
+
+def test_a_finished_run_that_is_trained_further_has_no_results_until_it_ends_again(cut, whole, monkeypatch):
+    shutil.copy(whole / "results.json", cut)
+
+    def stop(trainer, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformers.Trainer.train", stop)
+        assert resume(cut, "--max_steps", "4") == 130
+    assert not (cut / "results.json").exists()

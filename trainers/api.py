@@ -51,6 +51,10 @@ class PreparedRun:
         """Claim the folder, train, evaluate and save as `world-models train` does; return the finished run."""
         from trainers.runs import session
 
+        if self.trainer.state.global_step or self.trainer.state.log_history:
+            raise UserError(
+                "this run was trained already, so its model is no longer what was prepared; prepare it again"
+            )
         return Run(RunFolder(session.train(self.prepared)))
 
 
@@ -66,7 +70,7 @@ class Run:
         return self.folder.results
 
     def evaluate(
-        self, checkpoint: str = "best", split: str | None = None, dataset: str | None = None, **options: Any
+        self, checkpoint: str | int = "best", split: str | None = None, dataset: str | None = None, **options: Any
     ) -> "dict[str, Scores]":
         """Evaluate weights of the run; return the scores by split. Nothing is written or tracked.
 
@@ -81,12 +85,15 @@ class Run:
         """
         from trainers.runs.evaluation import score_splits
         from trainers.runs.trained import dataset_of, dataset_options
+        from trainers.settings.layers import as_strings
+        from trainers.settings.resolve import read_command
 
-        data = dataset_of(self.folder, dataset, dataset_options(self.folder)(**options))
+        (typed,) = read_command(as_strings(options, "evaluate"), dataset_options(self.folder))
+        data = dataset_of(self.folder, dataset, typed)
         scored = score_splits(self.trainer(checkpoint, data), split)
         return {scores.evaluation.split: scores for scores in scored}
 
-    def predict(self, prompts: Sequence[str], checkpoint: str = "best") -> "pd.DataFrame":
+    def predict(self, prompts: str | Sequence[str], checkpoint: str | int = "best") -> "pd.DataFrame":
         """Answer prompts; return a row for each: the answer and, where it is known, what it means.
 
         Raises:
@@ -96,7 +103,10 @@ class Run:
 
         from trainers.runs.prediction import Source, answer_prompts
 
-        return pd.DataFrame(answer_prompts(self.folder, checkpoint, Source(prompts=list(prompts)))[1])
+        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not asked:
+            raise UserError("no prompts given; give a text or a list of texts")
+        return pd.DataFrame(answer_prompts(self.folder, str(checkpoint), Source(prompts=asked))[1])
 
     def probe(self, **options: Any) -> "dict[int, ProbeResult]":
         """Probe every checkpoint as `world-models probe` does; return the results by step.
@@ -111,13 +121,13 @@ class Run:
 
         return probe_run(self.folder, probe_options(str(self.folder.path))(**options))[1]
 
-    def trainer(self, checkpoint: str = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
+    def trainer(self, checkpoint: str | int = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
         """Return the run's Trainer with these weights, on its own dataset or another."""
         from trainers.folders import dataset_folder
         from trainers.folders.weights import named_weights
         from trainers.runs.trained import load_trainer
 
-        weights = named_weights(self.folder, checkpoint)
+        weights = named_weights(self.folder, str(checkpoint))
         if len(weights) > 1:
             raise UserError(f"checkpoint is {checkpoint!r}; give best, last or one step")
         ((step, path),) = weights.items()

@@ -152,10 +152,11 @@ class TextTrainer(WorldTrainer):
 
     def evaluate_split(self, rows: TextRows) -> Evaluation:
         """Generate the answer to every prompt, let the task score them, and add the dataset's baselines."""
+        has_baselines = self.has_baselines and rows.split != "train"  # for which none are computed
         answers = answers_to(rows, self.unwrapped_model, self.args.eval_batch_size)
         scored = self.score(rows, answers)
         scored = replace(scored, predictions=scored.predictions or self.predictions(rows, answers, {}))
-        return replace(scored, baselines=self.baselines(rows.split)) if self.has_baselines else scored
+        return replace(scored, baselines=self.baselines(rows.split)) if has_baselines else scored
 
     @abstractmethod
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:

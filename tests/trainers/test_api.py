@@ -23,6 +23,8 @@ def test_a_run_by_keyword_arguments_is_the_one_by_flags(settings, finished_run, 
     prepared = prepare("location", **settings, output_dir=str(prefix / "runs" / "by-python"))
     assert len(prepared.data.splits["train"]) == 40 and prepared.model is prepared.trainer.unwrapped_model
     run = prepared.train()
+    with pytest.raises(UserError, match="trained already"):
+        prepared.train()
     assert same(weights(run.folder.path), weights(finished_run))
     timeless = {name: value for name, value in run.results.items() if not name.endswith("_s")}
     assert timeless.items() <= load_run(finished_run).results.items()
@@ -41,7 +43,7 @@ def test_scores_predictions_and_curves_tell_the_same(finished_run):
     curves = run.curves()
     assert curves.index.tolist() == [0, 1, 2, 3, 4]
     assert np.isfinite(curves["eval_memorisation_haversine_km_mean"].dropna()).sum() == 3
-    early = run.evaluate(checkpoint="0", split="memorisation")["memorisation"]
+    early = run.evaluate(checkpoint=0, split="memorisation")["memorisation"]
     assert early.metrics["loss"] == curves["eval_memorisation_loss"][0]
 
 
@@ -65,7 +67,14 @@ def test_another_dataset_is_built_by_its_options(finished_run):
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda run: run.evaluate("all"), lambda run: run.evaluate(split="tset"), lambda run: run.predictions("no")],
+    [
+        lambda run: run.evaluate("all"),
+        lambda run: run.evaluate(split="tset"),
+        lambda run: run.evaluate(n_citys=3),
+        lambda run: run.evaluate(n_cities="many"),
+        lambda run: run.predict([]),
+        lambda run: run.predictions("no"),
+    ],
 )
 def test_mistakes_are_user_errors(finished_run, wrong):
     with pytest.raises(UserError):

@@ -21,7 +21,7 @@ def acquire_lock(folder: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"another process is writing {folder}; wait for it, or choose another --output_dir") from None
+        raise UserError(f"another process is writing {folder}; wait for it, or write to another folder") from None
     return lock
 
 

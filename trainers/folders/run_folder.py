@@ -213,6 +213,10 @@ class RunFolder:
         write_json(self.path / _RESULTS, results)
         return self.path / _RESULTS
 
+    def withdraw_results(self) -> None:
+        """Delete `results.json`: a finished run is trained further, and is not finished until it ends again."""
+        (self.path / _RESULTS).unlink(missing_ok=True)
+
     def delete_checkpoint(self, step: int) -> None:
         """Rename a checkpoint, then delete it: it is there completely or not at all."""
         path = self.checkpoint_folders[step]

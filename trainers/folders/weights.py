@@ -15,7 +15,7 @@ def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
     """
     found = run.checkpoints
     if run.is_finished:
-        found = {**found, int(run.results["kept_step"]): run.path}
+        found = {**found, _kept_step(run): run.path}
     if not found:
         raise UserError(f"{run.path} has saved no weights yet; train it further, or give another run")
     if checkpoint == "all":
@@ -33,9 +33,20 @@ def named_weights(run: RunFolder, checkpoint: str) -> dict[int, Path]:
     )
 
 
+def _kept_step(run: RunFolder) -> int:
+    try:
+        return int(run.results["kept_step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"results.json of {run.path} has no kept_step; restore the file, or give another run"
+        ) from error
+
+
 def _best_step(run: RunFolder) -> int:
     """Return the step whose weights the run kept at its end; of a run that has not ended, that of the best so far."""
     if run.is_finished:
-        return int(run.results["kept_step"])
+        return _kept_step(run)
     last = run.last_checkpoint
-    return int((read_state(last) if last else {}).get("best_global_step") or -1)
+    state = read_state(last) if last else {}
+    best = state.get("best_global_step")
+    return int(state.get("global_step", -1) if best is None else best)  # nothing has been evaluated: the last one

@@ -1,8 +1,9 @@
 """Evaluate the model of a run, after any of its steps, on its own dataset or another; keep every prediction."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,47 +84,53 @@ def intervals_of(predictions: Mapping[str, Predictions]) -> dict[str, tuple[floa
 
 
 def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDataset, split: str | None) -> None:
-    """Evaluate weights of a run (step -> folder); print, write and track the results.
+    """Evaluate weights of a run (step -> folder); print, write and track the results of each.
 
     Raises:
         UserError: weights do not fit, there is no such split, or another process writes this run's evaluations.
     """
     if data.path != run.dataset and (other := say_other_world(str(run.path), run.path, data)):
         print(f"note: {other}", flush=True)
-    evaluated: dict[int, list[Scores]] = {}
-    for step, path in weights.items():
-        trainer = load_trainer(run, path, step, data)
-        evaluated[step] = score_splits(trainer, split)
-        for scores in evaluated[step] if PartialState().is_main_process else ():
-            print(evaluation_text(scores.evaluation, scores.metrics["loss"], scores.intervals), flush=True)
-    if PartialState().is_main_process:
-        run.evaluations.mkdir(exist_ok=True)
-        experiment_id = open_store(run.task.name)
-        with hold_lock(run.evaluations), tracked_run(experiment_id, run.evaluations, None, run.run_id) as tracker:
-            tracker.tags({"task": run.task.name, EVALUATES_TAG: run.run_id or run.path.name})
-            folder = _keep(run, data, evaluated, tracker)
-            for path in _summaries(folder, trainer):
-                tracker.file(path)
+    folder = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
+    with _tracked(run, data) if PartialState().is_main_process else contextlib.nullcontext() as tracker:
+        for step, path in weights.items():
+            trainer = load_trainer(run, path, step, data)
+            scored = score_splits(trainer, split)
+            if tracker:
+                _keep(run, data, folder / f"step-{step}", scored, tracker)
+        for summary in _summaries(folder, trainer) if tracker else ():
+            tracker.file(summary)
+    if tracker:
         print(f"written: {folder}\ntracked: {page_of(tracker.run_id)}", flush=True)
 
 
-def _keep(run: RunFolder, data: StoredDataset, evaluated: Mapping[int, Sequence[Scores]], tracker: Tracker) -> Path:
-    """Write and track a folder for every step; return the one around them, which another dataset has for itself."""
-    around = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
-    for step, scored in evaluated.items():
-        folder = around / f"step-{step}"
-        folder.mkdir(parents=True, exist_ok=True)
-        facts = {"run": run.path.name, "step": step, "dataset_folder": str(data.path)}
-        before = _read(folder / _FILE)  # of other splits
-        for of in scored:
-            before["metrics"] |= of.results
-            before["intervals"][of.evaluation.split] = of.intervals
-            tracker.metrics(of.tracked, step)
-            for path in _write_split(folder, run, of):
-                tracker.file(path, folder.name)
-        write_json(folder / _FILE, {**before, **facts})
-        tracker.file(folder / _FILE, folder.name)
-    return around
+@contextlib.contextmanager
+def _tracked(run: RunFolder, data: StoredDataset) -> Iterator[Tracker]:
+    """Hold the run's folder of evaluations, and start an MLflow run below that of the training."""
+    run.evaluations.mkdir(exist_ok=True)
+    with (
+        hold_lock(run.evaluations),
+        tracked_run(open_store(run.task.name), run.evaluations, None, run.run_id) as tracker,
+    ):
+        named = {"mlflow.runName": f"{run.path.name} evaluated", EVALUATES_TAG: run.run_id or run.path.name}
+        tracker.tags({"task": run.task.name, **named, "dataset.folder": data.path.name})
+        tracker.dataset(data)
+        yield tracker
+
+
+def _keep(run: RunFolder, data: StoredDataset, folder: Path, scored: Sequence[Scores], tracker: Tracker) -> None:
+    """Print, write and track the results of one step, beside those of other splits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before, step = _read(folder / _FILE), scored[0].evaluation.step
+    for of in scored:
+        print(evaluation_text(of.evaluation, of.metrics["loss"], of.intervals), flush=True)
+        before["metrics"] |= of.results
+        before["intervals"][of.evaluation.split] = of.intervals
+        tracker.metrics(of.tracked, step)
+        for path in _write_split(folder, run, of):
+            tracker.file(path, folder.name)
+    write_json(folder / _FILE, {**before, "run": run.path.name, "step": step, "dataset_folder": str(data.path)})
+    tracker.file(folder / _FILE, folder.name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError, safe_open
 
 from trainers.errors import UserError
 from trainers.folders.run_folder import MODEL_FILES, RunFolder
@@ -21,6 +22,7 @@ def push(run: RunFolder, repo: str, licence: str | None, public: bool, dry_run: 
     """
     _ = run.results  # only a finished run has a model
     _check_name(repo)
+    _check_model(run)
     files = published_files(run)
     card = _card_of(run, licence)
     for path in files:
@@ -36,6 +38,17 @@ def published_files(run: RunFolder) -> list[Path]:
     """Return what another researcher needs: model, tokenizer, card, results and figures, no checkpoints."""
     found = {path for pattern in (*MODEL_FILES, _CARD, "results.json") for path in run.path.glob(pattern)}
     return sorted({*found, *run.figures})
+
+
+def _check_model(run: RunFolder) -> None:
+    """Raise a `UserError` unless the run's model can be read, and its tokenizer is there if it had one."""
+    try:
+        with safe_open(run.path / "model.safetensors", "pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the model of {run.path} is damaged ({error}); restore model.safetensors") from error
+    if run.task.tokenizer and not (run.path / "tokenizer.json").is_file():
+        raise UserError(f"{run.path} has lost its tokenizer.json; restore it")
 
 
 def _check_name(repo: str) -> None:

@@ -41,13 +41,20 @@ def changes_of(checkpoint: Path, settings: Settings) -> list[Change]:
 
 
 def check_resumable(checkpoint: Path, settings: Settings, data: StoredDataset) -> None:
-    """Refuse to go on with other examples or another number of processes, or where nothing is left to do.
+    """Refuse to go on in the middle of a run, with other examples or processes, or where nothing is left to do.
 
     Raises:
         UserError: it is one of these.
     """
     run, training = RunFolder(checkpoint.parent), settings.training
     before, step = run.settings, int(read_state(checkpoint)["global_step"])
+    later = [path for at, path in run.checkpoints.items() if at > step and damage_of(path) is None]
+    if later:
+        raise UserError(
+            f"--resume_from_checkpoint {checkpoint}: the run has later checkpoints"
+            f" ({', '.join(path.name for path in later)}), which would be mixed with those that are saved from here on;"
+            f" delete them, or start another run by --config {run.path} --init_from {checkpoint}"
+        )
     trained = before.get("dataset_sha256", {}).get("train")
     if trained not in (None, data.metadata["splits"]["train"]["sha256"]):
         raise UserError(

@@ -199,6 +199,9 @@ def _train_on(trainer: WorldTrainer, checkpoint: Path | None) -> None:
     """Train, from a checkpoint if there is one, unless that one only lacks the final evaluation."""
     n_rows = len(trainer.data.splits["train"])
     if checkpoint is None or not lacks_only_evaluation(checkpoint, trainer.args, n_rows):
+        trainer.accelerator.wait_for_everyone()  # all have looked at the results
+        if checkpoint and PartialState().is_main_process:
+            RunFolder(checkpoint.parent).withdraw_results()
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         return
     trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))

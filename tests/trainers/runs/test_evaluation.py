@@ -147,3 +147,9 @@ def test_a_run_that_was_interrupted_is_evaluated_at_its_best_step_so_far(runs, t
     best = json.loads((folder / "checkpoint-4" / "trainer_state.json").read_text())["best_global_step"]
     assert written(folder, best)[0]
     shutil.rmtree(folder)
+
+
+def test_the_training_split_is_evaluated_without_baselines(runs):
+    assert evaluate.main([str(runs["location"]), "--split", "train"]) == 0
+    found, _ = written(runs["location"], results_of(runs["location"])["kept_step"])
+    assert "final_train_haversine_km_mean" in found and not [n for n in found if n.startswith("final_train_baseline")]
