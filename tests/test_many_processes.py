@@ -4,6 +4,7 @@ record, every row evaluated once. Here with gloo on the CPU, also as two "hosts"
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -323,3 +324,16 @@ def test_a_dataset_that_several_processes_ask_for_at_once_is_built_once(tmp_path
         folders += inside
     alone, together = (files(folder) for folder in folders)
     assert alone.keys() == together.keys() and np.all([alone[name] == together[name] for name in alone])
+
+
+def test_an_evaluation_on_two_processes_has_the_numbers_of_one(one, environment):
+    folder = one.with_name("evaluated")
+    shutil.copytree(one, folder)
+    launcher = [*ACCELERATE, "--config_file", str(CONFIGS / "ddp.yaml"), "--main_process_port", "0"]
+    start([[*launcher, "-m", "trainers", "evaluate", str(folder)]], environment)
+    results = json.loads((folder / "results.json").read_text())
+    found = json.loads((folder / "evaluations" / f"step-{results['kept_step']}" / "evaluation.json").read_text())[
+        "metrics"
+    ]
+    tolerance = {name: 1e-5 if name.endswith("_loss") else 0 for name in found}
+    assert found and {n for n, v in found.items() if abs(v - results[n]) > tolerance[n]} == set()

@@ -125,14 +125,14 @@ class Run:
         """Return the run's Trainer with these weights, on its own dataset or another."""
         from trainers.folders import dataset_folder
         from trainers.folders.weights import named_weights
-        from trainers.runs.trained import load_trainer
+        from trainers.runs.trained import load_trainer, settings_of
 
         weights = named_weights(self.folder, str(checkpoint))
         if len(weights) > 1:
             raise UserError(f"checkpoint is {checkpoint!r}; give best, last or one step")
         ((step, path),) = weights.items()
         own = data or dataset_folder.load(self.folder.dataset, self.folder.task.name)
-        return load_trainer(self.folder, path, step, own)
+        return load_trainer(settings_of(self.folder), path, step, own)
 
     def predictions(self, split: str) -> "pd.DataFrame":
         """Return every prediction of the last evaluation of a split.

@@ -49,7 +49,7 @@ class WeightsAndBiases:
 
     def send(self, figures: Mapping[str, Path], title: str, table: Mapping[str, list[Any]], step: int) -> None:
         """Send the pictures and the table of one evaluation."""
-        texts = [list(map(str, values)) for values in zip(*table.values(), strict=True)]
+        texts: Any = [list(map(str, values)) for values in zip(*table.values(), strict=True)]
         sent: dict[str, Any] = {f"figures/{name}": self.wandb.Image(str(path)) for name, path in figures.items()}
         sent[title] = self.wandb.Table(columns=list(table), data=texts)
         self.record.log({**sent, "train/global_step": step})

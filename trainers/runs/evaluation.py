@@ -21,7 +21,7 @@ from trainers.folders.locks import hold_lock
 from trainers.folders.predictions import SUFFIX, PredictionsFile, write_predictions
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.worlds import say_other_world
-from trainers.runs.trained import load_trainer
+from trainers.runs.trained import load_trainer, settings_of
 from trainers.tracking.mlflow_runs import tracked_run
 from trainers.tracking.mlflow_store import open_store, page_of
 from trainers.tracking.queries import EVALUATES_TAG
@@ -91,17 +91,20 @@ def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDatase
     """
     if data.path != run.dataset and (other := say_other_world(str(run.path), run.path, data)):
         print(f"note: {other}", flush=True)
+    settings = settings_of(run)
     folder = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
     with _tracked(run, data) if PartialState().is_main_process else contextlib.nullcontext() as tracker:
         for step, path in weights.items():
-            trainer = load_trainer(run, path, step, data)
+            trainer = load_trainer(settings, path, step, data)
             scored = score_splits(trainer, split)
             if tracker:
                 _keep(run, data, folder / f"step-{step}", scored, tracker)
-        for summary in _summaries(folder, trainer) if tracker else ():
-            tracker.file(summary)
-    if tracker:
-        print(f"written: {folder}\ntracked: {page_of(tracker.run_id)}", flush=True)
+        if tracker:
+            for summary in _summaries(folder, trainer):
+                tracker.file(summary)
+            print(f"written: {folder}\ntracked: {page_of(tracker.run_id)}", flush=True)
+    PartialState().wait_for_everyone()  # see `session.train`
+    PartialState().destroy_process_group()
 
 
 @contextlib.contextmanager

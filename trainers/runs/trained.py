@@ -18,7 +18,7 @@ from trainers.folders.run_folder import RunFolder
 from trainers.models.warm_start import load_model
 from trainers.registry import load as load_task
 from trainers.settings.request import read_request
-from trainers.settings.resolve import resolve_settings
+from trainers.settings.resolve import Settings, resolve_settings
 
 
 def dataset_options(run: RunFolder) -> type:
@@ -52,18 +52,28 @@ def dataset_of(run: RunFolder, folder: str | None, options: Any) -> StoredDatase
     return dataset_folder.build_or_load(task, task.options(**vars(options)), environment.resolved_prefix())
 
 
-def load_trainer(run: RunFolder, weights: Path, step: int, data: StoredDataset) -> WorldTrainer:
-    """Return the trainer of a run with these weights, on a dataset; it evaluates as the run did, and is not trained.
+def settings_of(run: RunFolder) -> Settings:
+    """Return the settings of a run, to evaluate it; several processes know each other from here on.
 
     Raises:
-        UserError: the run's settings cannot be read, or the weights do not fit them or the dataset.
+        UserError: they cannot be read.
     """
-    transformers.utils.logging.disable_progress_bar()  # else every folder of weights shows a bar for its one file
     settings = resolve_settings(read_request([f"--resume_from_checkpoint={run.path}"], load_task))
     torch.set_num_threads(settings.run.threads or environment.share_of_cores())
     training = settings.training
     training.output_dir, training.report_to = str(environment.resolved_prefix()), []
     training.eval_strategy = IntervalStrategy.NO  # there is no training in which it could be due
+    return settings
+
+
+def load_trainer(settings: Settings, weights: Path, step: int, data: StoredDataset) -> WorldTrainer:
+    """Return the trainer of a run with these weights, on a dataset; it evaluates as the run did, and is not trained.
+
+    Raises:
+        UserError: the weights do not fit the settings or the dataset.
+    """
+    transformers.utils.logging.disable_progress_bar()  # else every folder of weights shows a bar for its one file
+    training = settings.training
     fresh = settings.task.load("build_model")(settings.model, data)
     model = load_model(str(weights), fresh, settings.model, typed=(), flag="checkpoint")
     if settings.run.stock_forward:
