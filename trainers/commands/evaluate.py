@@ -31,7 +31,7 @@ def _dataset_options(run: str) -> type:
     return dataset_options(named_run(run))
 
 
-@command(EvaluateOptions, positional="run", extra=lambda flags: _dataset_options("".join(flags.get("run", []))))
+@command(EvaluateOptions, positional="run", extra=lambda flags: _dataset_options(" ".join(flags.get("run", []))))
 def main(options: EvaluateOptions, dataset: Any) -> None:
     """Evaluate one run."""
     from trainers.folders.weights import named_weights

@@ -23,7 +23,7 @@ class ProbeRunOptions:
     compare: str | None = option(None, "another model, to which every checkpoint's linear CKA is measured")
 
 
-@command(ProbeRunOptions, positional="run", extra=lambda flags: probe_options("".join(flags.get("run", []))))
+@command(ProbeRunOptions, positional="run", extra=lambda flags: probe_options(" ".join(flags.get("run", []))))
 def main(options: ProbeRunOptions, probe: Any) -> None:
     """Probe one run."""
     from trainers.folders.run_folder import named_run

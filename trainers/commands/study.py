@@ -28,7 +28,7 @@ class StudyOptions:
 
 
 @command(
-    StudyOptions, ChildOptions, positional="study", extra=lambda flags: report_options("".join(flags.get("study", [])))
+    StudyOptions, ChildOptions, positional="study", extra=lambda flags: report_options(" ".join(flags.get("study", [])))
 )
 def main(options: StudyOptions, children: ChildOptions, report: Any) -> None:
     """Run one study."""
