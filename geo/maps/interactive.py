@@ -15,10 +15,11 @@ from geo.sphere import great_circle_km
 if TYPE_CHECKING:
     from plotly.graph_objects import Scatter, Scattergl
 
+_AXIS = {"ticksuffix": "°", "showgrid": False, "zeroline": False, "constrain": "domain"}
 _LAYOUT: dict[str, Any] = {
     "plot_bgcolor": SEA,
-    "xaxis": {"range": [-180, 180], "dtick": 60, "ticksuffix": "°", "showgrid": False, "zeroline": False},
-    "yaxis": {"range": [-90, 90], "dtick": 30, "ticksuffix": "°", "showgrid": False, "zeroline": False},
+    "xaxis": {**_AXIS, "range": [-180, 180], "dtick": 60},
+    "yaxis": {**_AXIS, "range": [-90, 90], "dtick": 30, "scaleanchor": "x"},  # a degree is as long on both
     "margin": {"l": 40, "r": 10, "t": 70, "b": 10},
     "legend": {"itemsizing": "constant"},
 }
