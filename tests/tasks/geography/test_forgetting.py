@@ -97,7 +97,7 @@ def test_every_study_in_configs_can_be_read_and_its_configs_exist():
         (["nowhere"], "nowhere"),
         (["--study", "study.yaml", "--bse", "x"], "bse base"),
         (["--study"], "study"),
-        (["study.yaml", "other.yaml"], "study.yamlother.yaml"),
+        (["study.yaml", "other.yaml"], "study.yaml other.yaml"),
         (["--study", "study.yaml", "--output_dir", "elsewhere"], "--output_dir elsewhere EXP_DIR_PREFIX"),
         (["--study", "study.yaml", "--base", "nowhere"], "nowhere"),
     ],
