@@ -1,7 +1,7 @@
 """Evaluate a trained model again: metrics with intervals, every prediction, the task's figures.
 
     world-models evaluate outputs/runs/location-001
-    world-models evaluate outputs/runs/random_walk-001 --checkpoint all --radius_km 500
+    world-models evaluate outputs/runs/random_walk_small-001 --checkpoint all --radius_km 500
 
 Scores are computed by the code that scores in training. Everything goes to `<run>/evaluations/` and into an MLflow run
 below that of the training. With a run, --help shows the options of its dataset: with another value, a dataset is built.
