@@ -51,6 +51,8 @@ class PreparedRun:
         """Claim the folder, train, evaluate and save as `world-models train` does; return the finished run."""
         from trainers.runs import session
 
+        if self.prepared.settings.run.dry_run:
+            raise UserError("dry_run is set, with which nothing is trained; leave it out to train")
         if self.trainer.state.global_step or self.trainer.state.log_history:
             raise UserError(
                 "this run was trained already, so its model is no longer what was prepared; prepare it again"

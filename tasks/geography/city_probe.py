@@ -62,7 +62,7 @@ class CityProbe(Probe):
     options = CityProbeOptions
 
     def __init__(self, options: CityProbeOptions, task: Task, data: StoredDataset, n_blocks: int) -> None:
-        self.chosen, self.cities = options, stored_cities(data)
+        self.chosen, self.cities = options, stored_cities(data.path)
         if options.cities_csv:
             self.cities = _other_cities(Path(options.cities_csv), self.cities)
         self.places_deg = np.stack([self.cities.lat_deg, self.cities.lon_deg], axis=1)

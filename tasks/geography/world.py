@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainers.contract import BuiltDataset, StoredDataset
+from trainers.contract import BuiltDataset
 from trainers.errors import UserError, name_flags
 from trainers.options import MAX_SEED, option
 
@@ -95,13 +96,13 @@ def load_world(options: WorldOptions) -> "Cities":
         return load_cities(options.cities_csv, *chosen)
 
 
-def stored_cities(data: StoredDataset) -> "Cities":
-    """Load the cities of a dataset; raise a `UserError` if the file is gone."""
+def stored_cities(dataset: Path) -> "Cities":
+    """Load the cities of a dataset's folder; raise a `UserError` if the file is gone."""
     from geo.cities import load_cities
 
-    path = data.path / "cities.csv"
+    path = dataset / "cities.csv"
     if not path.is_file():
         raise UserError(
-            f"the dataset {data.path} is damaged: {path.name} is gone; build it again with --rebuild, without --dataset"
+            f"the dataset {dataset} is damaged: {path.name} is gone; build it again with --rebuild, without --dataset"
         )
     return load_cities(path, min_population=0)

@@ -81,6 +81,11 @@ def test_mistakes_are_user_errors(finished_run, wrong):
         wrong(load_run(finished_run))
 
 
+def test_a_dry_run_is_not_trained(settings, prefix):
+    with pytest.raises(UserError, match="dry_run"):
+        prepare("location", **settings, dry_run=True).train()
+
+
 def test_an_unknown_setting_and_a_folder_without_a_run_are_refused(prefix):
     with pytest.raises(UserError, match="n_citys"):
         prepare("location", n_citys=3)

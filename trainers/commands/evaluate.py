@@ -10,7 +10,7 @@ below that of the training. With a run, --help shows the options of its dataset:
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.folders.run_folder import RunFolder, named_run
+from trainers.folders.run_folder import named_run
 from trainers.options import option
 from trainers.settings.command import command
 
@@ -38,6 +38,6 @@ def main(options: EvaluateOptions, dataset: Any) -> None:
     from trainers.runs.evaluation import evaluate_run
     from trainers.runs.trained import dataset_of
 
-    run: RunFolder = named_run(options.run)
+    run = named_run(options.run)
     weights = named_weights(run, options.checkpoint)
     evaluate_run(run, weights, dataset_of(run, options.dataset, dataset), options.split)

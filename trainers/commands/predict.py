@@ -34,8 +34,8 @@ class PredictOptions:
 @command(PredictOptions, positional="run prompts")
 def main(options: PredictOptions) -> None:
     """Answer the prompts."""
-    from trainers.common.files import write_text
-    from trainers.runs.prediction import Source, answer_prompts, as_csv, as_jsonl
+    from trainers.common.files import as_csv, write_text
+    from trainers.runs.prediction import Source, answer_prompts, as_jsonl, in_cells
 
     run, output = named_run(options.run), _output(options.output)
     if options.prompts and options.file:
@@ -45,7 +45,7 @@ def main(options: PredictOptions) -> None:
         is_coloured = output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
         text = "".join(f"{predictor.text(answer, is_coloured)}\n" for answer in answers)
     else:
-        text = as_csv(answers) if options.format == "csv" else as_jsonl(answers)
+        text = as_csv(in_cells(answers)) if options.format == "csv" else as_jsonl(answers)
     if output is None:
         print(text, end="", flush=True)
     else:

@@ -20,19 +20,14 @@ _NUMBERS_AT_ONCE = 10_000_000  # bounds the memory: resamples are drawn in batch
 
 def mean_interval(values: Sequence[float]) -> dict[str, Any]:
     """Return number, mean and Student's 95 % interval of values; one value has no interval, none no mean."""
+    from scipy.stats import t
+
     n = len(values)
     mean = statistics.fmean(values) if n else None
     if mean is None or n == 1:
         return dict(zip(INTERVAL, (n, mean, None, None), strict=True))
-    half = t_quantile(n) * statistics.stdev(values) / math.sqrt(n)
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(values) / math.sqrt(n)
     return dict(zip(INTERVAL, (n, mean, mean - half, mean + half), strict=True))
-
-
-def t_quantile(n: int) -> float:
-    """Return how many standard errors a mean of n values is from the ends of its interval."""
-    from scipy.stats import t
-
-    return float(t.ppf((1 + LEVEL) / 2, n - 1))
 
 
 def paired_interval(values: Mapping[Any, float], others: Mapping[Any, float]) -> dict[str, Any]:

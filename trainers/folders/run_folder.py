@@ -32,6 +32,7 @@ _WRITTEN = (
     *MODEL_FILES,
     _PREDICTIONS,
     _EVALUATIONS,
+    f".{_EVALUATIONS}.lock",
     _RESULTS,
     _SETTINGS,
     _CARD,

@@ -89,9 +89,10 @@ def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDatase
     Raises:
         UserError: weights do not fit, there is no such split, or another process writes this run's evaluations.
     """
-    if data.path != run.dataset and (other := say_other_world(str(run.path), run.path, data)):
-        print(f"note: {other}", flush=True)
     settings = settings_of(run)
+    other = "" if data.path == run.dataset else say_other_world(str(run.path), run.path, data)
+    if other and PartialState().is_main_process:
+        print(f"note: {other}", flush=True)
     folder = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
     with _tracked(run, data) if PartialState().is_main_process else contextlib.nullcontext() as tracker:
         for step, path in weights.items():

@@ -3,8 +3,6 @@
 Only what an answer needs is loaded: neither the rows of the dataset, nor the Trainer, nor MLflow.
 """
 
-import csv
-import io
 import json
 import os
 import sys
@@ -121,13 +119,9 @@ def answer_prompts(run: RunFolder, checkpoint: str, source: Source) -> tuple[Pre
     return predictor, predictor.answer(predictor.read(source))
 
 
-def as_csv(answers: Sequence[Answer]) -> str:
-    """Return answers as CSV; what is no text is JSON, and None is left empty."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(answers[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows({name: _cell(value) for name, value in answer.items()} for answer in answers)
-    return text.getvalue()
+def in_cells(answers: Sequence[Answer]) -> list[dict[str, str]]:
+    """Return answers as the cells of a table; what is no text is JSON, and None is left empty."""
+    return [{name: _cell(value) for name, value in answer.items()} for answer in answers]
 
 
 def as_jsonl(answers: Sequence[Answer]) -> str:

@@ -129,6 +129,8 @@ def _read_csv(source: Source) -> list[Prompt]:
         names = reader.fieldnames or []
         if "prompt" not in names:
             raise UserError(f"{source.name} has no column prompt, only {', '.join(names) or 'nothing'}; name it so")
+        if names.count("prompt") > 1:
+            raise UserError(f"{source.name} has the column prompt {names.count('prompt')} times; name it once")
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise UserError(f"{source.name} is no CSV behind line {reader.line_num} ({error}); correct it") from error

@@ -53,6 +53,7 @@ def compare_paired(first: str, second: str, metric: str | None, output_dir: str 
     path = Path(output_dir or environment.resolved_prefix() / "compare" / f"paired-{key}")
     with hold_folder(path, "paired.json", {"files": [str(file.path) for file in files], "metric": name}) as folder:
         changed = changed_rows(found, name)
+        (folder / "changed.csv").unlink(missing_ok=True)  # of an earlier start
         if len(changed):
             write_csv(folder / "changed.csv", changed.to_dict("records"))
         print(_text(found, changed, name, task))

@@ -127,7 +127,8 @@ def mark_killed(client: Any, experiment_id: str) -> list[str]:
     marked = []
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         tags = run.data.tags
-        if tags.get(HOST_TAG) == socket.gethostname() and not is_held(Path(tags.get(FOLDER_TAG, "/"))):
+        is_own = FOLDER_TAG in tags and tags.get(HOST_TAG) == socket.gethostname()
+        if is_own and not is_held(Path(tags[FOLDER_TAG])):
             client.set_tag(run.info.run_id, _ENDED_TAG, "killed: its process was gone at the next start")
             client.set_terminated(run.info.run_id, "KILLED")
             marked.append(run.info.run_name)

@@ -37,10 +37,11 @@ class LocationTrainer(TextTrainer):
     def draw_page(self, split: str, answers: Mapping[int, Any]) -> str:
         """Draw where the model puts every city, with a slider over the steps."""
         first = next(iter(answers.values()))
-        ids = np.array([int(prompt[len("loc(c_") : -len(")=")]) for prompt in first["prompt"]])
-        cities = stored_cities(self.data)  # in rising order of their ids
+        cities = stored_cities(self.data.path)  # in rising order of their ids
         # The metric measures to the expected answer, which is a cell of some km, not the city's place in it.
         lat_deg, lon_deg = places_deg(first["expected"]).T
-        cities = replace(cities.take(np.searchsorted(cities.city_id, ids)), lat_deg=lat_deg, lon_deg=lon_deg)
+        cities = replace(
+            cities.take(np.searchsorted(cities.city_id, first["city_id"])), lat_deg=lat_deg, lon_deg=lon_deg
+        )
         given_deg = {step: places_deg(frame["predicted"]) for step, frame in answers.items()}
         return places_page(cities, given_deg, f"{self.task.name}, {split}, {self.data.path.name}")

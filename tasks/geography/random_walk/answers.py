@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geo.cities import load_cities
 from tasks.geography.random_walk.metric import step_legality
+from tasks.geography.world import stored_cities
 
 _START = re.compile(r"srd_(\d+)=c_(\d+)")
 _STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
@@ -32,7 +32,7 @@ def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> di
 
     Cities that stand in the prompt behind the start belong to the walk; only the steps of the answer are judged.
     """
-    cities = load_cities(dataset / "cities.csv", min_population=0)
+    cities = stored_cities(dataset)
     world: Any = {name: getattr(cities, name) for name in ("city_id", "lat_deg", "lon_deg")}
     legal: list[list[bool] | None] = []
     for prompt, answer in zip(prompts, answers, strict=True):

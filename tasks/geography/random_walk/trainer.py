@@ -22,7 +22,7 @@ class RandomWalkTrainer(TextTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cities = stored_cities(self.data)
+        self.cities = stored_cities(self.data.path)
 
     def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
         """Score the legality of every step."""

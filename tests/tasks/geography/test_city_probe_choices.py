@@ -249,7 +249,6 @@ def test_cities_without_their_numbers_cannot_be_asked_for(probe_of, tmp_path):
 
 def test_a_dataset_that_has_lost_its_cities_is_damaged(tmp_path):
     from tasks.geography.world import stored_cities
-    from trainers.contract import StoredDataset
 
     with refusal("cities.csv", "--rebuild"):
-        stored_cities(StoredDataset(tmp_path, {}, {}))
+        stored_cities(tmp_path)

@@ -153,3 +153,11 @@ def test_the_training_split_is_evaluated_without_baselines(runs):
     assert evaluate.main([str(runs["location"]), "--split", "train"]) == 0
     found, _ = written(runs["location"], results_of(runs["location"])["kept_step"])
     assert "final_train_haversine_km_mean" in found and not [n for n in found if n.startswith("final_train_baseline")]
+
+
+def test_what_an_evaluation_leaves_is_the_runs_own_and_goes_with_it(runs, shared_prefix):
+    folder = RunFolder(shutil.copytree(runs["location"], shared_prefix / "runs" / "to-delete"))
+    assert evaluate.main([str(folder.path)]) == 0
+    (folder.path / "note.txt").write_text("mine")
+    assert folder.delete_written() == ["note.txt"]
+    shutil.rmtree(folder.path)
