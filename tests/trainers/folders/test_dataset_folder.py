@@ -54,6 +54,8 @@ def lab(tmp_path, monkeypatch):
         (folder / f"{name}.py").write_text(text)
     (folder / "echo" / "card.md").write_text("Digits.")
     monkeypatch.syspath_prepend(str(tmp_path))
+    # Bytecode is told from its source by length and second: `1` that becomes `7` within one would be run as it was.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield folder
     forget()
 
