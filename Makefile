@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; give one with PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[arc,rl,sweep,notebook,tensorboard,wandb,maps,postgresql,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[arc,rl,sweep,slurm,notebook,tensorboard,wandb,maps,postgresql,dev]'
 	@touch $(READY)
 
 dataset: $(READY) ## build a task's dataset: make dataset TASK=location

@@ -45,7 +45,8 @@ def test_the_tasks_their_cards_and_the_configs_are_in_it(installed):
         expected = {path.relative_to(ROOT) for path in ROOT.glob(pattern)}
         assert expected and expected == {path.relative_to(site) for path in site.glob(pattern)}
     assert_named(run("-m", "trainers", "tasks"), "location", "arc", "darkroom")
-    assert_named(run("-m", "trainers", "study", "--help"), "arc_small", "location_sweep")
+    assert_named(run("-m", "trainers", "study", "--help"), "arc_small")
+    assert_named(run("-m", "trainers", "sweep", "--help"), "location_sweep")
     assert "configs/location.yaml" in run("-m", "trainers", "train", "--task", "location", "--help")
 
 

@@ -11,14 +11,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from scipy import stats
 
-from tests.helpers import ROOT, assert_named, assert_one_line
+from tests.helpers import ROOT, assert_named, assert_one_line, contents
+from trainers.common.environment import RUNS_VARIABLE
 from trainers.folders.locks import hold_lock
 from trainers.studies.sweep_plan import read_sweep
-from trainers.studies.sweep_runs import open_study
+from trainers.studies.sweep_trials import open_study
 
 from .sweep_helpers import GRID, SEARCH, Launcher
 
@@ -137,8 +140,8 @@ def test_two_processes_do_not_work_in_one_folder(swept, prefix, capsys):
     assert_one_line(capsys.readouterr().err, prefix / "sweeps" / "mine")
 
 
-def test_a_run_that_another_process_is_writing_is_waited_for(swept, prefix, capsys):
-    """A sweep was killed, and its run goes on alone."""
+def test_a_run_that_another_process_goes_on_writing_is_left_to_it(swept, prefix, capsys, monkeypatch):
+    monkeypatch.setattr("trainers.studies.child_runs._ENDING_S", 0)
     swept(GRID, Launcher(stops={1: KeyboardInterrupt()}), code=130)
     (prefix / "sweeps" / "mine" / "learning_rate=1e-3,hidden_size=16" / "results.json").unlink()
     launcher = Launcher()
@@ -268,6 +271,121 @@ def test_a_storage_that_cannot_be_used_is_said_without_its_password(swept, capsy
     error = capsys.readouterr().err
     assert_one_line(error, "--storage", names)
     assert "secret" not in error and launcher.commands == []
+
+
+# --- several seeds, several at once
+
+PLAIN_SEARCH = SEARCH.replace("  seed: {low: 1, high: 9}\n", "").replace("n_trials: 5", "n_trials: 3")
+
+
+def seeded_values(n_draws):
+    """Errors of the runs of draws with two seeds, in their order: of draw d 10 d + 1 and 10 d + 3 km."""
+    return dict(enumerate(10.0 * draw + 1 + 2 * seed for draw in range(n_draws) for seed in (0, 1)))
+
+
+def test_a_grid_with_seeds_has_means_and_leaves_the_one_without_alone(swept, prefix):
+    folder = swept(GRID, Launcher())
+    before = contents(folder)
+    launcher = Launcher(values={n: 10.0 * (n // 2) + n % 2 for n in range(12)})
+    swept(GRID, launcher, "--seeds", "2")
+    assert launcher.flags("seed") == ["1", "2"] * 6 and contents(folder) == before
+    seeded = prefix / "sweeps" / "mine,seeds"
+    assert [row["state"] for row in table(seeded)] == ["finished"] * 12
+    means = list(csv.DictReader((seeded / "means.csv").read_text().splitlines()))
+    assert [float(row["mean"]) for row in means] == [10.0 * n + 0.5 for n in range(6)]
+    assert {row["mean_seeds"] for row in means} == {"2"} and float(means[1]["difference"]) == 10.0
+    swept(GRID, more := Launcher(), "--seeds", "3")
+    assert more.flags("seed") == ["3"] * 6 and len(table(seeded)) == 18
+
+
+def test_a_search_with_seeds_is_decided_by_the_mean(swept, prefix, capsys):
+    swept(PLAIN_SEARCH, launcher := Launcher(values=seeded_values(3)), "--seeds", "2")
+    folder = prefix / "sweeps" / "mine,seeds=1,2"
+    names = [f"trial-00{draw},seed={seed}" for draw in range(3) for seed in (1, 2)]
+    assert [Path(path).name for path in launcher.flags("output_dir")] == names
+    rates = launcher.flags("learning_rate")
+    assert rates[::2] == rates[1::2] and len(set(rates)) == 3
+    rows = table(folder)
+    assert [float(row["haversine_km_mean"]) for row in rows] == [2.0, 12.0, 22.0]
+    low, high = stats.ttest_1samp([1.0, 3.0], 0).confidence_interval(0.95)
+    for row in rows[:1]:
+        assert float(row["haversine_km_mean_from"]) == pytest.approx(low)
+        assert float(row["haversine_km_mean_to"]) == pytest.approx(high)
+    assert {(row["haversine_km_mean_seeds"], row["state"]) for row in rows} == {("2", "finished")}
+    shown = capsys.readouterr().out
+    assert f"best: --learning_rate={rates[0]} " in shown and "2 (mean of 2 seeds; 95 %: -10.71 to 14.71)" in shown
+    assert record(folder).data.metrics == {"best/haversine_km_mean": 2.0}
+    assert record(folder).data.tags["best_run"] == "trial-000"
+
+
+def test_an_interrupted_search_with_seeds_draws_what_an_uninterrupted_one_does(swept, prefix):
+    many = PLAIN_SEARCH.replace("n_trials: 3", "n_trials: 13")
+    swept(many, whole := Launcher(), "--seeds", "2", "--output_dir", str(prefix / "whole"))
+    first, rest = Launcher(stops={23: KeyboardInterrupt()}), Launcher()
+    swept(many, first, "--seeds", "2", code=130)
+    swept(many, rest, "--seeds", "2")
+    assert [Path(path).name for path in rest.flags("output_dir")][:1] == ["trial-011,seed=2"]  # its first is finished
+    for name in ("learning_rate", "hidden_size", "seed"):
+        assert first.flags(name)[:23] + rest.flags(name) == whole.flags(name)
+    assert table(prefix / "sweeps" / "mine,seeds=1,2") == table(prefix / "whole")
+
+
+def test_a_failed_seed_is_its_draws_failure_and_is_not_replaced(swept, prefix, capsys):
+    launcher = Launcher(codes={2: 7}, values=seeded_values(3))
+    swept(PLAIN_SEARCH, launcher, "--seeds", "2")
+    assert len(launcher.commands) == 6
+    rows = table(prefix / "sweeps" / "mine,seeds=1,2")
+    assert [float(row["haversine_km_mean"]) for row in rows[:2]] == [2.0, 22.0]
+    assert rows[2]["state"] == "failed (exit code 7), trial-001,seed=1" and rows[2]["haversine_km_mean"] == ""
+    swept(PLAIN_SEARCH, again := Launcher(), "--seeds", "2")
+    assert again.commands == []
+    stopped = Launcher(codes={1: 7})
+    argv = ["--seeds", "2", "--stop_on_failure", "--output_dir", str(prefix / "stopped")]
+    swept(PLAIN_SEARCH, stopped, *argv, code=2)
+    assert len(stopped.commands) == 2
+
+
+def test_other_seeds_are_another_search_and_nothing_replaces_its_table(swept, prefix, capsys):
+    swept(PLAIN_SEARCH, Launcher(), "--seeds", "2")
+    swept(PLAIN_SEARCH, Launcher(), "--seeds", "3")
+    assert {path.name for path in (prefix / "sweeps").glob("mine*")} == {"mine,seeds=1,2", "mine,seeds=1,2,3"}
+    for text, argv in ((PLAIN_SEARCH, []), (PLAIN_SEARCH, ["--seeds", "3"]), (GRID, ["--seeds", "2"])):
+        swept(text, launcher := Launcher(), *argv, "--output_dir", str(prefix / "sweeps" / "mine,seeds=1,2"), code=2)
+        assert_one_line(capsys.readouterr().err, "--output_dir", "mine,seeds=1,2", "table")
+        assert launcher.commands == []
+
+
+@pytest.mark.parametrize("text", [GRID, PLAIN_SEARCH])
+def test_several_runs_of_a_sweep_are_trained_at_once(text, swept, prefix, monkeypatch, capsys):
+    monkeypatch.setattr("trainers.common.environment.count_cores", lambda: 2)
+
+    class Slow(Launcher):
+        """A run ends at its second poll."""
+
+        running, most = 0, 0
+
+        def Popen(self, command, env, **kwargs):
+            polled = super().Popen(command, env, **kwargs).poll
+            assert kwargs["stdout"].name.endswith(".log") and env[RUNS_VARIABLE] == "2"
+            self.running += 1
+            self.most, waits = max(self.most, self.running), iter([None])
+
+            def poll():
+                if next(waits, 0) is None:
+                    return None
+                self.running -= 1
+                return polled()
+
+            return SimpleNamespace(poll=poll)
+
+        STDOUT = None
+
+    swept(text, launcher := Slow(), "--seeds", "2", "--parallel", "2")
+    (folder,) = (prefix / "sweeps").glob("mine*/sweep.csv")
+    assert launcher.most == 2 and {row["state"] for row in table(folder.parent)} == {"finished"}
+    assert len(launcher.commands) == (12 if text is GRID else 6)
+    swept(text, Launcher(), "--seeds", "2", "--parallel", "3", code=2)
+    assert_one_line(capsys.readouterr().err, "--parallel", 3, 2)
 
 
 # --- real runs

@@ -8,7 +8,7 @@ from trainers.settings.layers import flags_of
 
 
 def _help(argv: Sequence[str]) -> str:
-    from trainers.studies.child_runs import ChildOptions
+    from trainers.studies.child_processes import ChildOptions
 
     several = "\nSeveral seeds, each a run in a process of its own, below one MLflow run, with a table of means:"
     return "\n".join([train_help(argv), several, options_text(ChildOptions)])
@@ -19,10 +19,12 @@ def main(argv: Sequence[str]) -> None:
     """Parse, validate, then train (or with `--dry_run` only describe) one run, or with `--seeds` several."""
     from trainers import registry
     from trainers.common import environment
+    from trainers.common.processes import end_with_parent
     from trainers.settings.request import read_request
     from trainers.settings.resolve import resolve_settings
     from trainers.studies.seed_runs import OPTIONS, train_seeds
 
+    end_with_parent()
     flags = flags_of(argv)
     if flags.keys() & set(OPTIONS):
         train_seeds(flags)

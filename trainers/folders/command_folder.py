@@ -13,7 +13,7 @@ from trainers.errors import UserError
 from trainers.folders.locks import hold_lock
 from trainers.folders.output_dir import free_place
 
-_NAME_CHARACTERS = 100
+_NAME_CHARACTERS = 50  # before the digest
 
 
 @contextlib.contextmanager

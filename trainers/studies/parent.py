@@ -10,7 +10,7 @@ from trainers.common.files import write_json
 from trainers.common.seeds import seeds_of
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
-from trainers.studies.child_runs import ChildOptions, train_all
+from trainers.studies.child_processes import ChildOptions, train_all
 from trainers.studies.study_file import SeededStudy
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from trainers.folders.run_folder import RunFolder
 from trainers.settings.layers import Layer, argv_of
 from trainers.settings.request import Request, read_request
 from trainers.settings.resolve import read_command, resolve_settings
-from trainers.studies.child_runs import ChildOptions
+from trainers.studies.child_processes import ChildOptions
 from trainers.studies.parent import Children, SeedRuns, parent_run
 
 if TYPE_CHECKING:

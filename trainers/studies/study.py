@@ -1,5 +1,6 @@
 """Run a study: train its runs, then write the report named in its file."""
 
+import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,7 +8,9 @@ from trainers.common import environment
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
 from trainers.folders.command_folder import hold_folder
-from trainers.studies.child_runs import ChildOptions
+from trainers.folders.output_dir import free_place
+from trainers.studies.child_processes import ChildOptions
+from trainers.studies.dry_run import DryChildren, DryRunEnded
 from trainers.studies.parent import Children, parent_run
 from trainers.studies.study_file import read_mapping, read_yaml, study_path, task_of
 
@@ -47,9 +50,8 @@ def run_study(study: str, output_dir: str | None, options: ChildOptions, report:
         UserError: not all of its runs could be trained to their end; those that could are reported.
     """
     path = study_path(study)
-    default = environment.resolved_prefix() / "studies" / path.stem
     with (
-        hold_folder(Path(output_dir or default), _MARKER, {"study": study}) as folder,
+        hold_folder(_folder(path, output_dir), _MARKER, {"study": study}) as folder,
         parent_run(folder, _MARKER, _task(path).name) as tracker,
     ):
         tracker.tags({"study": path.stem})
@@ -57,6 +59,21 @@ def run_study(study: str, output_dir: str | None, options: ChildOptions, report:
         children = Children(options, tracker)
         report.run(path, folder, children)
         children.check()
+
+
+def describe_study(study: str, output_dir: str | None, options: ChildOptions, report: Any) -> None:
+    """Print the runs of a study, their flags, and how far each is; train and write nothing."""
+    path = study_path(study)
+    folder = free_place(environment.resolved_prefix(), _folder(path, output_dir))
+    children = DryChildren(options, read_yaml(path, _FORM)["runs"])
+    print(f"the runs of {path} in {folder}:")
+    with contextlib.suppress(DryRunEnded):
+        report.run(path, folder, children)
+    children.print_later()
+
+
+def _folder(path: Path, output_dir: str | None) -> Path:
+    return Path(output_dir or environment.resolved_prefix() / "studies" / path.stem)
 
 
 def _task(path: Path) -> Task:

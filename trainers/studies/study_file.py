@@ -1,5 +1,6 @@
 """Read study files: YAML mappings of named runs, checked before anything starts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from trainers.settings import layers
 from trainers.settings.request import read_request
 
 _STUDIES = environment.CODE / "configs" / "studies"
+_SWEEP = re.compile("^(grid|search):", re.MULTILINE)
 _WORDS = {dict: "a mapping of names", list: "a list", str: "a name"}
 
 
@@ -86,19 +88,20 @@ def check_runs(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
         layers.as_strings(flags, f"{path}: the run {name!r}")
 
 
-def study_path(name: str) -> Path:
-    """Return the file that `--study` names; raise a `UserError` if there is none."""
+def study_path(name: str, sweeps: bool = False) -> Path:
+    """Return the file that `--study` names; raise a `UserError` with the studies, or sweeps, if there is none."""
     for path in (Path(name), _STUDIES / f"{name}.yaml"):
         if name and path.is_file():
             return path
-    known = study_names()
-    missing = f"there is no study {name!r}" if name else "no study given"
+    known, kind = study_names(sweeps), "sweep" if sweeps else "study"
+    missing = f"there is no {kind} {name!r}" if name else f"no {kind} given"
     raise UserError(f"--study: {missing}; configs/studies/ has: {', '.join(known)}.{suggest(name, known)}")
 
 
-def study_names() -> list[str]:
-    """Return the names of the files in configs/studies/."""
-    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
+def study_names(sweeps: bool = False) -> list[str]:
+    """Return the names of the studies, or of the sweeps, in configs/studies/."""
+    paths = sorted(_STUDIES.glob("*.yaml"))
+    return [path.stem for path in paths if bool(_SWEEP.search(path.read_text(encoding="utf-8"))) is sweeps]
 
 
 def task_of(path: Path, flags: Mapping[str, Any]) -> Task:

@@ -17,11 +17,11 @@ from trainers.common.intervals import (
     say_interval,
     seeds_note,
 )
-from trainers.common.seeds import SEEDS, seeds_of, without_seeds
+from trainers.common.seeds import seeds_of, without_seeds
 from trainers.common.tables import format_table
 from trainers.errors import UserError
 from trainers.folders.command_folder import hold_folder
-from trainers.studies.child_runs import ChildOptions
+from trainers.studies.child_processes import ChildOptions
 from trainers.studies.parent import parent_run, read_marker
 from trainers.studies.study_file import study_path, tokens_of
 from trainers.studies.sweep_plan import Sweep, read_sweep
@@ -40,19 +40,25 @@ def sweep(study: str, storage: str | None, output_dir: str | None, options: Chil
     Raises:
         UserError: it is no sweep, or the folder or the storage cannot be used.
     """
-    path = study_path(study)
+    path = study_path(study, sweeps=True)
     plan = read_sweep(path, seeds_of(options.seeds) if options.seeds else [])
     if plan.grid and storage:
         raise UserError(f"--storage is for a search, and {path} is a grid; leave it out")
     default = environment.resolved_prefix() / "sweeps" / plan.name
-    # Whose trials are its own, and its MLflow run once there is one.
-    state = {"worker": secrets.token_hex(8), "mlflow_run_id": None}
+    # Which sweep it is, whose trials are its own, and its MLflow run once there is one.
+    state = {"sweep": plan.name, "worker": secrets.token_hex(8), "mlflow_run_id": None}
     with hold_folder(Path(output_dir or default), _MARKER, state) as folder:
+        if (there := read_marker(folder / _MARKER).get("sweep", plan.name)) != plan.name:
+            raise UserError(
+                f"--output_dir {folder} has the sweep {there}, and this one is {plan.name}, whose table would replace"
+                " that one's; give another --output_dir, or leave it out"
+            )
         _run(plan, path, folder, storage or sqlite_uri(folder / "optuna.db"), options)
 
 
 def _run(plan: Sweep, path: Path, folder: Path, storage: str, options: ChildOptions) -> None:
-    from trainers.studies.sweep_runs import open_study, storage_errors, train_children
+    from trainers.studies.sweep_runs import train_children
+    from trainers.studies.sweep_trials import open_study, storage_errors
 
     worker = read_marker(folder / _MARKER).get("worker", "")
     study = open_study(plan, storage)
@@ -72,19 +78,19 @@ def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tr
     """
     metric, sign = plan.task.primary_metric, -1 if plan.task.greater_is_better else 1
     ranked = sorted(children, key=lambda child: (child.value is None, sign * (child.value or 0)))
-    rows = [{"run": c.name, **c.flags, metric: c.value, "state": c.state} for c in ranked]
-    write_csv(folder / "sweep.csv", rows)
-    tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "sweep.json")
-    print(f"\n{format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
+    _report_children(plan, ranked, folder, tracker)
     failed = [child for child in ranked if child.state.startswith("failed")]
     groups: dict[str, list[Child]] = {}  # flags without seeds -> children
     for child in ranked:
         if child.value is not None:
             groups.setdefault(shlex.join(tokens_of(without_seeds(child.flags))), []).append(child)
-    means = {text: mean_interval([float(child.value or 0) for child in of]) for text, of in groups.items()}
+    values = {
+        text: {seed: value for child in of for seed, value in child.values.items()} for text, of in groups.items()
+    }
+    means = {text: mean_interval([*of_seeds.values()]) for text, of_seeds in values.items()}
     if means:
         best = min(means, key=lambda text: sign * means[text]["mean"])
-        _report_means(groups, means, best, folder, tracker)
+        _report_means(values, means, best, folder, tracker)
         flags = without_seeds(groups[best][0].flags)
         tracker.tags({"best_run": groups[best][0].name} if len(groups[best]) == 1 and flags else {})
         tracker.params({f"best.{name}": value for name, value in flags.items()})
@@ -98,20 +104,41 @@ def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tr
         )
 
 
+def _report_children(plan: Sweep, ranked: "Sequence[Child]", folder: Path, tracker: "Tracker") -> None:
+    """Print, write and track the primary metric of every child: of a draw with several seeds mean and interval."""
+    metric = plan.task.primary_metric
+    stated = {child.name: mean_interval([*child.values.values()]) for child in ranked}
+    rows = [
+        {
+            "run": child.name,
+            **child.flags,
+            **(interval_columns(metric, stated[child.name]) if plan.seeds else {metric: child.value}),
+            "state": child.state,
+        }
+        for child in ranked
+    ]
+    write_csv(folder / "sweep.csv", rows)
+    tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "sweep.json")
+    if plan.seeds:
+        cells = [{"n": of["seeds"], metric: interval_cell(of)} for of in stated.values()]
+        rows = [{"run": c.name, **c.flags, **cell, "state": c.state} for c, cell in zip(ranked, cells, strict=True)]
+    print(f"\n{format_table(rows)}\nwritten: {folder / 'sweep.csv'}", flush=True)
+
+
 def _report_means(
-    groups: "Mapping[str, Sequence[Child]]",
+    values: Mapping[str, Mapping[str, float]],
     means: Mapping[str, Mapping[str, Any]],
     best: str,
     folder: Path,
     tracker: "Tracker",
 ) -> None:
     """Print, write and track means over seeds, the best first, with paired differences to it; of one seed nothing."""
-    if max(len(of) for of in groups.values()) == 1 or len(groups) == 1:
+    if max(map(len, values.values())) == 1 or len(values) == 1:
         return
     rows = []
-    for text in sorted(groups, key=lambda text: text != best):
+    for text in sorted(values, key=lambda text: text != best):
         row = {"flags": text, **interval_columns("mean", means[text])}
-        difference = paired_interval(_by_seed(groups[text]), _by_seed(groups[best])) if text != best else {}
+        difference = paired_interval(values[text], values[best]) if text != best else {}
         rows.append(row | interval_columns("difference", difference or mean_interval([])))
     write_csv(folder / "means.csv", rows)
     tracker.table({name: [row[name] for row in rows] for name in rows[0]}, "means.json")
@@ -125,7 +152,3 @@ def _report_means(
         for row in rows
     ]
     print(f"\n{format_table(shown)}\n{seeds_note(row['mean_seeds'] for row in rows)}", flush=True)
-
-
-def _by_seed(children: "Sequence[Child]") -> dict[Any, float]:
-    return {tuple(child.flags.get(name) for name in SEEDS): float(child.value or 0) for child in children}

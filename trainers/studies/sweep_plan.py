@@ -37,13 +37,19 @@ class Sweep:
     n_trials: int
     digest: str
     """The file's content without the number of trials and the values of a grid, which may grow."""
+    seeds: Sequence[int] = ()
+    """With which every draw of a search is trained; nothing: once, as its flags say. Seeds of a grid are in it."""
+
+    def with_seeds(self, name: str, flags: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """Return the runs of a combination or draw: folder's name -> own flags."""
+        return {f"{name},seed={seed}": {**flags, "seed": seed} for seed in self.seeds} or {name: flags}
 
 
 def read_sweep(path: Path, seeds: Sequence[int] = ()) -> Sweep:
     """Read the sweep in a YAML file; every flag is one of its task.
 
     Args:
-        seeds: With which every combination of a grid is trained; none: as the file says.
+        seeds: With which every combination of a grid or draw is trained; none: as the file says.
 
     Raises:
         UserError: it has another form, or a flag is unknown, or given twice.
@@ -59,7 +65,9 @@ def read_sweep(path: Path, seeds: Sequence[int] = ()) -> Sweep:
         raise UserError(f"{path}: `n_trials` belongs to `search`, and only there")
     what = "grid" if "grid" in content else "search"
     flags, swept = (_mapping(path, name, content.get(name, {})) for name in ("flags", what))
-    swept |= _seed_axis(path, {**flags, **swept}, what, seeds)
+    if seeds and "seed" in {**flags, **swept}:
+        raise UserError(f"--seeds and the `seed` in {path} are both given; use one of the two")
+    swept |= {"seed": [*seeds]} if seeds and what == "grid" else {}
     _check_flags(path, flags, swept)
     common = {**{name: content[name] for name in ("config", "task") if name in content}, **flags}
     values = {name: _values(path, name, asked) for name, asked in swept.items()} if what == "grid" else {}
@@ -70,26 +78,22 @@ def read_sweep(path: Path, seeds: Sequence[int] = ()) -> Sweep:
         raise UserError(f"{path}: n_trials is {n_trials!r}, expected a whole number of at least 1")
     first = next(iter(grid.values())) if grid else {name: _first_value(drawn) for name, drawn in space.items()}
     return Sweep(
-        folder_name(path.stem),
+        folder_name(_name(path, what, seeds)),
         task_of(path, {**common, **first}),
         common,
         grid,
         space,
         n_trials,
         json.dumps({k: v for k, v in content.items() if k not in ("n_trials", "grid")}, default=str, sort_keys=True),
+        seeds if what == "search" else (),
     )
 
 
-def _seed_axis(path: Path, flags: Mapping[str, Any], what: str, seeds: Sequence[int]) -> dict[str, list[int]]:
-    """Return what `--seeds` adds to a grid."""
-    if seeds and what == "search":
-        raise UserError(
-            f"--seeds is for a grid, and {path} is a search, which trains every draw once; search first, then train"
-            " the best flags with `world-models train --seeds`"
-        )
-    if seeds and "seed" in flags:
-        raise UserError(f"--seeds and the `seed` in {path} are both given; use one of the two")
-    return {"seed": [*seeds]} if seeds else {}
+def _name(path: Path, what: str, seeds: Sequence[int]) -> str:
+    """Return the sweep's name. With `--seeds` it is another one: a grid may get more of them, a search may not."""
+    if not seeds:
+        return path.stem
+    return f"{path.stem},seeds" if what == "grid" else f"{path.stem},seeds={','.join(map(str, seeds))}"
 
 
 def suggest_flags(trial: Any, space: "Mapping[str, Any]") -> dict[str, Any]:

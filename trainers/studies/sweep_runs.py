@@ -1,40 +1,40 @@
-"""Train the children of a sweep as trials of an Optuna study, each in a process of its own."""
+"""Train the runs of a sweep, and tell Optuna of every trial the primary metric: with several seeds its mean."""
 
-import contextlib
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import make_url
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainers.common.metric_names import FINAL, MetricName, splits_with
+from trainers.common.seeds import SEEDS
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
-from trainers.studies.child_runs import ChildOptions, ChildProcesses, command_of
+from trainers.studies.child_processes import ChildOptions, ChildProcesses
 from trainers.studies.parent import state_of
 from trainers.studies.sweep_plan import Sweep, suggest_flags
+from trainers.studies.sweep_trials import RUN, STATE, newest, trials_of
 
-_RUN, _WORKER, _STATE, _AGAIN = "run", "worker", "state", "again"  # noted at a trial
-_PLAN = "plan"  # noted at a study
-_SEED = 307
-_TRIES, _WAIT_S = 5, 0.5
+_VALUES = "values"  # noted at a trial: run -> its primary metric
 
 
 @dataclass(frozen=True)
 class Child:
-    """A run of a sweep, its own flags, and its primary metric (None: it failed, or has not ended)."""
+    """A combination or draw of a sweep, its own flags, and its primary metric by seed (nothing: failed, not ended)."""
 
     name: str
     flags: Mapping[str, Any]
-    value: float | None
+    values: Mapping[str, float]
     state: str
+
+    @property
+    def value(self) -> float | None:
+        """Its primary metric, the mean over its seeds; None if it failed, or has not ended."""
+        return statistics.fmean(self.values.values()) if self.values else None
 
 
 def train_children(
@@ -46,71 +46,26 @@ def train_children(
         folder: That of the sweep.
         worker: Whose trials are this process's own.
         parent_id: The MLflow run above the children.
-        options: How many are trained at once, and whether a failure stops the others.
+        options: How many runs are trained at once, and whether a failure stops the others.
     """
-    started: dict[Path, Trial] = {}
+    started: dict[Path, _Draw] = {}
     has_failed = False
-    with ChildProcesses(options.parallel, parent_id) as processes:
-        for trial in _trials(sweep, study, folder, worker):
-            name = trial.user_attrs[_RUN]
-            flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
-            started[folder / name] = trial
-            processes.start(folder / name, command_of(folder / name, {**sweep.common, **flags}))
-            for path, code in processes.ended(options.parallel - 1):
-                has_failed |= _tell(sweep, study, started[path], path, code)
+    with ChildProcesses(options, parent_id) as processes:
+        for draw, path, flags in _runs(sweep, study, folder, worker):
+            started[path] = draw
+            processes.start(path, {**sweep.common, **flags})
+            for ended, code in processes.ended(options.parallel - 1):
+                has_failed |= started[ended].end(ended, code)
             if has_failed and options.stop_on_failure:
                 break
-        for path, code in processes.ended():
-            _tell(sweep, study, started[path], path, code)
-    newest = _newest(study)
+        for ended, code in processes.ended():
+            started[ended].end(ended, code)
+    found = newest(study)
     return [
-        Child(name, sweep.grid.get(name, t.params), t.value, t.user_attrs.get(_STATE, "not ended"))
-        for name, t in ({n: newest[n] for n in sweep.grid if n in newest} or newest).items()
+        Child(name, flags, _values(trial, flags), trial.user_attrs.get(STATE, "not ended"))
+        for name, trial in ({n: found[n] for n in sweep.grid if n in found} or found).items()
+        for flags in [sweep.grid.get(name, trial.params)]
     ]
-
-
-def open_study(sweep: Sweep, storage: str) -> optuna.Study:
-    """Open the sweep's trials in a database, which several machines may share.
-
-    Raises:
-        UserError: the database cannot be used, or has another sweep of this name.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    direction = "maximize" if sweep.task.greater_is_better else "minimize"
-    with storage_errors(storage):
-        _make_tables(storage)
-        study = optuna.create_study(storage=storage, study_name=sweep.name, direction=direction, load_if_exists=True)
-        if study.user_attrs.get(_PLAN, sweep.digest) == sweep.digest:
-            study.set_user_attr(_PLAN, sweep.digest)
-            return study
-    raise UserError(
-        f"--storage {_shown(storage)} has another sweep called {sweep.name} (only n_trials, or the values of a"
-        " grid, may change); rename the YAML file, or give another --output_dir and --storage"
-    )
-
-
-@contextlib.contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Turn an error of the database into one UserError."""
-    try:
-        yield
-    except (SQLAlchemyError, OptunaError, ImportError) as error:
-        raise UserError(
-            f"--storage {_shown(storage)} cannot be used ({str(error)[:200]}); correct it, then start again: finished"
-            " runs are used again"
-        ) from error
-
-
-def _make_tables(storage: str) -> None:
-    """Create Optuna's tables in a new database; of several machines that start at once, one does and others wait."""
-    for _ in range(_TRIES):
-        try:
-            optuna.storages.RDBStorage(storage)
-            return
-        except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
-                raise
-        time.sleep(_WAIT_S)
 
 
 def split_of(folder: Path, sweep: Sweep) -> str:
@@ -125,84 +80,61 @@ def split_of(folder: Path, sweep: Sweep) -> str:
     raise UserError(f"{folder} has no evaluated split but test; ask the builder for validation rows")
 
 
-def _tell(sweep: Sweep, study: optuna.Study, trial: Trial, folder: Path, code: int) -> bool:
-    """Tell Optuna how a run ended, with the task's primary metric; return whether it failed."""
-    value, state = None, state_of(code)
-    if code == 0:
-        name = MetricName(FINAL, split_of(folder, sweep), sweep.task.primary_metric)
-        value = float(RunFolder(folder).results[name.logged])
-        if not math.isfinite(value):
-            value, state = None, f"failed ({name.metric} is {value})"
-    trial.set_user_attr(_STATE, state)
-    study.tell(trial.number, value, state=TrialState.FAIL if value is None else None)
-    return value is None
+def _runs(
+    sweep: Sweep, study: optuna.Study, folder: Path, worker: str
+) -> "Iterator[tuple[_Draw, Path, Mapping[str, Any]]]":
+    """Yield every run to train: its trial, folder and own flags."""
+    for trial in trials_of(sweep, study, folder, worker):
+        draw = _Draw(sweep, study, folder, trial)
+        for path, flags in draw.runs.items():
+            yield draw, path, flags
 
 
-def _trials(sweep: Sweep, study: optuna.Study, folder: Path, worker: str) -> Iterator[Trial]:
-    """Yield the trials that this worker is to train; one that was interrupted is queued again.
+class _Draw:
+    """A trial that is being trained: one run, or one with every seed, the first failure of which is the trial's."""
 
-    A grid's combinations are queued trials, in its order, and it may grow. Optuna's GridSampler offers neither, and
-    raises a KeyError at a trial that was queued again when one combination is left.
-    """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get(_WORKER) == worker:
-            if not sweep.grid:  # a grid's is queued below, at its place
-                study.enqueue_trial(trial.params, {_RUN: _name(trial), _AGAIN: True})
-            study.tell(trial.number, state=TrialState.FAIL)
-    for name, flags in sweep.grid.items():
-        newest = _newest(study).get(name)
-        if newest is None or not RunFolder(folder / name).is_finished:
-            if newest is None or newest.state is not TrialState.WAITING:
-                study.enqueue_trial(dict(flags), {_RUN: name})
-            yield _ask(study, worker)
-    while not sweep.grid and (trial := _draw(sweep, study, worker)) is not None:
-        yield trial
+    def __init__(self, sweep: Sweep, study: optuna.Study, folder: Path, trial: Trial) -> None:
+        self._sweep, self._study, self._trial = sweep, study, trial
+        name = trial.user_attrs[RUN]
+        flags = sweep.grid[name] if sweep.grid else suggest_flags(trial, sweep.space)
+        self.runs = {folder / run: of_run for run, of_run in sweep.with_seeds(name, flags).items()}
+        """Folder -> own flags."""
+        self._values: dict[str, float] = {}
+        self._has_failed = False
 
+    def end(self, path: Path, code: int) -> bool:
+        """Note how a run ended, and tell Optuna if that decides the trial; return whether the run failed."""
+        value, state = self._outcome(path, code)
+        if value is None and not self._has_failed:
+            self._has_failed = True
+            self._tell(None, f"{state}, {path.name}" if len(self.runs) > 1 else state)
+        elif value is not None:
+            self._values[_seed_of(self.runs[path])] = value
+            if len(self._values) == len(self.runs):
+                self._trial.set_user_attr(_VALUES, {seed: self._values[seed] for seed in sorted(self._values)})
+                self._tell(statistics.fmean(self._values.values()), state)
+        return value is None
 
-def _ask(study: optuna.Study, worker: str) -> Trial:
-    """Return the next trial, queued or new, marked as this worker's."""
-    trial = study.ask()
-    trial.set_user_attr(_WORKER, worker)
-    return trial
+    def _outcome(self, path: Path, code: int) -> tuple[float | None, str]:
+        """Return the primary metric of a run that has ended, None if it failed, and how it ended."""
+        if code:
+            return None, state_of(code)
+        name = MetricName(FINAL, split_of(path, self._sweep), self._sweep.task.primary_metric)
+        value = float(RunFolder(path).results[name.logged])
+        return (value, state_of(0)) if math.isfinite(value) else (None, f"failed ({name.metric} is {value})")
 
-
-def _draw(sweep: Sweep, study: optuna.Study, worker: str) -> Trial | None:
-    """Return the next trial of a search, named by its place, or None once there are enough."""
-    trials = study.get_trials(deepcopy=False)
-    is_queued = any(trial.state is TrialState.WAITING for trial in trials)
-    if not is_queued and _n_drawn(trials) >= sweep.n_trials:
-        return None
-    trial = _ask(study, worker)
-    if _RUN in trial.user_attrs:
-        return trial
-    place = _n_drawn(study.get_trials(deepcopy=False)[: trial.number])
-    if place >= sweep.n_trials:  # another process was faster
-        study.tell(trial.number, state=TrialState.FAIL)
-        return None
-    # Seeded by place: a resumed search draws what an uninterrupted one would, and no two workers draw the same.
-    study.sampler = optuna.samplers.TPESampler(seed=_SEED + place)
-    trial.set_user_attr(_RUN, f"trial-{place:03d}")
-    return trial
+    def _tell(self, value: float | None, state: str) -> None:
+        self._trial.set_user_attr(STATE, state)
+        self._study.tell(self._trial.number, value, state=TrialState.FAIL if value is None else None)
 
 
-def _n_drawn(trials: Sequence[FrozenTrial]) -> int:
-    """Return the number of children of a search; a trial that is repeated is the same child."""
-    return sum(_AGAIN not in trial.user_attrs for trial in trials)
+def _seed_of(flags: Mapping[str, Any]) -> str:
+    """Return the seeds among flags as the key of a value."""
+    return ",".join(str(flags.get(name)) for name in SEEDS)
 
 
-def _newest(study: optuna.Study) -> dict[str, FrozenTrial]:
-    """Return the newest trial of every child, except those abandoned before they ended."""
-    trials = study.get_trials(deepcopy=False)
-    return {_name(trial): trial for trial in trials if trial.state is not TrialState.FAIL or _STATE in trial.user_attrs}
-
-
-def _name(trial: FrozenTrial) -> str:
-    return trial.user_attrs.get(_RUN, f"trial-{trial.number:03d}")
-
-
-def _shown(storage: str) -> str:
-    """Return the address without its password."""
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return repr(storage)
+def _values(trial: FrozenTrial, flags: Mapping[str, Any]) -> dict[str, float]:
+    """Return the primary metric of a trial by seed."""
+    if trial.value is None:
+        return {}
+    return trial.user_attrs.get(_VALUES) or {_seed_of(flags): trial.value}

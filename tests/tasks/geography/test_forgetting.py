@@ -9,7 +9,7 @@ from tasks.geography.forgetting import Study, read_study
 from tests.helpers import ROOT, assert_one_line, refusal, write_run
 from trainers.commands import study
 from trainers.studies import child_runs
-from trainers.studies.child_runs import ChildOptions
+from trainers.studies.child_processes import ChildOptions
 from trainers.studies.parent import Children
 from trainers.studies.study_file import study_path
 

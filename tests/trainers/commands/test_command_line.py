@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import ROOT, assert_one_line
+from tests.helpers import ROOT, assert_named, assert_one_line, contents, write_run
 from trainers import registry
 from trainers.__main__ import main
 from trainers.commands import study
@@ -111,8 +111,8 @@ def test_every_shipped_study_names_a_report_of_its_task():
     from trainers.studies.study_file import read_mapping, study_names, study_path
 
     reports = {name: read_mapping(study_path(name), "").get("report") for name in study_names()}
-    assert set(reports.values()) == {"forgetting", "ladder", "comparison", None}
-    for name in (name for name, report in reports.items() if report):
+    assert set(reports.values()) == {"forgetting", "ladder", "comparison"}
+    for name in reports:
         assert callable(report_options(name)().run)
 
 
@@ -164,6 +164,56 @@ def test_the_help_of_a_study_has_the_flags_of_its_report(capsys):
     assert "--rollouts" in capsys.readouterr().out
     assert main(["study", "forgetting_small", "--help"]) == 0
     assert "--base" in capsys.readouterr().out
+
+
+def test_the_help_of_a_study_lists_studies_and_that_of_a_sweep_sweeps(capsys):
+    listed = {}
+    for verb in ("study", "sweep"):
+        assert main([verb, "--help"]) == 0
+        shown = capsys.readouterr().out
+        listed[verb] = shown.rpartition("below configs/studies/:")[2].partition("\n  --")[0]
+    assert_named(listed["study"], "arc_small", "forgetting_small")
+    assert_named(listed["sweep"], "location_sweep", "location_search")
+    assert "location" not in listed["study"] and "arc_" not in listed["sweep"]
+
+
+@pytest.mark.parametrize(
+    "verb, wrong, right", [("study", "arc_smal", "arc_small"), ("sweep", "swep", "location_sweep")]
+)
+def test_a_mistyped_name_is_answered_with_those_of_its_kind(verb, wrong, right, prefix, capsys):
+    assert main([verb, wrong]) == 2
+    error = capsys.readouterr().err
+    assert_one_line(error, verb, wrong, right)
+    assert ("location_sweep" in error) is (verb == "sweep")
+
+
+def test_a_dry_run_prints_how_far_every_run_is_and_writes_nothing(prefix, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(child_runs, "subprocess", None)
+    path = tmp_path / "mine.yaml"
+    path.write_text("report: ladder\nseeds: [1, 2]\nruns: {a: {config: arc}, b: {config: arc, hidden_size: 32}}\n")
+    folder = prefix / "studies" / "mine"
+    for name in ("a-1", "a-2"):
+        (folder / name).mkdir(parents=True)
+        write_run(folder / name, ["--config=arc", f"--seed={name[-1]}", f"--output_dir={folder / name}"])
+    (folder / "a-1" / "results.json").write_text("{}")
+    before = contents(prefix)
+    assert main(["study", str(path), "--dry_run"]) == 0
+    shown = capsys.readouterr().out
+    states = {line.partition(":")[0]: line.partition(": ")[2] for line in shown.splitlines()[1:] if line[0] != " "}
+    assert states == {
+        "a-1": "finished",
+        "a-2": "starts again: it has no checkpoint",
+        "b-1": "not started",
+        "b-2": "not started",
+    }
+    assert "--config=arc --hidden_size=32 --seed=2" in shown and contents(prefix) == before
+
+
+def test_a_dry_run_names_the_runs_that_wait_for_others(prefix, capsys):
+    assert main(["study", "forgetting_small", "--dry_run", "--seeds", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert_named(shown, "base-4: not started", "cross_frozen: after base-1, base-2, base-3, base-4")
+    assert not any(prefix.iterdir())
 
 
 def test_a_study_hands_its_file_and_folder_to_its_report(prefix, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import csv
 import json
 import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +12,11 @@ import pytest
 from mlflow import MlflowClient
 from scipy import stats
 
-from tests.helpers import assert_named, assert_one_line, refusal, write_run
+from tests.helpers import ROOT, assert_named, assert_one_line, refusal, write_run
 from trainers.commands import train
 from trainers.common.environment import RUNS_VARIABLE, share_of_cores
 from trainers.common.seeds import seeds_of
+from trainers.folders.run_folder import RunFolder
 from trainers.studies import child_runs, seed_runs
 from trainers.tracking.mlflow_runs import PARENT_VARIABLE
 
@@ -200,6 +203,30 @@ def test_a_value_that_is_not_finite_does_not_count():
     results = {seed: {"final_test_loss": loss, "final_test_x": 1.0} for seed, loss in ((1, 2.0), (2, float("nan")))}
     rows = {row["metric"]: row for row in seed_runs.mean_rows(results, "x")}
     assert (rows["test/loss"]["seeds"], rows["test/loss"]["mean"], rows["test/x"]["seeds"]) == (1, 2.0, 2)
+
+
+def test_long_folder_names_are_cut_and_stay_apart(seeded, prefix):
+    for longest in ("3", "4"):
+        seeded(Launcher(), "--warmup_steps", "1", "--weight_decay", "0.5", "--max_steps", longest, "--seeds", "1")
+    names = [path.name for path in (prefix / "seeds").iterdir() if path.is_dir()]
+    assert len(names) == 2 and all(name.startswith("location,learning_rate=0.01,") for name in names)
+    assert max(map(len, names)) < 60
+
+
+@pytest.mark.slow
+def test_a_killed_command_takes_its_runs_with_it_and_the_same_one_goes_on(prefix, tiny):
+    argv = [*tiny, "--max_steps", "150", "--eval_steps", "15", "--seeds", "2", "--parallel", "2"]
+    command = [sys.executable, "-m", "trainers", "train", *argv, "--output_dir", str(prefix / "two")]
+    process = subprocess.Popen(command, cwd=ROOT)
+    runs = [RunFolder(prefix / "two" / f"seed-{seed}") for seed in (1, 2)]
+    while not all((run.path / "checkpoint-15" / "trainer_state.json").is_file() for run in runs):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # at once
+    assert done.returncode == 0, done.stderr
+    assert all(run.is_finished for run in runs) and "--resume_from_checkpoint last" in done.stdout
 
 
 @pytest.mark.slow
