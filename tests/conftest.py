@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from trainers.common import environment
@@ -38,8 +39,18 @@ TINY = [
     "--use_cpu",
     "--per_device_eval_batch_size",
     "64",
+    "--precision",
+    "float32",  # runs of their own processes, too, compute alike on every machine
 ]
 """A run of seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_bfloat16_units() -> Iterator[None]:
+    """What tests compare to the last digit is computed alike on every machine; a test of bfloat16 asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainers.settings.precision.has_bfloat16_units", lambda on_cpu: False)
+        yield
 
 
 @pytest.fixture

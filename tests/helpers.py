@@ -131,7 +131,7 @@ def printed_elsewhere(code):
 def launched(argv, processes):
     """Train in so many processes of torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += [str(ROOT / "trainers" / "run.py"), *argv]
+    command += [str(ROOT / "trainers" / "run.py"), "--precision", "float32", *argv]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
 

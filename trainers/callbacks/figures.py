@@ -1,5 +1,6 @@
 """Callbacks that draw: `summary.png`, the figures of the task, and a probe at every evaluation."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from trainers.probes.checkpoints import console_line, title
 from trainers.probes.probe import Probe
 from trainers.tracking.tracker import Tracker
 
+_SHARE = 0.1  # of the time, at most, for figures of evaluations that are not the last
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
@@ -100,14 +102,27 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
 
 
 class DrawFigures(TrainerCallback):
-    """Redraw and track `summary.png` and the task's own figures; those of the test split have its name in front."""
+    """Redraw and track `summary.png` and the task's own figures; those of the test split have its name in front.
+
+    The figures of an evaluation replace those before: where drawing would take more than a tenth of the time, some
+    evaluations are not drawn. The first and the final ones always are.
+    """
 
     def __init__(self, trainer: WorldTrainer, tracker: Tracker) -> None:
         self.trainer, self.tracker = trainer, tracker
+        self._made_s, self._drawing_s, self._drawn_step = time.monotonic(), 0.0, -1
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Draw the newest evaluation."""
-        task, evaluation, folder = self.trainer.task, self.trainer.last, Path(args.output_dir or ".")
+        """Draw the newest evaluation, if its step is drawn."""
+        evaluation, start_s = self.trainer.last, time.monotonic()
+        is_behind = self._drawing_s > _SHARE * (start_s - self._made_s)
+        if is_behind and evaluation.stage == EVAL and evaluation.step != self._drawn_step:
+            return
+        self._draw(evaluation, state, Path(args.output_dir or "."))
+        self._drawing_s, self._drawn_step = self._drawing_s + time.monotonic() - start_s, evaluation.step
+
+    def _draw(self, evaluation: Evaluation, state: TrainerState, folder: Path) -> None:
+        task = self.trainer.task
         is_summed_up = evaluation.split in self.trainer.evaluated[:1] or not self.trainer.evaluated
         if is_summed_up:
             figure = summary_figure(state.log_history, evaluation, task.primary_metric, task.plot)

@@ -16,6 +16,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from trainers.contract import IGNORE
 from trainers.errors import UserError
+from trainers.models.autocast import in_float32
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """cos and sin, (B or 1, 1, L, head_size / 2); the first half of a head is rotated against the second, as in Llama."""
@@ -52,6 +53,9 @@ class Cache:
     filled: int = 0
 
 
+_attend = in_float32(F.scaled_dot_product_attention)
+
+
 class Attention(nn.Module):
     """Multi-head attention, of a sequence to itself or to a memory."""
 
@@ -80,7 +84,7 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Attend from x to the keys; `mask` is (B, 1, 1 or L, keys), True where attention is allowed."""
         query = apply_rotary(self._heads(self.query(x_BLD)), rotated)
-        mixed = F.scaled_dot_product_attention(query, *keys_values, attn_mask=mask, is_causal=causal)
+        mixed = _attend(query, *keys_values, attn_mask=mask, is_causal=causal)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 

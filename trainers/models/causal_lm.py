@@ -99,7 +99,9 @@ def _answer_loss(
             mixed, hidden = (x.index_select(0, place_BA) for x in (mixed, hidden))  # its gradient is 15 times cheaper
         hidden = hidden + F.linear(mixed, block.output)
         hidden = hidden + mlp(hidden, block, eps)
-    logits = F.linear(rms_norm(hidden, eps), model.lm_head.weight * inner.norm.weight).float()
+    with torch.autocast(hidden.device.type, enabled=False):
+        head = model.lm_head.weight * inner.norm.weight
+        logits = F.linear(rms_norm(hidden.to(head.dtype), eps), head).float()
     loss = F.cross_entropy(logits, next_BA, ignore_index=IGNORE, reduction="mean" if num_items is None else "sum")
     return loss if num_items is None else loss / num_items
 

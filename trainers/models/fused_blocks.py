@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
 
+from trainers.models.autocast import in_float32
+
 _SHORT = 128  # positions up to which plain products are faster on a CPU than the fused kernel (2.5 times at 22)
 
 
@@ -83,6 +85,7 @@ def apply_rotary(x_D: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     return torch.addcmul(x_D * cosine, x_D.roll(x_D.shape[-1] // 2, dims=-1), sine)
 
 
+@in_float32
 def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Attend causally from the last L of M positions: (B, heads, L, D), 2 x (B, heads, M, D) -> (B, heads, L, D)."""
     (batch, _, length, _), seen = query.shape, keys.shape[2]

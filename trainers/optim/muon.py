@@ -13,6 +13,8 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 from transformers.pytorch_utils import Conv1D
 
+from trainers.optim.muon_by_shape import MuonByShape
+
 
 class MuonWithRest(torch.optim.Optimizer):
     """Two optimizers behind one interface: shared `param_groups` (so that a scheduler moves both), one state dict."""
@@ -62,7 +64,7 @@ class MuonFactory:
         parts: list[torch.optim.Optimizer] = []
         if hidden:
             rate, decay = args.learning_rate, args.weight_decay
-            parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+            parts.append(MuonByShape(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
         if rest:
             decays = set(trainer.get_decay_parameter_names(model))
             groups = [

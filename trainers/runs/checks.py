@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from torch.utils.checkpoint import checkpoint as recomputed
 from transformers import TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
@@ -27,12 +26,6 @@ def check_settings(settings: Settings, data: StoredDataset) -> None:
     """
     _check_reporters(settings.training)
     _check_passed_on(settings.training)
-    if settings.training.bf16 and settings.training.device.type == "cpu" and PartialState().is_main_process:
-        print(
-            "note: --bf16 is slower than float32 for small models on a CPU, and for all where the CPU has no"
-            " instructions for it",
-            flush=True,
-        )
     for split, rows in data.splits.items() if settings.training.dataloader_drop_last else ():
         kind = "train" if split == "train" else "eval"
         batch = getattr(settings.training, f"{kind}_batch_size") * settings.training.world_size

@@ -34,6 +34,7 @@ from trainers.probes.probe import Probe
 from trainers.runs import checks, inputs, records, resume
 from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.upstream import SaveUntrained
+from trainers.settings.precision import describe_precision
 from trainers.settings.resolve import Settings
 from trainers.settings.resume_rules import Change
 from trainers.tracking.mlflow_runs import terminate_as_exit, tracked_run
@@ -91,6 +92,7 @@ def train(prepared: Prepared) -> Path:
             records.log_start(tracker, settings, trainer, run, prepared.changes)
             if prepared.plan.checkpoint:
                 print(f"resuming {run.path} from {prepared.plan.checkpoint.name}", flush=True)
+            print(describe_precision(settings.training), flush=True)
             if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
                 others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
                 print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)
@@ -120,6 +122,7 @@ def describe(prepared: Prepared) -> str:
         f"output      {prepared.plan.folder} ({prepared.plan.mode})",
         f"dataset     {data.path} ({', '.join(f'{n} {len(s):,} rows' for n, s in data.splits.items())})",
         f"model       {model.config.model_type}, {model.num_parameters():,} parameters",
+        describe_precision(settings.training),
         f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every {settings.training.save_steps:g}",
         "",
         "settings (others have transformers' defaults):",

@@ -6,6 +6,7 @@ from typing import Any
 
 from trainers.settings.layers import argv_of, merge_layers
 from trainers.settings.own_settings import given_settings
+from trainers.settings.precision import settle_precision
 from trainers.settings.request import Request
 from trainers.settings.resolve import parser_of
 from trainers.settings.run_options import PLACEMENT, REFUSED, RunOptions
@@ -17,7 +18,7 @@ def identity_of(request: Request) -> dict[str, Any]:
 
     task = request.task
     parser = parser_of((RunOptions, task.options, task.model_options, TrainingArguments))
-    flags = merge_layers(request.layers)
+    flags = settle_precision(merge_layers(request.layers))
     tokens_seen = flags.pop("include_num_input_tokens_seen", ["no"])  # the parser would take true and false only
     values = vars(parser.parse_args(argv_of(flags)))
     values |= {"task": task.name, "include_num_input_tokens_seen": " ".join(tokens_seen)}

@@ -18,6 +18,7 @@ EITHER_OR = (
     ("saves_per_epoch", "save_steps"),
     ("num_train_epochs", "max_steps"),
     ("restart_epochs", "lr_scheduler_type"),
+    ("precision", "bf16"),
 )
 """Pairs of settings for the same thing."""
 
@@ -43,6 +44,11 @@ def flags_of(argv: Sequence[str]) -> Layer:
         is_off = name.startswith("no_") and not values
         given[name.removeprefix("no_") if is_off else name] = ["false"] if is_off else values
     return given
+
+
+def is_true(values: Sequence[str]) -> bool:
+    """Return whether the values of a flag switch it on, in the words that `HfArgumentParser` takes."""
+    return " ".join(values).lower() in ("", "1", "true", "yes", "t", "y")
 
 
 def config_path(name: str) -> Path:

@@ -31,6 +31,14 @@ def run_of_config(path: Path) -> RunFolder | None:
     return run if run.has_started and (path.is_dir() or path.suffix == ".json") else None
 
 
+def kept_settings(settings: Mapping[str, Any]) -> Layer:
+    """Return what was given for a run, and the precision in which it has computed, on whatever machine."""
+    given = given_settings(settings)
+    given.pop("bf16", None)
+    is_bfloat16 = settings.get("resolved", {}).get("bf16", False)
+    return {**given, "precision": ["bfloat16" if is_bfloat16 else "float32"]}
+
+
 def given_settings(settings: Mapping[str, Any]) -> Layer:
     """Return what was given for a run, from any source, but where it was written and how it was started.
 

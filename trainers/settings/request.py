@@ -24,7 +24,7 @@ from trainers.settings.layers import (
     merge_layers,
     read_yaml,
 )
-from trainers.settings.own_settings import given_settings, resumed_run, run_of_config
+from trainers.settings.own_settings import given_settings, kept_settings, resumed_run, run_of_config
 from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TYPED, RunOptions
 from trainers.settings.training_fields import training_defaults
 
@@ -71,7 +71,7 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     config_name, resumed = command_line.get("config"), resumed_run(command_line)
     path = config_path(config_name[0]) if config_name else None
     config = _read_config(path) if path else {}
-    own = {display_path(resumed.path): given_settings(resumed.settings)} if resumed else {}
+    own = {display_path(resumed.path): kept_settings(resumed.settings)} if resumed else {}
     name = next((layer["task"][0] for layer in (command_line, config, *own.values()) if layer.get("task")), "")
     task = find_task(name)
     if config.get("task") not in (None, [], [name], [task.base]):

@@ -21,6 +21,7 @@ from trainers.settings.layers import (
     argv_of,
     merge_layers,
 )
+from trainers.settings.precision import settle_precision
 from trainers.settings.request import Request, check_names
 from trainers.settings.run_options import TRAINING_RANGES, RunOptions
 
@@ -59,7 +60,7 @@ def resolve_settings(request: Request) -> Settings:
     from transformers import TrainingArguments
 
     task = request.task
-    flags = surroundings.fit_to_machine(merge_layers(request.layers))
+    flags = settle_precision(merge_layers(request.layers))
     if "evals_per_epoch" in flags:  # `runs.cadence.settle` counts the steps; until then transformers wants some number
         flags = {"save_steps": ["1"], **flags, "eval_steps": ["1"]}
     _check_json(flags)

@@ -44,6 +44,9 @@ class RunOptions:
         "answer", "text tasks: what the loss is computed on, the answer or all of prompt and answer"
     )
     stock_forward: bool = option(False, "text tasks: use transformers' own, slower forward pass (to debug)")
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "of products; auto: bfloat16 where the processor has units for it. Weights and optimizer stay float32"
+    )
     threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 
 
@@ -77,7 +80,6 @@ USUAL_TRAINING: Mapping[str, str] = {
     "lr_scheduler_type": "schedule of the rate, e.g. linear, cosine, constant, warmup_stable_decay",
     "warmup_steps": "steps in which the rate rises from 0; below 1: as a share of all steps",
     "seed": "random seed of the weights and of the order of the examples",
-    "bf16": "compute in bfloat16 (mixed precision)",
 }
 """The settings of `transformers.TrainingArguments` that `--help` describes."""
 
@@ -135,7 +137,7 @@ REFUSED: Mapping[str, str] = _by_name(
             "train_sampling_strategy"
         ),
         "rows know their lengths themselves": "length_column_name",
-        "earlier runs of such models ended in NaN with it; use --bf16, or neither": "fp16",
+        "earlier runs of such models ended in NaN with it; use --precision bfloat16, or neither": "fp16",
         "the model is saved after its last evaluation, and would be saved in half precision": (
             "fp16_full_eval bf16_full_eval"
         ),

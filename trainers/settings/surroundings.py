@@ -1,18 +1,17 @@
-"""Read as settings what accelerate's launcher asks for, and fit settings to a machine without an accelerator."""
+"""Read as settings what accelerate's launcher asks for."""
 
 import os
 from typing import TYPE_CHECKING
 
 from trainers.errors import UserError
-from trainers.settings.layers import Layer
+from trainers.settings.layers import Layer, is_true
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 LAUNCHER = "accelerate launch"
 """The name of the launcher's layer."""
-_TRUE = ("true", "yes", "y", "t")
-_PRECISIONS = {"": {}, "no": {}, "bf16": {"bf16": ["true"]}, "fp16": {"fp16": ["true"]}}
+_PRECISIONS = {"": {}, "no": {}, "bf16": {"precision": ["bfloat16"]}, "fp16": {"fp16": ["true"]}}
 
 
 def launcher_layer() -> Layer:
@@ -34,16 +33,8 @@ def launcher_layer() -> Layer:
     if (steps := asked.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")) not in ("", "1"):
         layer["gradient_accumulation_steps"] = [steps]
     switches = {"use_cpu": "USE_CPU", "deepspeed": "USE_DEEPSPEED", "parallelism_config": "USE_PARALLELISM_CONFIG"}
-    on = [flag for flag, name in switches.items() if asked.get(f"ACCELERATE_{name}", "") in ("1", *_TRUE)]
+    on = [flag for flag, name in switches.items() if is_true([asked.get(f"ACCELERATE_{name}", "false")])]
     return {**layer, **{flag: ["true"] for flag in on}}
-
-
-def fit_to_machine(flags: Layer) -> Layer:
-    """Return the flags with --use_cpu added where `TrainingArguments` would else refuse --bf16: no accelerator."""
-    import torch
-
-    is_asked = "".join(flags.get("bf16", ["false"])).lower() in ("", "1", *_TRUE)
-    return {**flags, "use_cpu": ["true"]} if is_asked and not torch.accelerator.is_available() else flags
 
 
 def follow_settings(training: "TrainingArguments") -> None:

@@ -23,7 +23,7 @@ def reported(tmp_path, store_uri, tiny, monkeypatch):
     return train
 
 
-def test_tensorboard_has_numbers_pictures_and_tables_of_every_step(reported):
+def test_tensorboard_has_numbers_and_tables_of_every_step_and_pictures_of_those_drawn(reported):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = reported("tensorboard")
@@ -32,7 +32,8 @@ def test_tensorboard_has_numbers_pictures_and_tables_of_every_step(reported):
     tags = events.Tags()
     assert "eval/memorisation_haversine_km_mean" in tags["scalars"] and "train/loss" in tags["scalars"]
     assert {"figures/summary", "figures/world_map"} <= set(tags["images"])
-    assert [image.step for image in events.Images("figures/world_map")][:3] == [0, 2, 4]
+    drawn = [image.step for image in events.Images("figures/world_map")]
+    assert drawn[0] == 0 and len(drawn) >= 2 and set(drawn) <= {0, 2, 4}
     text = events.Tensors("examples/eval_memorisation/text_summary")
     assert [event.step for event in text] == [0, 2, 4] and b"loc(c_" in text[-1].tensor_proto.string_val[0]
     assert "examples/final_memorisation/text_summary" in tags["tensors"]

@@ -1,0 +1,46 @@
+"""Attention within autocast: in float32 on a CPU, of the query's type outside."""
+
+import torch
+import torch.nn.functional as F
+
+from trainers.models.autocast import in_float32
+
+seen = []
+
+
+@in_float32
+def attend(query, keys, values, scale=None):
+    seen.append((query.dtype, torch.is_autocast_enabled("cpu")))
+    return F.scaled_dot_product_attention(query, keys, values, scale=scale)
+
+
+def parts(dtype):
+    torch.manual_seed(0)
+    return [torch.randn(2, 2, 5, 8, dtype=dtype, requires_grad=True) for _ in range(3)]
+
+
+def test_it_is_in_float32_within_autocast_and_its_result_in_the_querys_type():
+    for dtype in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = attend(*parts(dtype), scale=0.5)
+        assert seen[-1] == (torch.float32, False) and mixed.dtype == dtype
+        exact = F.scaled_dot_product_attention(*(part.float() for part in parts(dtype)), scale=0.5)
+        torch.testing.assert_close(mixed, exact.to(dtype))
+
+
+def test_gradients_are_those_of_float32_rounded():
+    ours, exact = parts(torch.bfloat16), parts(torch.float32)
+    with torch.no_grad():
+        for one, other in zip(exact, ours, strict=True):
+            one.copy_(other)
+    with torch.autocast("cpu", torch.bfloat16):
+        attend(*ours).float().square().sum().backward()
+    F.scaled_dot_product_attention(*exact).square().sum().backward()
+    for one, other in zip(ours, exact, strict=True):
+        torch.testing.assert_close(one.grad.float(), other.grad, rtol=0.05, atol=0.05)
+
+
+def test_outside_autocast_nothing_changes():
+    for dtype in (torch.float32, torch.float64):
+        mixed = attend(*parts(dtype))
+        assert seen[-1] == (dtype, False) and mixed.dtype == dtype

@@ -1,0 +1,49 @@
+"""Muon that orthogonalises all matrices of one shape together: of small ones each costs a kernel's overhead alone."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+class MuonByShape(torch.optim.Muon):
+    """`torch.optim.Muon` with the rate of `match_rms_adamw`: the same state, and the same updates up to rounding."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update every matrix that has a gradient."""
+        for group in self.param_groups:
+            weights: list[torch.Tensor] = []
+            gradients: list[torch.Tensor] = []
+            momenta: list[torch.Tensor] = []
+            self._init_group(group, weights, gradients, momenta)
+            by_shape = defaultdict(list)
+            for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
+                momentum.lerp_(gradient, 1 - group["momentum"])
+                ahead = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+                by_shape[weight.shape].append((weight, ahead))
+            for (rows, columns), alike in by_shape.items():
+                updates = orthogonalise(torch.stack([ahead for _, ahead in alike]), group)
+                rate = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
+                for (weight, _), update in zip(alike, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+
+
+def orthogonalise(matrices_NIJ: torch.Tensor, options: Mapping[str, Any]) -> torch.Tensor:
+    """Return the nearest half-orthogonal matrices, about, by Newton-Schulz iterations in bfloat16 (Jordan et al. 2024).
+
+    Args:
+        options: `ns_coefficients`, `ns_steps` and `eps` of `torch.optim.Muon`.
+    """
+    a, b, c = options["ns_coefficients"]
+    is_tall = matrices_NIJ.shape[1] > matrices_NIJ.shape[2]
+    x = matrices_NIJ.bfloat16()
+    if is_tall:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=options["eps"])
+    for _ in range(options["ns_steps"]):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if is_tall else x
