@@ -92,7 +92,8 @@ def _report(plan: Sweep, children: "Sequence[Child]", folder: Path, tracker: "Tr
         best = min(means, key=lambda text: sign * means[text]["mean"])
         _report_means(values, means, best, folder, tracker)
         flags = without_seeds(groups[best][0].flags)
-        tracker.tags({"best_run": groups[best][0].name} if len(groups[best]) == 1 and flags else {})
+        is_run = len(groups[best]) == 1 and flags and not plan.seeds  # not a mean over seeds
+        tracker.tags({"best_run": groups[best][0].name} if is_run else {})
         tracker.params({f"best.{name}": value for name, value in flags.items()})
         tracker.metrics({f"best/{metric}": means[best]["mean"]}, step=len(ranked) - len(failed))
         print(f"{f'best: {best}, ' if flags else ''}{metric} {say_interval(means[best])}", flush=True)

@@ -219,7 +219,7 @@ def test_a_job_whose_time_is_over_saves_and_goes_on_by_itself(prefix, tiny, monk
     os.kill(int(process), signal.SIGUSR2)  # what Slurm does shortly before the end
     wait_for(lambda: job.poll() is not None)
     log = slurm_jobs.log_of(run.path).read_text()
-    assert job.poll() == 0 and run.is_finished and "goes on" in log, log
+    assert job.poll() == 0 and run.is_finished and f"resuming {run.path}" in log, log
 
 
 def wait_for(condition, process=None, limit_s=240):
