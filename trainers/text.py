@@ -71,7 +71,7 @@ class TextRows(Dataset):
         self.prompt_len_N = torch.from_numpy(encoded.prompt_len_N)
         self.length_N = torch.from_numpy(encoded.length_N)
         self._position_T = torch.arange(self.ids_NT.shape[1])
-        self._fixed_width = fixed_width
+        self.fixed_width = fixed_width
         self.n_shared = _n_shared(encoded.ids_NT, int(self.prompt_len_N.min()) - 1)
         self._longest_answer = int((self.length_N - self.prompt_len_N).max())
 
@@ -92,7 +92,7 @@ class TextRows(Dataset):
         index_B = torch.tensor(rows)
         prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
         order_B, groups, n_answer = torch.arange(len(rows)), [(len(rows), self.ids_NT.shape[1])], self._longest_answer
-        if not self._fixed_width:
+        if not self.fixed_width:
             order_B, n_answer = length_B.argsort(), int((length_B - prompt_len_B).max())
             groups = _groups(length_B[order_B].tolist())
         width = groups[-1][1]

@@ -6,7 +6,9 @@ attention only the answers' positions go on. Loss and gradients are those of tra
 everything else: a test compares both.
 """
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import torch
@@ -15,10 +17,22 @@ import transformers
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from trainers.contract import IGNORE
-from trainers.models.fused_blocks import apply_rotary, attend, fuse_block, is_supported, mlp, rms_norm, rotary_table
+from trainers.models.fused_blocks import (
+    FusedBlock,
+    apply_rotary,
+    attend,
+    fuse_block,
+    is_supported,
+    mlp,
+    rms_norm,
+    rotary_table,
+)
 
 Shapes = list[tuple[int, int]]
 """Rows of a group, and the number of tokens that each does not share."""
+
+Halves = tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]
+"""What a block does up to its attention, and what it does behind."""
 
 
 class BatchPlan(TypedDict):
@@ -39,6 +53,8 @@ class _AnswerLoss:
 
     stock_forward = False
     """Whether the passes of transformers are used for everything, as with --stock_forward."""
+    compiled_rows = 0
+    """Rows of the training batches whose blocks are compiled: of full ones, all of one width. Others are not."""
 
     def forward(
         self: Any,
@@ -55,7 +71,8 @@ class _AnswerLoss:
         # Where PyTorch cuts a batch up for several GPUs of one process, the plan is not one of the pieces.
         is_short = is_short and sum(rows for rows, _ in known["groups"]) == len(input_ids)  # pyright: ignore
         if is_short and is_supported(self) and not self.is_activation_checkpointing:
-            loss = _answer_loss(self, input_ids, labels, known, kwargs.get("num_items_in_batch"))  # pyright: ignore
+            halves = _compiled_halves() if self.training and len(input_ids) == self.compiled_rows else (_mix, _finish)  # pyright: ignore
+            loss = _answer_loss(self, input_ids, labels, known, kwargs.get("num_items_in_batch"), halves)  # pyright: ignore
             return CausalLMOutputWithPast(loss=loss)  # pyright: ignore[reportArgumentType]
         return super().forward(input_ids=input_ids, labels=labels, **kwargs)  # pyright: ignore
 
@@ -76,14 +93,25 @@ CAUSAL_LMS = {"qwen2": Qwen2ForCausalLM, "llama": LlamaForCausalLM}
 
 def describe_pass(model: Any, is_planned: bool, is_sharded: bool, recomputes: bool) -> str:
     """Return which pass trains a text model, whose batches may have a plan and which a launcher may shard."""
-    is_short = is_planned and not is_sharded and not recomputes and is_supported(model)
-    return "training pass: " + ("trainers/models/causal_lm.py" if is_short else "transformers' own")
+    if not is_planned or is_sharded or recomputes or not is_supported(model):
+        return "training pass: transformers' own"
+    return "training pass: trainers/models/causal_lm.py" + (", compiled" if model.compiled_rows else "")
 
 
 def _answer_loss(
-    model: Any, ids_BT: torch.Tensor, labels_BT: torch.Tensor, known: BatchPlan, num_items: torch.Tensor | int | None
+    model: Any,
+    ids_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    known: BatchPlan,
+    num_items: torch.Tensor | int | None,
+    halves: Halves,
 ) -> torch.Tensor:
-    """Return the mean loss over labelled tokens, or their sum divided by `num_items`."""
+    """Return the mean loss over labelled tokens, or their sum divided by `num_items`.
+
+    Args:
+        halves: `_mix` and `_finish`, or these compiled.
+    """
+    mix, finish = halves
     inner, eps, n_shared = model.model, model.config.rms_norm_eps, known["n_shared"]
     shapes = [(rows, width - 1 - n_shared) for rows, width in known["groups"]]  # nothing follows from a last token
     groups = ids_BT[known["order_B"]].split([rows for rows, _ in shapes])
@@ -92,18 +120,42 @@ def _answer_loss(
     turn = _turns(rotary_table(inner.rotary_emb.inv_freq, ids_BT.shape[1]), n_shared, shapes)
     for layer in inner.layers:
         block = fuse_block(layer)
-        projected = F.linear(rms_norm(hidden, eps), block.query_key_value, block.query_key_value_bias)
-        mixed = _attend(projected, turn, n_shared, shapes, layer.self_attn.head_dim)
+        mixed = mix(hidden, block, turn, n_shared, shapes, layer.self_attn.head_dim, eps)
         if layer is inner.layers[-1]:
             place_BA, next_BA = _answers(labels_BT[known["order_B"]], known["n_answer"], n_shared, shapes)
             mixed, hidden = (x.index_select(0, place_BA) for x in (mixed, hidden))  # its gradient is 15 times cheaper
-        hidden = hidden + F.linear(mixed, block.output)
-        hidden = hidden + mlp(hidden, block, eps)
+        hidden = finish(hidden, mixed, block, eps)
     with torch.autocast(hidden.device.type, enabled=False):
         head = model.lm_head.weight * inner.norm.weight
         logits = F.linear(rms_norm(hidden.to(head.dtype), eps), head).float()
     loss = F.cross_entropy(logits, next_BA, ignore_index=IGNORE, reduction="mean" if num_items is None else "sum")
     return loss if num_items is None else loss / num_items
+
+
+def _mix(
+    hidden: torch.Tensor,
+    block: FusedBlock,
+    turn: torch.Tensor,
+    n_shared: int,
+    shapes: Shapes,
+    head_size: int,
+    eps: float,
+) -> torch.Tensor:
+    """Apply the first half of a block, up to the output matrix of its attention, (N, E)."""
+    projected = F.linear(rms_norm(hidden, eps), block.query_key_value, block.query_key_value_bias)
+    return _attend(projected, turn, n_shared, shapes, head_size)
+
+
+def _finish(hidden: torch.Tensor, mixed: torch.Tensor, block: FusedBlock, eps: float) -> torch.Tensor:
+    """Apply the rest of a block, (N, E): it needs nothing of other tokens."""
+    hidden = hidden + F.linear(mixed, block.output)
+    return hidden + mlp(hidden, block, eps)
+
+
+@functools.cache
+def _compiled_halves() -> Halves:
+    """Return both halves of a block compiled, once for all blocks: a whole model would take several times as long."""
+    return torch.compile(_mix, dynamic=False), torch.compile(_finish, dynamic=False)
 
 
 def _turns(turn: torch.Tensor, n_shared: int, shapes: Shapes) -> torch.Tensor:

@@ -66,6 +66,7 @@ def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
         **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start")},
         **{name: training[name] for name in PARAMS},
         "loss_on": getattr(trainer.train_dataset, "loss_on", None),
+        "compiled": bool(getattr(trainer.unwrapped_model, "compiled_rows", 0)),
         "parameters": trainer.unwrapped_model.num_parameters(),
         "world_size": settings.training.world_size,
     }

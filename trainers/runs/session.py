@@ -33,6 +33,7 @@ from trainers.options import path_options
 from trainers.probes.probe import Probe
 from trainers.runs import checks, inputs, records, resume
 from trainers.runs.cadence import lacks_only_evaluation, settle
+from trainers.runs.compiling import settle_compiling
 from trainers.runs.upstream import SaveUntrained
 from trainers.settings.precision import describe_precision
 from trainers.settings.resolve import Settings
@@ -74,6 +75,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     rows = build_rows(settings.task, data, model, settings.training.torch_compile)
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, settings.training, settings.run)
     checks.check_trainer(settings, trainer)
+    settle_compiling(trainer)
     return Prepared(settings, plan, data, trainer, inputs.build_probe(settings, data, model), changes)
 
 

@@ -19,6 +19,7 @@ _RUN_RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("probe", "l2_to_start"), "applied"),
     # The rows of --dataset are compared by their digest, wherever the folder lies.
     **dict.fromkeys(("config", "dataset", "overwrite", "dry_run", "rebuild", "stock_forward", "threads"), "free"),
+    "compile": "free",
     "precision": "free",  # it is followed by `bf16`
 }
 
