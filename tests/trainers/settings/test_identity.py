@@ -58,3 +58,14 @@ def test_settings_of_an_earlier_version_are_compared_as_given():
     assert differing_settings(request, old) == []
     old["given"]["n_cities"]["value"] = "41"
     assert differing_settings(request, old) == ["n_cities"]
+
+
+def test_a_run_of_another_machine_is_the_same_run_unless_its_precision_was_asked_for(monkeypatch):
+    stored = {}
+    for has_units in (True, False):
+        monkeypatch.setattr("trainers.settings.precision.has_bfloat16_units", lambda on_cpu, has=has_units: has)
+        stored[has_units] = {"resolved": identity_of(read_request(ARGV, registry.load))}
+    for settings in stored.values():
+        assert differing_settings(read_request(ARGV, registry.load), settings) == []
+    asked = read_request([*ARGV, "--precision", "float32"], registry.load)
+    assert "precision" in differing_settings(asked, stored[True]) and differing_settings(asked, stored[False]) == []
