@@ -23,20 +23,21 @@ def product() -> Work:
     return lambda: timed(_times(5, lambda: torch.mm(left, right)), 5 * 2 * SIDE**3 / 1e9, now_s=now_s)
 
 
-def training_step(torch_compile: bool = False, **options: Any) -> Work:
-    """Loss, gradients, clipping and AdamW of one batch; its units are the operations that its own pass needs."""
+def training_step(compiled: bool = False, **options: Any) -> Work:
+    """Loss, gradients, clipping and AdamW of one batch in float32; its units are what its own pass computes."""
     contest = TrainingContest(**options)
     batch = next(contest.batches())
     contest.reset()
-    optimizer = torch.optim.AdamW(contest.model.parameters(), lr=1e-3, fused=True)
-    model: Any = torch.compile(contest.model) if torch_compile else contest.model
+    model: Any = contest.model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     with FlopCounterMode(display=False) as counter:
-        contest.model(**batch).loss.backward()
+        model(**batch).loss.backward()
+    model.compiled_rows = contest.batch_size if compiled else 0
     gigaflop = contest.steps * counter.get_total_flops() / 1e9
 
     def step() -> None:
         model(**batch).loss.backward()
-        torch.nn.utils.clip_grad_norm_(contest.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
 

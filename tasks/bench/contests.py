@@ -9,12 +9,14 @@ _SIZES = {"hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, 
 _STEP = {"task": "location", "batch_size": 512, "steps": 3, **_SIZES}
 _TRAINERS = {
     "ours": ("training:ours", {}),
-    "ours, compiled": ("training:ours", {"torch_compile": True}),
+    "ours, compiled": ("training:ours", {"compiled": True}),
+    "ours, float32": ("training:ours", {"precision": "float32"}),
     "stock Trainer": ("training:stock_trainer", {}),
     "bare loop": ("training:bare_loop", {}),
-    "bare loop, compiled": ("training:bare_loop", {"torch_compile": True}),
+    "bare loop, compiled": ("training:bare_loop", {"at_its_best": True}),
 }
 _TARGETS = {"stock Trainer": 1.5, "bare loop": 0.95, "bare loop, compiled": 0.95}
+_SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,18 @@ def _training(
     names: Sequence[str] = tuple(_TRAINERS),
     targets: Mapping[str, float] = MappingProxyType(_TARGETS),
     rounds: int = 100,
+    sizes: Mapping[str, int] = MappingProxyType(_SIZES),
 ) -> Contest:
-    options = {"task": task, "batch_size": batch_size, "steps": steps, **_SIZES}
+    options = {"task": task, "batch_size": batch_size, "steps": steps, **sizes}
     contenders = {name: _TRAINERS[name] for name in names}
-    return Contest(f"{task}_{batch_size}", contenders, "examples", options, targets, 1e-3, rounds)
+    name = f"{task}_{batch_size}" + ("_small" if sizes is _SMALL else "")
+    return Contest(name, contenders, "examples", options, targets, 1e-2, rounds)  # some compute in bfloat16
 
 
 CONTESTS = (
     _training("location", 64, 20),
     _training("location", 512, 3),
+    _training("location", 256, 20, sizes=_SMALL),
     _training("distance", 64, 20),
     _training("distance", 512, 3),
     Contest(
@@ -64,11 +69,13 @@ CONTESTS = (
         contenders={
             "matrix product": ("arithmetic:product", {}),
             "ours": ("arithmetic:training_step", _STEP),
-            "ours, compiled": ("arithmetic:training_step", {"torch_compile": True, **_STEP}),
+            "ours, compiled": ("arithmetic:training_step", {"compiled": True, **_STEP}),
         },
         unit="GFLOP",
     ),
-    _training("random_walk", 64, 5, ("ours", "stock Trainer", "bare loop"), {"stock Trainer": 2.5}, rounds=3),
+    _training(
+        "random_walk", 64, 5, ("ours", "ours, float32", "stock Trainer", "bare loop"), {"stock Trainer": 2.5}, rounds=3
+    ),
     Contest(
         name="generating",
         contenders={

@@ -1,4 +1,4 @@
-"""A training step by stock `Trainer`, a bare loop, the same compiled, and this stack.
+"""A training step by stock `Trainer`, a bare loop, the best that can be made of one, and this stack.
 
 All start from the same weights, see the same rows in the same order and take the same number of AdamW steps; what they
 agree on afterwards is the loss of the first batch.
@@ -18,11 +18,13 @@ from trainers.base import build_rows
 from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE, StoredDataset
 from trainers.folders import dataset_folder
+from trainers.settings.precision import has_bfloat16_units
 from trainers.settings.run_options import STACK_DEFAULTS, RunOptions
 from trainers.text import TextRows
 
 LEARNING_RATE = 1e-3
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+_HAS_UNITS = has_bfloat16_units(DEVICE.type == "cpu")
 
 
 class TrainingContest:
@@ -92,22 +94,24 @@ def stock_trainer(**options: Any) -> Work:
     return _turns(contest, Trainer(contest.model, contest.arguments(), collator, train_dataset=tokenised))
 
 
-def ours(torch_compile: bool = False, **options: Any) -> Work:
-    """This stack's Trainer, with the settings that every run of it has."""
+def ours(precision: str = "auto", compiled: bool = False, **options: Any) -> Work:
+    """This stack's Trainer, with the settings that every run of it has; compiled, as a long run is."""
     contest = TrainingContest(**options)
     settings = {
         name: STACK_DEFAULTS[name] for name in ("logging_steps", "logging_nan_inf_filter", "remove_unused_columns")
     }
-    arguments = contest.arguments(torch_compile=torch_compile, dataloader_pin_memory=False, **settings)
-    rows = build_rows(contest.task, contest.data, contest.model, torch_compile)
+    settings |= {"bf16": precision == "auto" and _HAS_UNITS, "use_cpu": DEVICE.type == "cpu"}
+    arguments = contest.arguments(dataloader_pin_memory=False, **settings)
+    rows = build_rows(contest.task, contest.data, contest.model, compiled)
+    contest.model.compiled_rows = contest.batch_size if compiled else 0  # pyright: ignore
     trainer = contest.task.load("trainer")(contest.task, contest.data, rows, contest.model, arguments, RunOptions())
     return _turns(contest, trainer)
 
 
-def bare_loop(torch_compile: bool = False, **options: Any) -> Work:
-    """A loop by hand over tensors that lie ready in memory, fused AdamW."""
+def bare_loop(at_its_best: bool = False, **options: Any) -> Work:
+    """A loop by hand over tensors that lie ready in memory, fused AdamW; at its best compiled and in bfloat16."""
     contest = TrainingContest(**options)
-    model: Any = torch.compile(contest.model) if torch_compile else contest.model
+    model: Any = torch.compile(contest.model) if at_its_best else contest.model
 
     def work() -> dict[str, Any]:
         contest.reset()
@@ -116,7 +120,9 @@ def bare_loop(torch_compile: bool = False, **options: Any) -> Work:
         for number, batch in enumerate(contest.batches(fixed_width=True)):
             if number == 1:
                 start_s = now_s()
-            model(**batch, use_cache=False).loss.backward()
+            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=at_its_best and _HAS_UNITS):
+                loss = model(**batch, use_cache=False).loss
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
