@@ -85,12 +85,13 @@ class Run:
         Raises:
             UserError: there are no such weights, split or dataset.
         """
+        from trainers.folders.run_dataset import dataset_of, dataset_options
         from trainers.runs.evaluation import score_splits
-        from trainers.runs.trained import dataset_of, dataset_options
         from trainers.settings.layers import as_strings
         from trainers.settings.resolve import read_command
 
-        (typed,) = read_command(as_strings(options, "evaluate"), dataset_options(self.folder))
+        kind = self.folder.task.options if dataset else dataset_options(self.folder)
+        (typed,) = read_command(as_strings(options, "evaluate"), kind)
         data = dataset_of(self.folder, dataset, typed)
         scored = score_splits(self.trainer(checkpoint, data), split)
         return {scores.evaluation.split: scores for scores in scored}
@@ -125,7 +126,7 @@ class Run:
 
     def trainer(self, checkpoint: str | int = "best", data: "StoredDataset | None" = None) -> "WorldTrainer":
         """Return the run's Trainer with these weights, on its own dataset or another."""
-        from trainers.folders import dataset_folder
+        from trainers.folders.run_dataset import own_dataset
         from trainers.folders.weights import named_weights
         from trainers.runs.trained import load_trainer, settings_of
 
@@ -133,8 +134,7 @@ class Run:
         if len(weights) > 1:
             raise UserError(f"checkpoint is {checkpoint!r}; give best, last or one step")
         ((step, path),) = weights.items()
-        own = data or dataset_folder.load(self.folder.dataset, self.folder.task.name)
-        return load_trainer(settings_of(self.folder), path, step, own)
+        return load_trainer(settings_of(self.folder), path, step, data or own_dataset(self.folder))
 
     def predictions(self, split: str) -> "pd.DataFrame":
         """Return every prediction of the last evaluation of a split.

@@ -47,6 +47,7 @@ class TextRows(Dataset):
         encoder: Turns ids into text again.
         ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the complete row.
         n_shared: Number of first tokens that are the same in every row, less than the shortest prompt's.
+        most_generated: Tokens that an answer gets at most: as many as the longest true one has.
         loss_on: What has labels, `answer` or `all` (`--loss_on`).
         is_planned: Whether the model has a short training pass, which wants batches with a layout.
     """
@@ -74,6 +75,7 @@ class TextRows(Dataset):
         self.fixed_width = fixed_width
         self.n_shared = _n_shared(encoded.ids_NT, int(self.prompt_len_N.min()) - 1)
         self._longest_answer = int((self.length_N - self.prompt_len_N).max())
+        self.most_generated = self._longest_answer
 
     def __len__(self) -> int:
         return len(self.ids_NT)
@@ -119,8 +121,10 @@ class TextTrainer(WorldTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for rows in self.rows.values():
-            cast(TextRows, rows).loss_on = self.run.loss_on
+        splits = cast(Mapping[str, TextRows], self.rows).values()
+        longest = max(rows.most_generated for rows in splits)  # of all: an endless answer is as long in each
+        for rows in splits:
+            rows.loss_on, rows.most_generated = self.run.loss_on, longest
         for split in self.data.splits:
             if self.has_baselines and split != "train":
                 self.baselines(split)  # fail before the training
@@ -187,10 +191,15 @@ class TextTrainer(WorldTrainer):
 
 
 def answers_to(rows: TextRows, model: "PreTrainedModel", batch_size: int) -> list[str]:
-    """Return the model's answer to every prompt, at most as long as the longest true one."""
-    new_tokens = int((rows.length_N - rows.prompt_len_N).max())
-    ids_NA = generate_answers(model, rows.ids_NT.numpy(), rows.prompt_len_N.numpy(), new_tokens, batch_size)
-    return rows.encoder.decode(ids_NA)
+    """Return the model's answer to every prompt, of at most `rows.most_generated` tokens that the context has left."""
+    prompt_len_N, answers = rows.prompt_len_N.numpy(), np.empty(len(rows), object)
+    context = getattr(model.config, "max_position_embeddings", None) or np.inf
+    room_N = np.minimum(rows.most_generated, context - prompt_len_N).astype(int)
+    for room in np.unique(room_N).tolist():
+        alike = room_N == room
+        ids_NA = generate_answers(model, rows.ids_NT.numpy()[alike], prompt_len_N[alike], room, batch_size)
+        answers[alike] = rows.encoder.decode(ids_NA)
+    return answers.tolist()
 
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":

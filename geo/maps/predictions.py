@@ -143,7 +143,8 @@ def _draw_legend(figure: "Figure", dots: "PathCollection") -> None:
     figure.text(0.02, 0.05, "●", color=TRUE_PLACE, **small)
     figure.text(0.032, 0.05, "true      predicted, km off", color=GREY, **small)
     bar = figure.colorbar(dots, cax=figure.add_axes((0.165, 0.044, 0.2, 0.012)), orientation="horizontal")
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda km, _: f"{km:,.0f}"))
+    least = ERROR_RANGE_KM[0]  # the colour of all smaller errors, too
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda km, _: f"{'≤ ' if km <= least else ''}{km:,.0f}"))
     bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.ax.tick_params(labelsize=7, labelcolor=GREY, length=0, pad=2)
     bar.outline.set_visible(False)

@@ -13,7 +13,7 @@ from tasks.arc.generators.concept import Pair
 from tasks.arc.grids import COLOURS_RGB
 from tasks.arc.sources import as_grid
 from trainers.errors import UserError
-from trainers.folders.dataset_folder import read_metadata
+from trainers.folders.run_dataset import own_metadata
 from trainers.runs.prediction import Answer, Predictor, Source
 
 
@@ -42,7 +42,13 @@ class GridPredictor(Predictor):
             raise UserError(f"{source.name} is no JSON ({error}); give a file of ARC tasks") from error
         questions = read_questions(content, name, source.name)
         for question in questions:
-            _check(question, options["n_context"], options["max_side"])
+            _check(question, options["n_context"])
+        if larger := sum(_side(question, options["n_context"]) > options["max_side"] for question in questions):
+            print(
+                f"note: {larger} of {len(questions)} test inputs have grids larger than the side of"
+                f" {options['max_side']} that the model was trained for",
+                file=sys.stderr,
+            )
         if unseen := sum(len(question.demonstrations) > options["n_context"] for question in questions):
             print(
                 f"note: {unseen} of {len(questions)} test inputs have more demonstrations than the"
@@ -62,6 +68,8 @@ class GridPredictor(Predictor):
         from tasks.arc.rows import ArcRows
 
         options = self._options()
+        sides = [_side(question, options["n_context"]) for question in asked]
+        options = {**options, "max_side": max(options["max_side"], *sides)}  # an answer may be as large as what is seen
         model = self.load(ArcModel)
         table = Dataset.from_list([_row(question, options["n_context"]) for question in asked], features=FEATURES)
         rows = ArcRows("asked", table, model.config, options)
@@ -84,7 +92,7 @@ class GridPredictor(Predictor):
         return "\n".join([f"{answer['task']}, test {answer['test']}", *lines, ""])
 
     def _options(self) -> dict[str, Any]:
-        return read_metadata(self.run.dataset, self.run.task.name)["options"]
+        return own_metadata(self.run)["options"]
 
 
 def read_questions(content: Any, name: str, where: str) -> list[Question]:
@@ -120,17 +128,19 @@ def _questions(task: str, content: Any, where: str) -> list[Question]:
     ]
 
 
-def _check(question: Question, n_context: int, max_side: int) -> None:
-    """Raise a `UserError` unless the model was trained for so many demonstrations and for such grids."""
-    where, n_shown = f"task {question.task}, test {question.test}", len(question.demonstrations)
-    if n_shown < n_context:
-        raise UserError(f"{where} has {n_shown} demonstrations, the model was trained with {n_context}; give as many")
-    grids = [question.before, *(grid for pair in question.demonstrations[:n_context] for grid in pair)]
-    if (longest := max(max(grid.shape) for grid in grids)) > max_side:
+def _check(question: Question, n_context: int) -> None:
+    """Raise a `UserError` unless there are as many demonstrations as the model was trained with."""
+    if (n_shown := len(question.demonstrations)) < n_context:
         raise UserError(
-            f"{where} has a grid with a side of {longest}, the model was trained for at most {max_side}; ask a model"
-            " that was trained with a larger --max_side"
+            f"task {question.task}, test {question.test} has {n_shown} demonstrations, the model was trained with"
+            f" {n_context}; give as many"
         )
+
+
+def _side(question: Question, n_context: int) -> int:
+    """Return the largest height or width of the grids that the model is shown."""
+    grids = [question.before, *(grid for pair in question.demonstrations[:n_context] for grid in pair)]
+    return max(max(grid.shape) for grid in grids)
 
 
 def _row(question: Question, n_context: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from trainers.common import figures
 from trainers.common.files import write_csv, write_text
 from trainers.common.metric_names import EVAL, FINAL, MetricName
 from trainers.errors import UserError
-from trainers.folders import dataset_folder
 from trainers.folders.checkpoints import read_state
+from trainers.folders.run_dataset import own_dataset
 from trainers.folders.run_folder import RunFolder
 from trainers.probes.checkpoints import load_checkpoint, probe_run
 from trainers.text import TextRows, answers_to
@@ -128,7 +128,7 @@ def _curve_of(run: RunFolder, base: RunFolder) -> FineTuneCurve:
 
 
 def _real_rows(base: RunFolder) -> TextRows:
-    data = dataset_folder.load(base.dataset, "distance")
+    data = own_dataset(base)
     if "test" not in data.splits:
         raise UserError(f"{data.path} has no test split to measure forgetting on; train the base with --n_test")
     test = data.splits["test"]

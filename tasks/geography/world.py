@@ -1,10 +1,12 @@
 """What the geography tasks share: the options that choose a world, and the real cities that they choose."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.files import read_json
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError, name_flags
 from trainers.options import MAX_SEED, option
@@ -102,7 +104,17 @@ def stored_cities(dataset: Path) -> "Cities":
 
     path = dataset / "cities.csv"
     if not path.is_file():
-        raise UserError(
-            f"the dataset {dataset} is damaged: {path.name} is gone; build it again with --rebuild, without --dataset"
-        )
+        from trainers.folders.dataset_folder import METADATA, build_command
+
+        made = read_json(dataset / METADATA, "build the dataset again", {"task": str, "options": dict})
+        command = build_command(made["task"], made["options"])
+        raise UserError(f"the dataset {dataset} is damaged: {path.name} is gone; build it again: `{command}`")
     return load_cities(path, min_population=0)
+
+
+def notes_on(prompts: Sequence[str], cities: "Cities") -> list[str | None]:
+    """Return for every prompt whether it names a city that is not in the world: a model answers all the same."""
+    ids = {str(city) for city in cities.city_id.tolist()}
+    unknown = ((number for number in re.findall(r"c_(\d*)", prompt) if number not in ids) for prompt in prompts)
+    missing = [next(numbers, None) for numbers in unknown]
+    return [None if number is None else f"no city c_{number} in the dataset" for number in missing]

@@ -83,7 +83,7 @@ TYPED = (
     ("--task location --cities_csv missing.csv", "--cities_csv missing.csv"),
     ("--task location --cities_csv .", "--cities_csv folder CSV"),
     ("--task location --dataset missing", "missing"),
-    ("--task location --dataset missing --n_train 9", "--n_train"),
+    ("--task location --dataset missing --n_train 9", "--dataset"),
     ("--task location --overwrite", "--overwrite --output_dir"),
     ("--task location --resume_from_checkpoint last", "--resume_from_checkpoint last --output_dir"),
     ("--task location --overwrite --resume_from_checkpoint last", "--overwrite --resume_from_checkpoint"),

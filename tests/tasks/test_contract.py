@@ -170,13 +170,29 @@ def test_answers_are_those_of_transformers_generate(text_trainer):
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-    longest, encoder, expected = int((rows.length_N - rows.prompt_len_N).max()), ColumnEncoder(), []
+    answers = [text for split in text_trainer.data.splits.values() for text in split["answer"]]
+    longest, encoder, expected = max(map(len, answers)) + 1, ColumnEncoder(), []
     for ids, length in list(zip(rows.ids_NT.long(), rows.prompt_len_N.tolist(), strict=True))[:12]:
         prompt = ids[None, :length]
         mask = torch.ones_like(prompt)
         output = model.generate(prompt, attention_mask=mask, max_new_tokens=longest, do_sample=False)
         expected += encoder.decode(output[:, length:].numpy())
     assert answers_to(rows, model, 5)[:12] == expected and len(set(expected)) > 1
+
+
+def test_an_answer_without_an_end_is_as_long_in_every_split_as_the_context_allows(text_trainer):
+    model, longest = text_trainer.unwrapped_model.eval(), text_trainer.rows["train"].most_generated
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        model.get_output_embeddings().weight[ColumnEncoder().encode(["", "7"], ["", ""]).ids_NT[1, 1]] = 1
+    for context in (model.config.max_position_embeddings, longest + 3):
+        model.config.max_position_embeddings = context
+        for rows in text_trainer.rows.values():
+            room = [min(longest, context - length) for length in rows.prompt_len_N.tolist()]
+            assert min(room) > 0 or context == longest + 3
+            if min(room) > 0:
+                assert list(map(len, answers_to(rows, model, 64))) == room
 
 
 def test_perfect_answers_are_perfect_and_nonsense_is_worst(text_trainer):

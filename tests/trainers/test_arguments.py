@@ -112,9 +112,34 @@ def test_evaluations_and_checkpoints_come_as_often_as_asked(config, tmp_path, fl
     asked = resolve_settings(read([*file, "--use_cpu", *flags]))
     before = asked.training.to_dict()
     data = SimpleNamespace(splits={"train": range(100)}, evaluated=["memorisation"])
-    settled = settle(asked, data, tmp_path, is_resumed=False).training
+    settled = settle(asked, data, tmp_path, checkpoint=None).training
     assert (settled.eval_steps, settled.save_steps) == (eval_steps, save_steps)
     assert asked.training.to_dict() == before  # what was asked for stays as it is
+
+
+def settled_steps(argv, n_rows, folder, checkpoint=None):
+    """Steps between evaluations, and those of the run."""
+    from trainers.runs.cadence import settle, total_steps
+
+    data = SimpleNamespace(splits={"train": range(n_rows)}, evaluated=["memorisation"])
+    training = settle(resolve_settings(read([*argv, "--use_cpu"])), data, folder, checkpoint).training
+    return training.eval_steps, total_steps(training, n_rows)
+
+
+@pytest.mark.parametrize("task", registry.names())
+@pytest.mark.parametrize("n_rows", [1, 40, 300, 5_075, 100_000])
+def test_a_default_asks_for_no_more_evaluations_than_a_run_has_room_for(task, n_rows, tmp_path):
+    eval_steps, steps = settled_steps(["--task", task], n_rows, tmp_path)
+    assert steps / eval_steps <= 20 or eval_steps >= 100
+
+
+def test_a_cadence_that_is_typed_is_followed_and_a_resumed_run_keeps_its_own(tmp_path, config):
+    assert settled_steps(["--task", "location"], 5_075, tmp_path) == (100, 3_000)  # the documented run
+    assert settled_steps(["--task", "location", "--evals_per_epoch", "0.2"], 40, tmp_path) == (5, 150)
+    assert settled_steps(config("task: location\nevals_per_epoch: 5\nmax_steps: 30\n"), 40, tmp_path) == (1, 30)
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 4, "log_history": [], "eval_steps": 7}')
+    assert settled_steps(["--task", "location"], 40, tmp_path, tmp_path)[0] == 7
+    assert settled_steps(["--task", "location", "--evals_per_epoch", "0.1"], 40, tmp_path, tmp_path)[0] == 10
 
 
 def test_the_last_of_a_flag_and_its_opposite_counts():

@@ -80,6 +80,7 @@ def _draw_metric(
     axes.set(xlabel="step", ylabel=spec.label, ylim=(low, high * 1.3 if spec.log else high))
     if spec.log:
         axes.set_yscale("log")
+        figures.label_clipped(axes.yaxis, low)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower left")
 
@@ -91,6 +92,7 @@ def _draw_histogram(axes: Axes, values: np.ndarray, spec: SummarySpec) -> None:
     heading = f"newest evaluation, {len(values):,} rows"
     if spec.log:
         axes.set_xscale("log")
+        figures.label_clipped(axes.xaxis, low)
         heading += f": {np.mean(values <= low) if len(values) else 0:.1%} at most {low:g}"
     if spec.log and len(values):
         axes.set_yscale("log")

@@ -7,12 +7,18 @@ Scores are computed by the code that scores in training. Everything goes to `<ru
 below that of the training. With a run, --help shows the options of its dataset: with another value, a dataset is built.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from trainers.folders.dataset_folder import read_metadata
+from trainers.folders.run_dataset import dataset_of, dataset_options
 from trainers.folders.run_folder import named_run
+from trainers.folders.weights import named_weights
 from trainers.options import option
 from trainers.settings.command import command
+from trainers.settings.layers import Layer
 
 
 @dataclass
@@ -25,19 +31,22 @@ class EvaluateOptions:
     dataset: str | None = option(None, "folder of another dataset of the task")
 
 
-def _dataset_options(run: str) -> type:
-    from trainers.runs.trained import dataset_options
+def _dataset_options(flags: Layer) -> type:
+    """Return the dataset's options; beside --dataset the run's own values, which may be lost, are not needed."""
+    run, folder = named_run(" ".join(flags.get("run", []))), " ".join(flags.get("dataset", []))
+    if not folder:
+        return dataset_options(run)
+    read_metadata(Path(os.path.expanduser(folder)), run.task.name)  # refused before transformers' parser is imported
+    return run.task.options
 
-    return dataset_options(named_run(run))
 
-
-@command(EvaluateOptions, positional="run", extra=lambda flags: _dataset_options(" ".join(flags.get("run", []))))
+@command(EvaluateOptions, positional="run", extra=_dataset_options)
 def main(options: EvaluateOptions, dataset: Any) -> None:
     """Evaluate one run."""
-    from trainers.folders.weights import named_weights
-    from trainers.runs.evaluation import evaluate_run
-    from trainers.runs.trained import dataset_of
-
     run = named_run(options.run)
     weights = named_weights(run, options.checkpoint)
-    evaluate_run(run, weights, dataset_of(run, options.dataset, dataset), options.split)
+    data = dataset_of(run, options.dataset, dataset)
+
+    from trainers.runs.evaluation import evaluate_run  # heavy: imported when everything that is named was found
+
+    evaluate_run(run, weights, data, options.split)

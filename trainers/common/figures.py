@@ -9,6 +9,7 @@ from trainers.common.intervals import INTERVAL, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _FRAME_MS, _LAST_FRAME_MS = 500, 3_000
@@ -34,6 +35,13 @@ def save_animation(figures: "Sequence[Figure]", path: Path) -> None:
     durations_ms = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
     frames[0].save(partial, format="GIF", save_all=True, append_images=frames[1:], duration=durations_ms, loop=0)
     partial.replace(path)
+
+
+def label_clipped(axis: "Axis", low: float) -> None:
+    """Label a logarithmic axis at whose lower end `low` everything below is drawn, which it says."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{'≤ ' if value <= low else ''}{value:,g}"))
 
 
 def draw_seeds(axes: "Axes", steps: Sequence[float], curves: Sequence[Sequence[float]], **style: Any) -> None:

@@ -1,4 +1,4 @@
-"""Write JSON, CSV and text files atomically: to a temporary file, then renamed."""
+"""Write JSON, CSV and text files atomically: to a temporary file, then renamed. Read JSON files."""
 
 import csv
 import io
@@ -8,6 +8,38 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from trainers.errors import UserError
+
+
+def read_json(
+    path: Path,
+    helps: str,
+    needed: Mapping[str, Any] = {},
+    known: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """Return the mapping in a JSON file.
+
+    Args:
+        helps: What to do if it cannot be read.
+        needed, known: Name -> type of its value; those that are `known` may be missing.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it is no JSON"
+        raise UserError(f"{path} cannot be read ({reason}); {helps}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is JSON without names; {helps}")
+    for name, kind in {**known, **needed}.items():
+        value, is_read = content.get(name), name in content or name in needed
+        if is_read and (not isinstance(value, kind) or isinstance(value, bool)):
+            expected = getattr(kind, "__name__", kind)
+            raise UserError(f"{path} has {json.dumps(value)[:80]} as {name}, expected {expected}; {helps}")
+    return content
 
 
 def write_json(path: Path, content: Any) -> None:

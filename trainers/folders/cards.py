@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainers.common.metric_names import parse_logged
+from trainers.common.metric_names import TIMES, parse_logged
 from trainers.common.tables import format_markdown
 from trainers.contract import StoredDataset, Task
 
@@ -112,7 +112,7 @@ def _eval_results(task: Task, data: StoredDataset, results: Mapping[str, float])
             metric_value=float(value),
         )
         for metric, value in named
-        if metric and not metric.is_constant and metric.metric != "elapsed_s"
+        if metric and not metric.is_constant and metric.metric not in TIMES
     ]
 
 

@@ -5,6 +5,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from trainers.common.files import read_json
+from trainers.errors import UserError
+
 STATE = "trainer_state.json"
 """The last file that a checkpoint gets."""
 
@@ -14,8 +17,13 @@ _NEEDED = (("optimizer.pt", "optimizer.bin", "optimizer_0"), ("scheduler.pt",), 
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Return the Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like."""
-    return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+    """Return the Trainer's state in a complete checkpoint: `global_step`, `log_history` and the like.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    needed, known = {"global_step": int, "log_history": list}, {"best_global_step": int | None}
+    return read_json(checkpoint / STATE, "restore it, or use another", needed, known)
 
 
 def damage_of(checkpoint: Path) -> str | None:
@@ -28,13 +36,13 @@ def damage_of(checkpoint: Path) -> str | None:
         if not any((checkpoint / name).exists() for name in names):
             return f"it has no {names[0]}, as after --save_only_model; its weights alone serve as --init_from"
     try:
-        int(read_state(checkpoint)["global_step"])
+        read_state(checkpoint)
         dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
         with safe_open(checkpoint / "model.safetensors", "pt"):
             pass
         for path in checkpoint.glob("*.pt*"):  # optimizer, schedule, random numbers; a file cut off has no directory
             if not zipfile.is_zipfile(path):
                 raise ValueError(f"{path.name} is cut off")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (UserError, OSError, ValueError, TypeError, SafetensorError) as error:
         return str(error)
     return None

@@ -1,7 +1,6 @@
 """Read and write the files and checkpoints of a run's folder."""
 
 import fnmatch
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers import registry
-from trainers.common.files import write_json, write_text
+from trainers.common.files import read_json, write_json, write_text
 from trainers.contract import Task
 from trainers.errors import UserError
 from trainers.folders import locks
@@ -45,6 +44,9 @@ _WRITTEN = (
     STATE,
 )
 """Patterns of what every run writes at the top of its folder, besides its figures."""
+_IN_MARKER = {"package": str, "command": str, "mlflow_run_id": str, "figures": list}
+_IN_SETTINGS = {"given": dict, "resolved": dict, "dataset_folder": str, "dataset_sha256": dict, "world_size": int}
+"""Types of what is read of these files, where it is there: what people restore by hand may have others."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,13 @@ class RunFolder:
     @property
     def marker(self) -> dict[str, Any]:
         """Task, command, git state and MLflow run when the folder was claimed; a `UserError` if it is no run's."""
-        try:
-            content = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-            content = None
-        if not isinstance(content, dict) or "task" not in content:
+        if not self.has_marker:
             raise UserError(
                 f"{self.path} is not a folder of a run (it has no readable {_MARKER}), so it is left alone;"
                 " give another folder"
             )
-        return content
+        helps = "so the folder is not a folder of a run and is left alone; restore the file, or give another run"
+        return read_json(self.path / _MARKER, helps, {"task": str}, _IN_MARKER)
 
     def check_marker(self) -> None:
         """Raise a `UserError` unless the folder is a run's."""
@@ -111,15 +110,14 @@ class RunFolder:
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting of the run; a `UserError` if it has not started yet, or the file is damaged."""
-        return self._read(_SETTINGS, "is no run that has started")
+        return self._read(_SETTINGS, "is no run that has started", _IN_SETTINGS)
 
     @property
     def dataset(self) -> Path:
         """The dataset that the run is trained on; if its folder is gone, the one of this name above a moved run."""
-        try:
-            noted = Path(self.settings["dataset_folder"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{_SETTINGS} in {self.path} has no dataset_folder; give another run") from error
+        if (folder := self.settings.get("dataset_folder")) is None:
+            raise UserError(f"{_SETTINGS} in {self.path} has no dataset_folder; restore it, or give another run")
+        noted = Path(folder)
         places = [noted, *(above / "datasets" / noted.name for above in self.path.resolve().parents)]
         return next((place for place in places if place.is_dir()), noted)
 
@@ -135,7 +133,7 @@ class RunFolder:
     @property
     def results(self) -> dict[str, Any]:
         """Final metrics, the number of steps and the best checkpoint; a `UserError` if the run is not finished."""
-        return self._read(_RESULTS, "is no finished run")
+        return self._read(_RESULTS, "is no finished run", {"steps": int, "kept_step": int})
 
     @property
     def checkpoint_folders(self) -> dict[int, Path]:
@@ -249,11 +247,10 @@ class RunFolder:
         (self.path / _MARKER).unlink()
         return [name for name in entries if name not in (*written, _MARKER)]
 
-    def _read(self, name: str, problem: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{self.path} {problem} (no readable {name}); give another") from error
+    def _read(self, name: str, problem: str, known: Mapping[str, type]) -> dict[str, Any]:
+        if not (self.path / name).is_file():
+            raise UserError(f"{self.path} {problem} (no readable {name}); give another")
+        return read_json(self.path / name, "restore it, or give another run", known=known)
 
 
 def named_run(run: str) -> RunFolder:

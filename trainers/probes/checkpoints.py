@@ -41,12 +41,12 @@ def probe_run(run: RunFolder, options: Any, compare: str | None = None) -> "tupl
     Raises:
         UserError: the run has no checkpoint, its dataset is gone, or the options do not fit.
     """
-    from trainers.folders import dataset_folder
+    from trainers.folders.run_dataset import own_dataset
     from trainers.folders.worlds import check_world
     from trainers.probes.probe import linear_cka
 
     task, checkpoints = run.task, run.checkpoints
-    data = dataset_folder.load(run.dataset, task.name)
+    data = own_dataset(run)
     if not checkpoints:
         raise UserError(f"{run.path} has no complete checkpoint to probe; train it further, or give another run")
     last = checkpoints[max(checkpoints)]

@@ -12,23 +12,29 @@ from transformers import TrainerState, TrainingArguments
 from trainers.common.metric_names import EVAL, MetricName, best_model_key
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.folders.checkpoints import STATE
+from trainers.folders.checkpoints import STATE, read_state
 from trainers.folders.run_folder import RunFolder
 from trainers.runs.upstream import was_stopped
 from trainers.settings.resolve import Settings
 
+_MOST_EVALUATIONS, _FAR_APART = 20, 100
+"""Evaluations that a default asks for at most, unless so many steps lie between: else training takes less time."""
 
-def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bool) -> Settings:
+
+def settle(settings: Settings, data: StoredDataset, prefix: Path, checkpoint: Path | None) -> Settings:
     """Return the settings with those that depend on the data decided; nothing changes them afterwards.
+
+    Args:
+        checkpoint: The one from which a run is resumed.
 
     Raises:
         UserError: settings that do not go together, or not with this dataset.
     """
     n_rows = len(data.splits["train"])
-    changes = {**_steps(settings, n_rows), **_best_checkpoint(settings, data.evaluated)}
+    changes = {**_steps(settings, n_rows, checkpoint), **_best_checkpoint(settings, data.evaluated)}
     changes |= fitted_schedule(settings.training, total_steps(settings.training, n_rows))
     changes["output_dir"] = str(prefix)  # the Trainer creates the folder it is given; the run's own is claimed later
-    if is_resumed:
+    if checkpoint:
         changes["eval_on_start"] = False  # the checkpoint's step was evaluated when it was written
     training = copy.copy(settings.training)  # `dataclasses.replace` would set up devices and processes once more
     for name, value in changes.items():
@@ -36,12 +42,12 @@ def settle(settings: Settings, data: StoredDataset, prefix: Path, is_resumed: bo
     return replace(settings, training=training)
 
 
-def _steps(settings: Settings, n_rows: int) -> dict[str, Any]:
+def _steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> dict[str, Any]:
     """Return evaluations and checkpoints per epoch in steps (at least 1; checkpoints fall on evaluations)."""
     run, training, changes = settings.run, settings.training, {}
     steps_per_epoch = _steps_per_epoch(training, n_rows)
     if run.evals_per_epoch:
-        changes["eval_steps"] = max(1, round(steps_per_epoch / run.evals_per_epoch))
+        changes["eval_steps"] = _eval_steps(settings, n_rows, checkpoint)
     given = changes.get("eval_steps", training.eval_steps)
     eval_steps = int(given or 1)
     save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
@@ -53,6 +59,17 @@ def _steps(settings: Settings, n_rows: int) -> dict[str, Any]:
             )
         changes["save_steps"] = eval_steps * max(1, math.ceil(round(save_steps) / eval_steps))
     return changes
+
+
+def _eval_steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> int:
+    """Return evaluations per epoch in steps: as typed, as before in a resumed run, else not too many."""
+    run, (_, source) = settings.run, settings.request.sources["evals_per_epoch"]
+    asked = max(1, round(_steps_per_epoch(settings.training, n_rows) / float(run.evals_per_epoch or 1)))
+    if source == "command line" or (run.config and source not in ("stack", "task")):
+        return asked
+    if checkpoint:
+        return int(read_state(checkpoint).get("eval_steps") or asked)
+    return max(asked, min(_FAR_APART, math.ceil(total_steps(settings.training, n_rows) / _MOST_EVALUATIONS)))
 
 
 def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:

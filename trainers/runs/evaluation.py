@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from accelerate import PartialState
 from trainers.base import WorldTrainer
 from trainers.callbacks.reporting import evaluation_text
 from trainers.common import figures
-from trainers.common.files import write_csv, write_json, write_text
+from trainers.common.files import read_json, write_csv, write_json, write_text
 from trainers.common.intervals import interval_of_mean
 from trainers.common.metric_names import EVAL, FINAL, SPEEDS, MetricName, parse_logged
 from trainers.contract import Evaluation, Predictions, StoredDataset
@@ -139,7 +138,9 @@ def _keep(run: RunFolder, data: StoredDataset, folder: Path, scored: Sequence[Sc
 
 def _read(path: Path) -> dict[str, Any]:
     """Return what an evaluation has written, or an empty one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metrics": {}, "intervals": {}}
+    if not path.is_file():
+        return {"metrics": {}, "intervals": {}}
+    return read_json(path, "delete it, and evaluate again", {"metrics": dict, "intervals": dict})
 
 
 def _write_split(folder: Path, run: RunFolder, scores: Scores) -> list[Path]:

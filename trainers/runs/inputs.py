@@ -4,6 +4,7 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from transformers import PreTrainedModel, set_seed
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel, set_seed
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.folders import dataset_folder
+from trainers.folders.run_dataset import how_to_restore
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.sources import code_digest
 from trainers.folders.worlds import check_world
@@ -29,7 +31,7 @@ def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None
     """
     run = settings.run
     if resumed and "dataset" not in _typed(settings) and resumed.dataset.is_dir():
-        return _taken(settings, resumed.dataset)
+        return _taken(settings, resumed.dataset, how_to_restore(resumed))
     if run.dataset:
         return _taken(settings, Path(os.path.expanduser(run.dataset)))
     with PartialState().main_process_first() if run.rebuild else contextlib.nullcontext():
@@ -37,13 +39,13 @@ def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None
         return dataset_folder.build_or_load(settings.task, settings.dataset, prefix, rebuild)
 
 
-def _taken(settings: Settings, folder: Path) -> StoredDataset:
-    """Load a dataset as it is: one that is given, or one that a resumed run was trained on."""
+def _taken(settings: Settings, folder: Path, again: str = "") -> StoredDataset:
+    """Load a dataset as it is: one that is given, or one that a resumed run was trained on (`again`: if it is lost)."""
     options, sources = asdict(settings.dataset), settings.request.sources
     idle = sorted(_typed(settings) & {*options, "rebuild"}) if settings.run.dataset else ["rebuild"]
     if settings.run.rebuild or (settings.run.dataset and idle):
         raise UserError(f"{folder} is taken as it is, so --{', --'.join(idle)} would do nothing; leave it out")
-    data = dataset_folder.load(folder, settings.task.name)
+    data = dataset_folder.load(folder, settings.task.name, again=again)
     notes = []
     if data.metadata.get("code_sha256") != code_digest(settings.task):
         notes.append(f"note: {folder} was built by other code or libraries than today's; it is taken as it is")
@@ -75,11 +77,16 @@ def build_model(settings: Settings, data: StoredDataset, checkpoint: Path | None
         model = load_model(start, model, settings.model, _typed(settings))
     if run.stock_forward and not hasattr(model, "stock_forward"):
         raise UserError(f"--stock_forward: {type(model).__name__} has no other pass; leave it out")
-    if run.stock_forward:
-        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    choose_pass(model, run.stock_forward)
     if run.freeze:
         freeze(model, run.freeze)
     return model
+
+
+def choose_pass(model: Any, stock_forward: bool) -> None:
+    """Let a model use the passes of transformers for everything, in training, evaluation and prediction alike."""
+    if stock_forward:
+        model.stock_forward = True
 
 
 def _check_sizes(settings: Settings, model: PreTrainedModel) -> None:

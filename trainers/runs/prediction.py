@@ -92,11 +92,12 @@ class Predictor(ABC):
         from accelerate import PartialState
 
         from trainers.models.warm_start import load_weights
+        from trainers.runs.inputs import choose_pass
 
         transformers.utils.logging.disable_progress_bar()
         torch.set_num_threads(self.setting("threads") or environment.share_of_cores())
         model = load_weights(kind, self.weights, "checkpoint")
-        model.stock_forward = bool(self.setting("stock_forward"))
+        choose_pass(model, bool(self.setting("stock_forward")))
         return model.to(PartialState(cpu=bool(self.setting("use_cpu"))).device)
 
 

@@ -70,7 +70,7 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     if plan.checkpoint:
         resume.check_resumable(plan.checkpoint, settings, data)
     model = inputs.build_model(settings, data, plan.checkpoint)
-    settings = settle(settings, data, prefix, plan.checkpoint is not None)
+    settings = settle(settings, data, prefix, plan.checkpoint)
     checks.check_settings(settings, data)
     rows = build_rows(settings.task, data, model, settings.training.torch_compile)
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, settings.training, settings.run)

@@ -7,7 +7,8 @@ from typing import Any
 
 from tokenization.characters import ColumnEncoder, read_vocabulary
 from trainers.errors import UserError
-from trainers.folders.dataset_folder import read_metadata
+from trainers.folders.dataset_folder import build_command
+from trainers.folders.run_dataset import own_metadata
 from trainers.runs.prediction import Answer, Predictor, Source
 
 Prompt = tuple[str, str]
@@ -30,7 +31,7 @@ class TextPredictor(Predictor):
         return prompts
 
     def answer(self, asked: Sequence[Prompt]) -> list[Answer]:
-        """Generate as many tokens as the longest answer that the run is evaluated on has, as far as the context goes.
+        """Generate as many tokens as the longest answer of the run's dataset has, as far as the context goes.
 
         Raises:
             UserError: a prompt fills the model's context.
@@ -62,10 +63,11 @@ class TextPredictor(Predictor):
 
     def text(self, answer: Answer, coloured: bool) -> str:
         """Return prompt, answer and meaning on one line."""
-        meaning = {name: value for name, value in answer.items() if name not in ("prompt", "answer", "ended")}
+        meaning = {name: value for name, value in answer.items() if name not in ("prompt", "answer", "ended", "note")}
         known = [f"{name} {_words(value)}" for name, value in meaning.items() if value is not None]
         notes = ["cannot be read"] if meaning and not known else []
         notes += [] if answer["ended"] else ["cut off: the model did not end it"]
+        notes += [f"({answer['note']})"] if answer.get("note") else []
         return "  ".join([answer["prompt"] + answer["answer"], *known, *notes])
 
     def _generate(self, model: Any, prompts: Sequence[str], room: Sequence[int]) -> list[str]:
@@ -82,7 +84,7 @@ class TextPredictor(Predictor):
         return texts
 
     def _longest_answer(self) -> int:
-        """Return the characters of the longest answer in the splits that the run is evaluated on.
+        """Return the characters of the longest answer in the run's dataset, as `trainers.text.rows_of` does.
 
         Raises:
             UserError: the dataset is gone or damaged.
@@ -91,13 +93,14 @@ class TextPredictor(Predictor):
         import pyarrow.compute as pc
 
         folder = self.run.dataset
-        splits = [name for name in read_metadata(folder, self.run.task.name)["splits"] if name != "train"]
+        metadata = own_metadata(self.run)
         try:  # as Arrow files, which they are: importing `datasets` takes longer than everything else here
-            files = [path for split in splits for path in sorted((folder / split).glob("*.arrow"))]
+            files = [path for split in metadata["splits"] for path in sorted((folder / split).glob("*.arrow"))]
             columns = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all()["answer"] for path in files]
             return max(pc.max(pc.utf8_length(column)).as_py() for column in columns)  # pyright: ignore
         except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
-            raise UserError(f"the dataset {folder} is damaged ({error}); restore it, or train again") from error
+            command = build_command(self.run.task.name, metadata["options"])
+            raise UserError(f"the dataset {folder} is damaged ({error}); build it again: `{command}`") from error
 
 
 def read_prompts(source: Source) -> list[Prompt]:

@@ -1,55 +1,23 @@
 """Load what a run has trained: its weights after any of its steps, in the trainer that evaluates them."""
 
-import dataclasses
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
+from transformers import PreTrainedModel
 from transformers.trainer_utils import IntervalStrategy
 
 from trainers.base import WorldTrainer, build_rows
 from trainers.common import environment
+from trainers.common.files import read_json
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.folders import dataset_folder
 from trainers.folders.run_folder import RunFolder
 from trainers.models.warm_start import load_model
 from trainers.registry import load as load_task
+from trainers.runs.inputs import choose_pass
 from trainers.settings.request import read_request
 from trainers.settings.resolve import Settings, resolve_settings
-
-
-def dataset_options(run: RunFolder) -> type:
-    """Return the options class of a run's task, with the values of the run's dataset as defaults.
-
-    Raises:
-        UserError: the run has not started, or its dataset is gone.
-    """
-    options, own = run.task.options, dataset_folder.read_metadata(run.dataset, run.task.name)["options"]
-    fields = [
-        (item.name, item.type, dataclasses.field(default=own.get(item.name, item.default), metadata=item.metadata))
-        for item in dataclasses.fields(options)
-    ]
-    return dataclasses.make_dataclass(options.__name__, fields, bases=(options,))
-
-
-def dataset_of(run: RunFolder, folder: str | None, options: Any) -> StoredDataset:
-    """Return the dataset in a folder, or the one for these options: the run's own, or another that is built.
-
-    Raises:
-        UserError: both are given, or it cannot be loaded or built.
-    """
-    task = run.task
-    changed = [name for name, value in vars(options).items() if value != getattr(type(options)(), name)]
-    if folder and changed:
-        raise UserError(
-            f"--dataset {folder} is taken as it is, so --{', --'.join(changed)} would do nothing; leave it out"
-        )
-    if folder or not changed:
-        return dataset_folder.load(Path(os.path.expanduser(folder)) if folder else run.dataset, task.name)
-    return dataset_folder.build_or_load(task, task.options(**vars(options)), environment.resolved_prefix())
 
 
 def settings_of(run: RunFolder) -> Settings:
@@ -75,10 +43,22 @@ def load_trainer(settings: Settings, weights: Path, step: int, data: StoredDatas
     transformers.utils.logging.disable_progress_bar()  # else every folder of weights shows a bar for its one file
     training = settings.training
     fresh = settings.task.load("build_model")(settings.model, data)
+    _check_context(fresh, weights, data)
     model = load_model(str(weights), fresh, settings.model, typed=(), flag="checkpoint")
-    if settings.run.stock_forward:
-        model.stock_forward = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    choose_pass(model, settings.run.stock_forward)
     rows = build_rows(settings.task, data, model, training.torch_compile)
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, training, settings.run)
     trainer.state.global_step = step
     return trainer
+
+
+def _check_context(fresh: PreTrainedModel, weights: Path, data: StoredDataset) -> None:
+    """Raise a `UserError` if the dataset has rows that are longer than the context of the model to be evaluated."""
+    needed = getattr(fresh.config, "max_position_embeddings", None)
+    config = read_json(weights / "config.json", "restore it, or give another --checkpoint")
+    context = config.get(fresh.config.attribute_map.get("max_position_embeddings", "max_position_embeddings"))
+    if isinstance(needed, int) and isinstance(context, int) and needed > context:
+        raise UserError(
+            f"the longest row of {data.path} needs a context of {needed} tokens, the model in {weights} has {context};"
+            " evaluate it on a dataset with shorter rows, or train a model on one with such rows"
+        )

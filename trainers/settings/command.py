@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from trainers.common import environment
 from trainers.errors import exit_code_of
+from trainers.folders.run_folder import named_run
 from trainers.settings.help_text import options_text
 from trainers.settings.layers import Layer, flags_of
 from trainers.settings.resolve import read_command
@@ -32,6 +33,8 @@ def command(*options: type, positional: str = "", extra: Callable[[Layer], type]
             )
             words = [word for name, value in named for word in (f"--{name}", value)]
             flags = flags_of([*words, *argv[len(words) // 2 :]])
+            if positional.startswith("run") and "run" in flags:  # before transformers' parser is imported
+                named_run(" ".join(flags["run"])).check_marker()
             return flags, (*options, extra(flags)) if extra else options
 
         def help_of(argv: Sequence[str]) -> str:

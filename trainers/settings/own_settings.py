@@ -18,6 +18,9 @@ def resumed_run(command_line: Layer) -> RunFolder | None:
         return None
     output_dir = command_line.get("output_dir")
     named = Path(os.path.expanduser(output_dir[0] if output_dir else resume))  # unlike Path.expanduser it never raises
+    if not named.exists() and "task" not in command_line and "config" not in command_line:
+        flag = "output_dir" if output_dir else "resume_from_checkpoint"
+        raise UserError(f"--{flag}: there is no folder {named}; give the folder of a run, or one of its checkpoints")
     run = RunFolder(named) if output_dir else RunFolder.of_model(named)
     if run and run.has_marker and not run.has_started and "task" not in command_line and "config" not in command_line:
         raise UserError(f"{run.path} has lost its settings.json, by which it goes on; restore it, or type its settings")
@@ -49,5 +52,14 @@ def given_settings(settings: Mapping[str, Any]) -> Layer:
         given = {name: flag["value"] for name, flag in settings["given"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError("settings.json of the run does not list what was given; start a new run") from error
+    if "task" not in given:
+        raise UserError("settings.json of the run gives no task; restore it, or start a new run")
+    if wrong := [name for name, value in given.items() if not _is_typed(value)]:
+        raise UserError(f"settings.json of the run gives {wrong[0]} {given[wrong[0]]!r}, no texts; restore it")
     kept = {name: value for name, value in given.items() if name not in PLACEMENT and name not in REFUSED}
     return {name: [value] if isinstance(value, str) else value for name, value in kept.items()}
+
+
+def _is_typed(value: Any) -> bool:
+    """Return whether a value is one that could have been typed: a text, or some."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))

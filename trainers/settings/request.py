@@ -5,6 +5,7 @@ Names are checked here, without importing transformers, so that a typo is answer
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from trainers.common.environment import CODE
 from trainers.contract import Task
 from trainers.errors import UserError, suggest
+from trainers.folders.dataset_folder import read_metadata
 from trainers.settings import surroundings
 from trainers.settings.layers import (
     Layer,
@@ -95,7 +97,17 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
         check_names(layer, known, source)
     if task_only:
         check_names(command_line, {"": ["task", "config", "rebuild", *known["dataset"]]}, "command line")
+    _check_folders(task, {**config, **command_line})
     return Request(task, {source: layer for source, layer in layers.items() if layer})
+
+
+def _check_folders(task: Task, given: Layer) -> None:
+    """Refuse folders that are not there, before what would read them is imported, which takes seconds."""
+    if folder := " ".join(given.get("dataset", [])):
+        read_metadata(Path(os.path.expanduser(folder)), task.name)
+    start = " ".join(given.get("init_from", []))
+    if start and not os.path.isdir(os.path.expanduser(start)):
+        raise UserError(f"--init_from {start} is no folder; give the folder of a run, or one of its checkpoints")
 
 
 def _read_config(path: Path) -> Layer:

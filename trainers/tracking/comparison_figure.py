@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainers.common.figures import label_clipped
 from trainers.common.intervals import INTERVAL, mean_interval
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def draw_groups(
     axes.set(xlabel="step", ylabel=spec.label if spec else name, title=name)
     if spec is not None and spec.log:
         axes.set_yscale("log")
+        label_clipped(axes.yaxis, spec.limits[0])
     axes.grid(alpha=0.25)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure

@@ -91,18 +91,32 @@ def _start(experiment_id: str, folder: Path, run_id: str | None, parent: str | N
     tags = {HOST_TAG: socket.gethostname(), FOLDER_TAG: str(folder), _INODE_TAG: str(folder.stat().st_ino)}
     if parent:
         tags["mlflow.parentRunId"] = parent
+        experiment_id = _experiment_of(parent) or experiment_id
     known, why = own_run(run_id, folder) if run_id else (None, "")
     if run_id and not known:
         print(f"a new MLflow run goes on: {run_id} {why}", flush=True)
         tags["continues_run_id"] = run_id
     if known:  # its experiment may have been renamed
-        experiment_id = use_experiment(known.info.experiment_id)
+        experiment_id = known.info.experiment_id
+    use_experiment(experiment_id)
     if known and _ENDED_TAG in known.data.tags:
         client.delete_tag(known.info.run_id, _ENDED_TAG)
     name = None if known else folder.name
     run = mlflow.start_run(run_id if known else None, experiment_id, run_name=name, tags=tags)
     points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
     return Tracker(run.info.run_id, {name: max(point.step for point in of) for name, of in points.items()}, True)
+
+
+def _experiment_of(run_id: str) -> str | None:
+    """Return the experiment that a run lies in, which may have been renamed; None if the run is gone."""
+    import mlflow
+
+    try:
+        return mlflow.MlflowClient().get_run(run_id).info.experiment_id
+    except mlflow.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _end(tracker: Tracker, status: str) -> None:

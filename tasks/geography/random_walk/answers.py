@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.geography.random_walk.metric import step_legality
-from tasks.geography.world import stored_cities
+from tasks.geography.world import notes_on, stored_cities
 
 _START = re.compile(r"srd_(\d+)=c_(\d+)")
 _STEPS = re.compile(r"(?:,c_(?:0|[1-9]\d{0,17}))*", re.ASCII)
@@ -28,7 +28,7 @@ def parse_walk(prompt: str, answer: str) -> list[int]:
 
 
 def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> dict[str, list[Any]]:
-    """Return for every answer which of its steps are legal in the world of a dataset; None if it is no walk.
+    """Return for every answer which of its steps are legal in the world of a dataset, None if it is no walk, and notes.
 
     Cities that stand in the prompt behind the start belong to the walk; only the steps of the answer are judged.
     """
@@ -43,4 +43,4 @@ def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> di
         n_steps = answer.count(",")
         steps = step_legality([walk], **world, radius_km=int(parse_start(start)[0]))[0] if walk else None
         legal.append(None if steps is None else steps[len(steps) - n_steps :].tolist())
-    return {"legal": legal}
+    return {"legal": legal, "note": notes_on(prompts, cities)}

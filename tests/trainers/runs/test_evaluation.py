@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from tests.helpers import assert_named, assert_one_line, results_of
+from tests.helpers import assert_named, assert_one_line, printed_elsewhere, results_of
 from trainers import registry
 from trainers.commands import evaluate
 from trainers.folders.predictions import PredictionsFile
@@ -161,3 +161,50 @@ def test_what_an_evaluation_leaves_is_the_runs_own_and_goes_with_it(runs, shared
     (folder.path / "note.txt").write_text("mine")
     assert folder.delete_written() == ["note.txt"]
     shutil.rmtree(folder.path)
+
+
+def test_an_evaluation_lies_in_the_experiment_of_its_run_also_if_that_was_renamed(runs, shared_prefix):
+    client, run_id = mlflow.MlflowClient(), RunFolder(runs["arc"]).run_id
+    experiment_id = client.get_run(run_id).info.experiment_id
+    client.rename_experiment(experiment_id, "renamed")
+    try:
+        assert evaluate.main([str(runs["arc"])]) == 0
+    finally:
+        client.rename_experiment(experiment_id, "arc-before")
+    found = client.search_runs([experiment_id], f"tags.evaluates = '{run_id}'")
+    assert found and found[0].data.tags["mlflow.parentRunId"] == run_id
+
+
+def test_a_dataset_with_rows_longer_than_the_context_is_refused_by_what_applies_here(runs, capsys):
+    assert evaluate.main([str(runs["random_walk"]), "--longest_walk", "30"]) == 2
+    error = capsys.readouterr().err
+    assert_one_line(error, "context", "64", "shorter rows")
+    assert "init_from" not in error and "start from" not in error
+
+
+LOST = """
+from trainers.commands import evaluate, predict, push, train
+for main, argv in (({main}, {argv!r}),):
+    assert main(argv) == 2
+import sys
+print([name for name in ("torch", "datasets", "transformers") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "argv"),
+    [
+        ("evaluate.main", ["nowhere"]),
+        ("evaluate.main", ["RUN", "--checkpont", "3"]),
+        ("evaluate.main", ["RUN", "--dataset", "nowhere"]),
+        ("predict.main", ["nowhere", "loc(c_1)="]),
+        ("push.main", ["nowhere", "me/location"]),
+        ("train.main", ["--task", "locaton"]),
+        ("train.main", ["--task", "location", "--dataset", "nowhere"]),
+        ("train.main", ["--task", "location", "--init_from", "nowhere"]),
+        ("train.main", ["--resume_from_checkpoint", "nowhere"]),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_heavy_is_imported(main, argv, runs):
+    named = [str(runs["location"]) if word == "RUN" else word for word in argv]
+    assert printed_elsewhere(LOST.format(main=main, argv=named)).splitlines()[-1] == "[]"

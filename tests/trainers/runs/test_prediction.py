@@ -38,13 +38,11 @@ def kept(folder):
 
 @pytest.mark.parametrize("task", ["location", "random_walk"])
 def test_answers_are_those_that_the_last_evaluation_kept(task, runs, asked, tmp_path):
-    longest = {split: frame["expected"].str.len().max() for split, frame in kept(runs[task]).items()}
-    for split, frame in kept(runs[task]).items():
+    for _, frame in kept(runs[task]).items():
         frame[["prompt"]].to_csv(tmp_path / "prompts.csv", index=False)
         found = asked(task, "--file", str(tmp_path / "prompts.csv"))
         assert [answer["prompt"] for answer in found] == frame["prompt"].tolist()
-        cut = longest[split] + 1  # an evaluation generates no more than its split's longest answer and <eos>
-        assert [answer["answer"][:cut] for answer in found] == frame["predicted"].tolist()
+        assert [answer["answer"] for answer in found] == frame["predicted"].tolist()
 
 
 def test_weights_of_a_checkpoint_answer_as_in_its_evaluation(runs, asked, capsys):
@@ -99,21 +97,36 @@ def test_neither_trainer_nor_mlflow_nor_metrics_are_imported(runs):
 # --- what they mean
 
 
-def test_a_place_is_given_in_degrees_and_as_a_link():
+def test_a_place_is_given_in_degrees_and_as_a_link(runs):
     from tasks.geography.location.answers import explain
 
     lat_deg, lon_deg = decode([0, 1379, 6283], [0, 1958, 3141])
-    found = explain([], ["0,0", "1379,1958", "6283,3141", "6284,0", "01", ""], ROOT)
+    dataset = RunFolder(runs["location"]).dataset
+    found = explain([], ["0,0", "1379,1958", "6283,3141", "6284,0", "01", ""], dataset)
     assert found["lat_deg"] == [*np.round(lat_deg, 5).tolist(), None, None, None]
     assert found["lon_deg"] == [*np.round(lon_deg, 5).tolist(), None, None, None]
     assert found["map"][1] == f"https://www.google.com/maps?q={lat_deg[1]:.5f},{lon_deg[1]:.5f}"
     assert found["map"][3:] == [None, None, None]
 
 
-def test_a_distance_is_in_km():
+def test_a_distance_is_in_km(runs):
     from tasks.geography.pair_answers import explain
 
-    assert explain([], ["0", "769", "20015", "20016", "07", "x"], ROOT) == {"km": [0, 769, 20015, None, None, None]}
+    dataset = RunFolder(runs["location"]).dataset
+    found = explain(["dist(c_0,c_1)=", "dist(c_0,c_40)="], ["0", "769", "20015", "20016", "07", "x"], dataset)
+    assert found["km"] == [0, 769, 20015, None, None, None]
+    assert found["note"] == [None, "no city c_40 in the dataset"]
+
+
+@pytest.mark.parametrize("task", ["location", "random_walk"])
+def test_a_prompt_that_names_no_city_is_answered_with_a_note(task, runs, asked, capsys):
+    prompts = {"location": "loc(c_{})=", "random_walk": "srd_3000=c_{}"}
+    known, unknown = (prompts[task].format(number) for number in (7, 999_999))
+    found = asked(task, known, unknown)
+    assert [answer["note"] for answer in found] == [None, "no city c_999999 in the dataset"]
+    assert predict.main([str(runs[task]), known, unknown]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "(no city c_999999 in the dataset)" in shown[1] and "no city" not in shown[0]
 
 
 def test_a_step_is_legal_in_the_world_of_the_run(runs):
@@ -218,7 +231,6 @@ PAIR = {"input": GRID, "output": GRID}
         ("arc", [], json.dumps({"train": [PAIR] * 2, "test": []}), ["standard input", "test"]),
         ("arc", [], json.dumps({"train": [PAIR], "test": [PAIR]}), ["1 demonstrations", "2"]),
         ("arc", [], json.dumps({"train": [PAIR] * 2, "test": [{"input": [[10]]}]}), ["colour 10"]),
-        ("arc", [], json.dumps({"train": [PAIR] * 2, "test": [{"input": [[1] * 11]}]}), ["11", "10"]),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_one_line(task, argv, piped, names, runs, monkeypatch, capsys):
@@ -246,6 +258,14 @@ def test_a_csv_file_of_another_form_is_refused(content, names, runs, tmp_path, c
     (tmp_path / "a.csv").write_bytes(content)
     assert predict.main([str(runs["location"]), "--file", str(tmp_path / "a.csv")]) == 2
     assert_one_line(capsys.readouterr().err, "--file", *names)
+
+
+def test_grids_larger_than_those_of_the_training_are_answered_with_a_note(runs, monkeypatch, capsys):
+    tests = [{"input": [[1] * 11]}, {"input": [[1]]}]  # as `evaluate --max_side 11` would score them
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"train": [PAIR] * 2, "test": tests})))
+    assert predict.main([str(runs["arc"]), "--format", "jsonl"]) == 0
+    caught = capsys.readouterr()
+    assert caught.out.count("\n") == 2 and "1 of 2" in caught.err and "10" in caught.err
 
 
 def test_no_prompts_and_no_pipe_are_refused_instead_of_waited_for(runs, monkeypatch, capsys):
