@@ -151,15 +151,22 @@ class ColumnEncoder:
         self._code_of_id[len(SPECIAL) : len(vocabulary)] = code_C
 
     def encode(
-        self, prompts: "Sequence[str] | pa.ChunkedArray", answers: "Sequence[str] | pa.ChunkedArray"
+        self,
+        prompts: "Sequence[str] | pa.ChunkedArray",
+        answers: "Sequence[str] | pa.ChunkedArray",
+        first_row: int = 0,
     ) -> EncodedRows:
         """Encode `<bos>prompt answer<eos>` for every row of two equally long columns.
+
+        Args:
+            prompts, answers: The columns.
+            first_row: Number of their first row, for the message.
 
         Raises:
             VocabularyError: A text has a character outside the vocabulary.
         """
-        prompt_ids, prompt_chars_N = self._flat_ids(prompts)
-        answer_ids, answer_chars_N = self._flat_ids(answers)
+        prompt_ids, prompt_chars_N = self._flat_ids(prompts, first_row)
+        answer_ids, answer_chars_N = self._flat_ids(answers, first_row)
         length_N = prompt_chars_N + answer_chars_N + 2
         ids_NT = np.full((len(length_N), int(length_N.max(initial=2))), PAD_ID, dtype=np.uint8)
         ids_NT[:, 0] = BOS_ID
@@ -176,7 +183,7 @@ class ColumnEncoder:
         width = max(1, code_NT.shape[1])
         return np.ascontiguousarray(code_NT, dtype=np.uint32).view(f"U{width}")[:, 0].tolist()
 
-    def _flat_ids(self, column: "Sequence[str] | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
+    def _flat_ids(self, column: "Sequence[str] | pa.ChunkedArray", first_row: int) -> tuple[np.ndarray, np.ndarray]:
         """Return all ids of a column one after another, and the number of characters in each row."""
         bytes_flat, length_N = _column_bytes(column)
         ids_flat = self._id_of_byte[bytes_flat]
@@ -185,8 +192,8 @@ class ColumnEncoder:
             text = str(column[row])
             character = next(c for c in text if c not in self._characters)
             raise VocabularyError(
-                f"row {row} holds the character {character!r} in {text!r}; the vocabulary has only {self._characters}:"
-                " rewrite the text with these"
+                f"row {first_row + row} holds the character {character!r} in {text!r}; the vocabulary has only"
+                f" {self._characters}: rewrite the text with these"
             )
         return ids_flat, length_N
 

@@ -31,7 +31,7 @@ from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
 from trainers.errors import UserError, suggest
 from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import hyperparameters, warm_restarts
-from trainers.sampling import GroupedByLength
+from trainers.sampling import GroupedByLength, RandomOrder
 from trainers.settings.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -190,11 +190,13 @@ class WorldTrainer(Trainer, ABC):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Return rows in random order, or batches of similar length (which need `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if self.run.group_by_length:
             accumulated = self.args.gradient_accumulation_steps * self.args.world_size
             batch_size = self.args.train_batch_size * accumulated  # rows of one step, over all processes
-            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return GroupedByLength(rows.length_N, batch_size, seed)
+        if cast(Any, self.args.accelerator_config).use_seedable_sampler:
+            return RandomOrder(len(rows), seed)
         return super()._get_train_sampler(rows)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainers.common.metric_names import flatten
 from trainers.errors import UserError, suggest
@@ -119,10 +119,24 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Rows that are made piece by piece, by several processes if wanted: a split too long for memory."""
+
+    n_rows: int
+    make: "Callable[[int, int], Dataset]"
+    """(start, stop) -> these rows. It can be pickled, and equal rows come whatever the cuts."""
+    SIZE: ClassVar[int] = 1_000_000
+    """Rows of a piece, which is a file of its own on disk."""
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+
+@dataclass(frozen=True)
 class BuiltDataset:
     """What a builder returns; `trainers.folders.dataset_folder` writes it."""
 
-    splits: "Mapping[str, Dataset]"
+    splits: "Mapping[str, Dataset | Pieces]"
     """`train` and any of `validation` (held out), `memorisation` (lies inside train), `test` (evaluated at the end)."""
     facts: Mapping[str, Any]
     """JSON values for `metadata.json`: seeds, the world's digest, trivial baselines by split (`baselines`), and under

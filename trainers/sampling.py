@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import Sampler
 
 _BATCHES_SORTED_TOGETHER = 50  # fewer leave more padding, more leave less randomness
+_ROWS_LISTED = 2**16  # numbers in a Python list at a time; all of 100 million take 4 GB
 
 
 class GroupedByLength(Sampler[int]):
@@ -27,14 +28,44 @@ class GroupedByLength(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self), generator=generator)
+        order = torch.randperm(len(self), generator=generator, dtype=_index_type(len(self)))
         sorted_ = [
-            part[self.length_N[part].argsort()] for part in order.split(_BATCHES_SORTED_TOGETHER * self.batch_size)
+            part[self.length_N[part].long().argsort()]
+            for part in order.split(_BATCHES_SORTED_TOGETHER * self.batch_size)
         ]
         batches = list(torch.cat(sorted_).split(self.batch_size))
         last = batches.pop() if len(batches[-1]) < self.batch_size else None  # an incomplete batch must stay the last
-        shuffled = [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
-        return iter(torch.cat([*shuffled, *([] if last is None else [last])]).tolist())
+        shuffled = torch.randperm(len(batches), generator=generator).tolist()
+        for batch in (*(batches[number] for number in shuffled), *([] if last is None else [last])):
+            yield from batch.tolist()
+
+
+class RandomOrder(Sampler[int]):
+    """Rows in random order, that of accelerate's `SeedableRandomSampler`, which makes a Python list of all of them.
+
+    The order depends on the seed and the epoch only, so that a resumed run continues where it was.
+    """
+
+    def __init__(self, n_rows: int, seed: int) -> None:
+        self.n_rows, self.seed, self.epoch = n_rows, seed, 0
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self), generator=generator, dtype=_index_type(len(self)))
+        for part in order.split(_ROWS_LISTED):
+            yield from part.tolist()
+
+
+def _index_type(n_rows: int) -> torch.dtype:
+    """Return the shorter type that holds all row numbers; the order of `torch.randperm` is the same in both."""
+    return torch.int32 if n_rows <= 2**31 else torch.int64
 
 
 def row_uniform(seeds: Sequence[int], use: str, rows_B: np.ndarray, count: int) -> np.ndarray:

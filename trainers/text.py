@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from tokenization import VocabularyError
 from tokenization.characters import (
     BOS_ID,
     EOS_ID,
@@ -23,8 +22,8 @@ from tokenization.characters import (
     read_vocabulary,
 )
 from trainers.base import WorldTrainer
-from trainers.contract import IGNORE, Evaluation, Predictions, StoredDataset
-from trainers.errors import UserError
+from trainers.contract import IGNORE, Evaluation, Pieces, Predictions, StoredDataset
+from trainers.folders.token_ids import TokenIds, encode_rows, longest_row, mapped_ids, text_columns
 from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
@@ -32,7 +31,6 @@ from trainers.sampling import pick_examples
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _GROUP_COST = 32  # tokens that take about as long as the overhead of one more group
@@ -40,12 +38,13 @@ SHOWN = 4  # examples in the console; the tracked table has as many of the worst
 
 
 class TextRows(Dataset):
-    """A split as token ids in memory; batches are one gather, without any work per row.
+    """A split as token ids, in memory or mapped; batches are one gather, without any work per row.
 
     Attributes:
         split: The split's name. table: Its `datasets.Dataset` with `prompt` and `answer`.
         encoder: Turns ids into text again.
-        ids_NT: uint8, right-padded. prompt_len_N, length_N: int64, tokens of the prompt and of the complete row.
+        ids_NT: uint8, right-padded. prompt_len_N, length_N: int64 (mapped ones are shorter), tokens of the prompt and
+            of the complete row.
         n_shared: Number of first tokens that are the same in every row, less than the shortest prompt's.
         most_generated: Tokens that an answer gets at most: as many as the longest true one has.
         loss_on: What has labels, `answer` or `all` (`--loss_on`).
@@ -59,22 +58,18 @@ class TextRows(Dataset):
         fixed_width: bool = False,
         vocabulary: Vocabulary = VOCABULARY,
         is_planned: bool = True,
+        ids: TokenIds | None = None,
     ) -> None:
-        """Encode the split; with `fixed_width` all batches are as wide as its longest row, as a compiler needs."""
+        """Encode the split, or take its `ids`; with `fixed_width` all batches are as wide as its longest row."""
         self.loss_on, self.is_planned = "answer", is_planned
-        self.encoder = ColumnEncoder(vocabulary)
-        try:
-            encoded = self.encoder.encode(*_text_columns(split, table))
-        except VocabularyError as error:
-            raise UserError(f"split {split} does not fit the tokenizer: {error}") from error
-        self.split, self.table = split, table
-        self.ids_NT = torch.from_numpy(encoded.ids_NT)
-        self.prompt_len_N = torch.from_numpy(encoded.prompt_len_N)
-        self.length_N = torch.from_numpy(encoded.length_N)
+        self.encoder, self.split, self.table = ColumnEncoder(vocabulary), split, table
+        ids = ids or encode_rows(split, table, vocabulary)
+        self.ids_NT = torch.from_numpy(ids.ids_NT)
+        self.prompt_len_N = torch.from_numpy(ids.prompt_len_N)
+        self.length_N = torch.from_numpy(ids.length_N)
         self._position_T = torch.arange(self.ids_NT.shape[1])
         self.fixed_width = fixed_width
-        self.n_shared = _n_shared(encoded.ids_NT, int(self.prompt_len_N.min()) - 1)
-        self._longest_answer = int((self.length_N - self.prompt_len_N).max())
+        self.n_shared, self._longest_answer = ids.n_shared, ids.longest_answer
         self.most_generated = self._longest_answer
 
     def __len__(self) -> int:
@@ -92,7 +87,7 @@ class TextRows(Dataset):
         see it. `known` is the layout for `trainers/models/causal_lm.py`, whose pass is for a loss on the answer.
         """
         index_B = torch.tensor(rows)
-        prompt_len_B, length_B = self.prompt_len_N[index_B], self.length_N[index_B]
+        prompt_len_B, length_B = self.prompt_len_N[index_B].long(), self.length_N[index_B].long()
         order_B, groups, n_answer = torch.arange(len(rows)), [(len(rows), self.ids_NT.shape[1])], self._longest_answer
         if not self.fixed_width:
             order_B, n_answer = length_B.argsort(), int((length_B - prompt_len_B).max())
@@ -110,7 +105,16 @@ class TextRows(Dataset):
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
     """Return a split of prompts and answers as token ids (`Task.rows` of every text task)."""
     vocabulary = read_vocabulary(data.path / "tokenizer")
-    return TextRows(split, data.splits[split], fixed_width, vocabulary, config.model_type in CAUSAL_LMS)
+    is_planned = config.model_type in CAUSAL_LMS
+    ids = _mapped(data, split, vocabulary)
+    return TextRows(split, data.splits[split], fixed_width, vocabulary, is_planned, ids)
+
+
+def _mapped(data: StoredDataset, split: str, vocabulary: Vocabulary) -> TokenIds | None:
+    """Return the ids of a split of many rows from its folder; None for few, which each process encodes for itself."""
+    if len(data.splits[split]) <= Pieces.SIZE:
+        return None
+    return mapped_ids(data.path, split, data.metadata["splits"][split]["sha256"], vocabulary)
 
 
 class TextTrainer(WorldTrainer):
@@ -204,9 +208,13 @@ def answers_to(rows: TextRows, model: "PreTrainedModel", batch_size: int) -> lis
 
 def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTrainedModel":
     """Build an untrained decoder whose context length fits every row of the dataset (a multiple of 32)."""
-    longest = max(_longest_row(*_text_columns(name, split)) for name, split in data.splits.items())
+    vocabulary = read_vocabulary(data.path / "tokenizer")
+    longest = 0
+    for name, split in data.splits.items():
+        ids = _mapped(data, name, vocabulary)
+        longest = max(longest, ids.ids_NT.shape[1] if ids else longest_row(*text_columns(name, split)))
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
-    return build_decoder(options, len(read_vocabulary(data.path / "tokenizer")), -(-longest // 32) * 32, special_ids)
+    return build_decoder(options, len(vocabulary), -(-longest // 32) * 32, special_ids)
 
 
 def _groups(lengths: list[int]) -> list[tuple[int, int]]:
@@ -218,38 +226,3 @@ def _groups(lengths: list[int]) -> list[tuple[int, int]]:
         groups = [(len(part), part[-1]) for part in parts]
         candidates.append((sum(n * width for n, width in groups) + _GROUP_COST * len(groups), groups))
     return min(candidates)[1]
-
-
-def _n_shared(ids_NT: np.ndarray, most: int) -> int:
-    """Return the number of first columns, at most `most`, that hold one id in all rows."""
-    return next((place for place in range(most) if (ids_NT[:, place] != ids_NT[0, place]).any()), most)
-
-
-def _text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArray, pa.ChunkedArray]":
-    """Return the columns `prompt` and `answer`; raise a `UserError` unless every value is a text."""
-    from pyarrow import types
-
-    missing = {"prompt", "answer"} - set(table.column_names)
-    if missing:
-        raise UserError(
-            f"split {split} has no column {' and '.join(sorted(missing))}, only"
-            f" {', '.join(table.column_names)}; a text task needs prompt and answer"
-        )
-    if len(table) == 0:
-        raise UserError(f"split {split} has no rows; build the dataset again, or give another --dataset")
-    columns = table.with_format("arrow")[:]
-    for name in ("prompt", "answer"):
-        column = columns[name]
-        if not (types.is_string(column.type) or types.is_large_string(column.type)) or column.null_count:
-            raise UserError(
-                f"split {split} has {column.type} and {column.null_count} missing values in the column {name},"
-                " expected a text in every row; correct the dataset or give another --dataset"
-            )
-    return columns["prompt"], columns["answer"]
-
-
-def _longest_row(prompts: "pa.ChunkedArray", answers: "pa.ChunkedArray") -> int:
-    """Return the tokens of the longest row, `<bos>` and `<eos>` included."""
-    import pyarrow.compute as pc
-
-    return 2 + pc.max(pc.add(pc.utf8_length(prompts), pc.utf8_length(answers))).as_py()  # pyright: ignore

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
 from geo.cities import Cities
 from geo.sphere import great_circle_km
-from tasks.geography.pair_metric import absolute_errors_km, summary
+from tasks.geography.permutation import draw_key, permuted
 from trainers.errors import UserError
 
 Pairs = tuple[np.ndarray, np.ndarray]
 """Two int64 arrays of shape (n,): rows of the table of cities, the first and the second of every pair."""
+
+_AT_ONCE = 50_000  # pairs whose distances and texts are computed at a time
 
 
 def n_pairs(n: Any) -> Any:
@@ -26,17 +27,9 @@ def n_pairs(n: Any) -> Any:
 def draw_distinct(n_possible: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw different whole numbers in 0…n_possible-1, uniformly, in random order, (count,) int64; count ≤ n_possible.
 
-    Memory and time grow with `count`, not with `n_possible`, and the first numbers do not depend on how many are asked
-    for: numbers are drawn independently, and only the first occurrence of each counts.
+    The first numbers do not depend on how many are asked for.
     """
-    drawn = np.zeros(0, dtype=np.int64)
-    while len(drawn) < count:
-        free, missing = n_possible - len(drawn), count - len(drawn)
-        # A draw is new with probability free / n_possible, and ever less often; the last few take rounds of their own.
-        draws = n_possible * np.log(free / (free - missing)) if missing < free else 2 * n_possible
-        drawn = np.concatenate([drawn, rng.integers(n_possible, size=int(draws) + 64)])
-        drawn = np.asarray(pd.unique(drawn))  # in the order of first occurrence
-    return drawn[:count]
+    return permuted(np.arange(count), n_possible, draw_key(rng))
 
 
 def pair_of(number: np.ndarray) -> Pairs:
@@ -55,6 +48,17 @@ def in_random_order(pairs: Pairs, rng: np.random.Generator) -> Pairs:
     return np.where(turned, second, first), np.where(turned, first, second)
 
 
+def pairs_between(start: int, stop: int, n: int, seed: int) -> Pairs:
+    """Return the pairs at the places start…stop-1 of a random order of all pairs of n things, each in random order.
+
+    Any part of it can be had without the others, in another process too.
+    """
+    draw_rng, order_rng = np.random.default_rng(seed).spawn(2)
+    order_rng.bit_generator.advance(start)  # pyright: ignore[reportAttributeAccessIssue]  # one number a pair
+    number = permuted(np.arange(start, stop), n_pairs(n), draw_key(draw_rng))
+    return in_random_order(pair_of(number), order_rng)
+
+
 def draw_pairs(n: int, options: Any, what: str) -> dict[str, Pairs]:
     """Draw different pairs of n things for every split with any, each in random order.
 
@@ -68,13 +72,16 @@ def draw_pairs(n: int, options: Any, what: str) -> dict[str, Pairs]:
     Raises:
         UserError: More pairs are asked for than there are.
     """
+    places = split_places(n, options, what)
+    return {name: pairs_between(*place, n, options.dataset_seed) for name, place in places.items()}
+
+
+def split_places(n: int, options: Any, what: str) -> dict[str, tuple[int, int]]:
+    """Return, for every split with any, where its pairs begin and end in the order of all (see `draw_pairs`)."""
     sizes = split_sizes(options)
-    count = sum(sizes.values())
-    check_enough(count, n_pairs(n), what)
-    draw_rng, order_rng = np.random.default_rng(options.dataset_seed).spawn(2)
-    pairs = in_random_order(pair_of(draw_distinct(n_pairs(n), count, draw_rng)), order_rng)
-    pieces = split_pairs(pairs, sizes)
-    return {name: pieces[name] for name in reversed(sizes) if sizes[name]}
+    check_enough(sum(sizes.values()), n_pairs(n), what)
+    ends = dict(zip(sizes, np.cumsum(list(sizes.values())).tolist(), strict=True))
+    return {name: (ends[name] - sizes[name], ends[name]) for name in reversed(sizes) if sizes[name]}
 
 
 def split_sizes(options: Any) -> dict[str, int]:
@@ -93,6 +100,13 @@ def pair_rows(cities: Cities, pairs: Pairs, kind: str | np.ndarray | None = None
 
     `kind`, one for all or one a row, becomes a column of this name.
     """
+    kinds = None if kind is None else np.broadcast_to(kind, pairs[0].shape)
+    cuts = [slice(at, at + _AT_ONCE) for at in range(0, max(1, len(pairs[0])), _AT_ONCE)]
+    parts = [_table(cities, (pairs[0][cut], pairs[1][cut]), kinds if kinds is None else kinds[cut]) for cut in cuts]
+    return Dataset(pa.concat_tables(parts))
+
+
+def _table(cities: Cities, pairs: Pairs, kinds: np.ndarray | None) -> pa.Table:
     first, second = pairs
     dist_km = np.rint(great_circle_km(*cities.places(first), *cities.places(second))).astype(np.int32)
     city_a, city_b = (pa.array(cities.city_id[rows]) for rows in pairs)
@@ -100,13 +114,15 @@ def pair_rows(cities: Cities, pairs: Pairs, kind: str | np.ndarray | None = None
     prompt = pc.binary_join_element_wise("dist(c_", text_a, ",c_", text_b, ")=", "")  # pyright: ignore
     answer = pa.array(dist_km).cast(pa.string())
     columns = {"prompt": prompt, "answer": answer, "city_a": city_a, "city_b": city_b}
-    if kind is not None:
-        columns["kind"] = pa.array(np.broadcast_to(kind, first.shape).tolist(), pa.string())
-    return Dataset(pa.table(columns))
+    if kinds is not None:
+        columns["kind"] = pa.array(kinds.tolist(), pa.string())
+    return pa.table(columns)
 
 
 def median_baseline(train: Dataset, evaluated: Dataset) -> dict[str, float]:
     """Score the trivial answer, the median distance of the training pairs."""
+    from tasks.geography.pair_metric import absolute_errors_km, summary  # not in the processes that make rows: 5 s
+
     answer_km = float(np.median(distances_km(train)))
     true_km = distances_km(evaluated)
     return summary(absolute_errors_km(np.full(len(true_km), answer_km), true_km), true_km)

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainers.folders import dataset_folder
+from trainers.folders import dataset_folder, splits
 
 ROWS = pa.table(
     {
@@ -30,7 +30,7 @@ def test_a_digest_is_of_the_content_however_it_is_cut(tmp_path, monkeypatch):
         == dataset_folder.digest(turned)
         == DIGEST
     )
-    monkeypatch.setattr(dataset_folder, "_ROWS_A_WRITE", 300)
+    monkeypatch.setattr(splits, "_ROWS_A_WRITE", 300)
     in_pieces = dataset_folder.digest(datasets.Dataset(ROWS))
     assert (
         dataset_folder.digest(datasets.Dataset(pieces)) == dataset_folder.digest(datasets.Dataset(within)) == in_pieces

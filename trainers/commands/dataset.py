@@ -16,9 +16,9 @@ def main(argv: Sequence[str]) -> None:
 
     request = read_request(argv, registry.load, task_only=True)
     prefix = environment.resolved_prefix()
-    options, rebuild = dataset_options(request)
+    options, run = dataset_options(request)
 
     from trainers.folders import dataset_folder
 
-    data = dataset_folder.build_or_load(request.task, options, prefix, rebuild)
+    data = dataset_folder.build_or_load(request.task, options, prefix, run.rebuild, run.num_proc)
     print(f"{data.path}: " + ", ".join(f"{name} {len(split):,} rows" for name, split in data.splits.items()))

@@ -15,15 +15,17 @@ from typing import Any
 
 from tokenization.characters import save_tokenizer
 from trainers.common.files import write_json
-from trainers.contract import BuiltDataset, StoredDataset, Task
+from trainers.contract import BuiltDataset, Pieces, StoredDataset, Task
 from trainers.errors import UserError
 from trainers.folders import cards
 from trainers.folders.locks import lock_of
 from trainers.folders.sources import code_digest
+from trainers.folders.splits import Map, digest, find_damage, processes, write_split
+from trainers.folders.token_ids import write_token_ids
 from trainers.options import path_options
 
 METADATA = "metadata.json"
-_ROWS_A_WRITE = 50_000  # 1,000, the library's own, take longer than everything else about a dataset of pairs
+__all__ = ["build_or_load", "digest", "folder_of", "load", "read_metadata"]
 
 
 def folder_of(task: Task, options: Any, prefix: Path) -> Path:
@@ -33,8 +35,11 @@ def folder_of(task: Task, options: Any, prefix: Path) -> Path:
     return prefix / "datasets" / name
 
 
-def build_or_load(task: Task, options: Any, prefix: Path, rebuild: bool = False) -> StoredDataset:
+def build_or_load(task: Task, options: Any, prefix: Path, rebuild: bool = False, num_proc: int = 1) -> StoredDataset:
     """Return the dataset for these options, building it if its folder does not exist yet, or to `rebuild` it.
+
+    Args:
+        num_proc: Processes that build it, if it has more than a million rows in a split; they change no row.
 
     Raises:
         UserError: The builder does not exist or gives unusable splits, or the folder is damaged.
@@ -46,16 +51,16 @@ def build_or_load(task: Task, options: Any, prefix: Path, rebuild: bool = False)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with lock_of(folder):  # two runs that start at once build it once
             if rebuild or not folder.exists():
-                _build(task, options, folder)
+                _build(task, options, folder, num_proc)
     return load(folder, task.name)
 
 
-def _build(task: Task, options: Any, folder: Path) -> None:
+def _build(task: Task, options: Any, folder: Path, num_proc: int) -> None:
     start_s, build = time.perf_counter(), task.load("build_dataset")
     vocabulary = task.load("tokenizer") if task.tokenizer else None
     built: BuiltDataset = build(options)
     _check_built(built, f"TASK.build_dataset of {task.name}")
-    _write(built, task, options, vocabulary, folder)
+    _write(built, task, options, vocabulary, folder, num_proc)
     print(f"dataset built in {time.perf_counter() - start_s:.1f} s: {folder}", flush=True)
     for other in sorted(set(folder.parent.glob(f"{folder.name[:-6]}*")) - {folder}):
         print(
@@ -107,50 +112,32 @@ def build_command(task_name: str, options: Mapping[str, Any]) -> str:
     return shlex.join(["world-models", "dataset", "--task", task_name, *flags, "--rebuild"])
 
 
-def _check_split(folder: Path, name: str, split: Any, metadata: Mapping[str, Any]) -> None:
-    """Raise a `UserError` unless the rows are those that were written (0.4 s for 180 MB)."""
-    facts = metadata["splits"][name]
-    if len(split) != facts["rows"]:
-        problem = f"split {name} has {len(split)} rows, metadata.json says {facts['rows']}"
-    elif digest(split) != facts["sha256"]:
-        problem = f"the rows of split {name} are not those that were written"
-    else:
-        return
-    command = build_command(metadata["task"], metadata["options"])
-    raise UserError(f"the dataset {folder} is damaged: {problem}; build it again: `{command}`")
+def _check_split(folder: Path, name: str, split: Any, metadata: Mapping[str, Any], run: Map = map) -> None:
+    """Raise a `UserError` unless the rows are those that were written."""
+    if problem := find_damage(folder / name, split, metadata["splits"][name], run):
+        command = build_command(metadata["task"], metadata["options"])
+        raise UserError(f"the dataset {folder} is damaged: {problem}; build it again: `{command}`")
 
 
-def digest(split: Any) -> str:
-    """Return the SHA-256 of a `datasets.Dataset`'s columns, however they are chunked, sliced or named on disk."""
-    import numpy as np
+def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folder: Path, num_proc: int) -> None:
+    """Write everything into a temporary folder, then put it in the place of `folder`, which is always complete.
 
-    table = split.with_format("arrow")[:].replace_schema_metadata(None)
-    sha256 = hashlib.sha256(table.schema.serialize())
-    for start in range(0, len(table), _ROWS_A_WRITE):
-        piece = table.slice(start, _ROWS_A_WRITE)
-        piece = piece.take(np.arange(len(piece))).combine_chunks()  # in buffers of its own, as long as its content
-        for batch in piece.to_batches():
-            sha256.update(batch.serialize())
-    return sha256.hexdigest()
-
-
-def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folder: Path) -> None:
-    """Write everything into a temporary folder, then put it in the place of `folder`, which is always complete."""
-    from datasets import config, disable_progress_bars
-
-    disable_progress_bars()  # a bar per split says less than the one line printed at the end
-    batch_size, config.DEFAULT_MAX_BATCH_SIZE = config.DEFAULT_MAX_BATCH_SIZE, _ROWS_A_WRITE
+    The caller holds the folder's lock, so another temporary folder is that of a process that was killed.
+    """
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+        shutil.rmtree(left)
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     old = folder.with_name(f".{folder.name}.old-{secrets.token_hex(4)}")
     partial.mkdir()
     try:
-        for name, split in built.splits.items():
-            split.save_to_disk(str(partial / name))
+        with processes(num_proc) as run:
+            splits = {name: write_split(split, partial / name, run) for name, split in built.splits.items()}
+            metadata = _metadata(built, task, options, splits)
+            _prepare(partial, metadata, vocabulary, run)
         for name, write in built.files.items():
             write(partial / name)
         if vocabulary is not None:
             save_tokenizer(partial / "tokenizer", vocabulary)
-        metadata = _metadata(built, task, options)
         write_json(partial / METADATA, metadata)
         (partial / "README.md").write_text(cards.dataset_card(task, metadata), encoding="utf-8")
         if folder.exists():
@@ -161,17 +148,27 @@ def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folde
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-        config.DEFAULT_MAX_BATCH_SIZE = batch_size
 
 
-def _metadata(built: BuiltDataset, task: Task, options: Any) -> dict[str, Any]:
+def _prepare(folder: Path, metadata: Mapping[str, Any], vocabulary: Any, run: Map) -> None:
+    """Do now, by all processes, what each run would do first with many rows: check them, and write their token ids."""
+    from datasets import load_from_disk
+
+    for name, facts in metadata["splits"].items():
+        if "pieces" in facts:
+            _check_split(folder, name, load_from_disk(str(folder / name)), metadata, run)
+        if facts["rows"] > Pieces.SIZE and vocabulary is not None:
+            write_token_ids(folder, name, facts["sha256"], vocabulary, run)
+
+
+def _metadata(built: BuiltDataset, task: Task, options: Any, splits: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "task": task.name,
         "code_sha256": code_digest(task),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "options": dataclasses.asdict(options),
         "licence": None if any(_input_digests(options).values()) else task.licence or None,  # of files it is not known
-        "splits": {n: {"rows": len(s), "sha256": digest(s)} for n, s in built.splits.items()},
+        "splits": splits,
         "libraries": {n: importlib.metadata.version(n) for n in ("datasets", "numpy", "pyarrow")},
         **built.facts,
     }
@@ -189,7 +186,7 @@ def read_metadata(folder: Path, task_name: str, flag: str = "dataset", again: st
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         task = metadata["task"]
-        splits = {name: (facts["rows"], facts["sha256"]) for name, facts in metadata["splits"].items()}
+        splits = {n: (f["rows"], f["sha256"], "".join(f.get("pieces", ()))) for n, f in metadata["splits"].items()}
         if not isinstance(metadata["options"], dict):
             raise TypeError("its options are no mapping")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -21,6 +21,7 @@ from trainers.models.other_decoders import idle_sizes
 from trainers.models.warm_start import freeze, load_model
 from trainers.probes.probe import Probe
 from trainers.settings.resolve import Settings
+from trainers.settings.run_options import HOW_TO_BUILD
 
 
 def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None) -> StoredDataset:
@@ -36,13 +37,13 @@ def load_data(settings: Settings, prefix: Path, resumed: RunFolder | None = None
         return _taken(settings, Path(os.path.expanduser(run.dataset)))
     with PartialState().main_process_first() if run.rebuild else contextlib.nullcontext():
         rebuild = run.rebuild and PartialState().is_main_process
-        return dataset_folder.build_or_load(settings.task, settings.dataset, prefix, rebuild)
+        return dataset_folder.build_or_load(settings.task, settings.dataset, prefix, rebuild, run.num_proc)
 
 
 def _taken(settings: Settings, folder: Path, again: str = "") -> StoredDataset:
     """Load a dataset as it is: one that is given, or one that a resumed run was trained on (`again`: if it is lost)."""
     options, sources = asdict(settings.dataset), settings.request.sources
-    idle = sorted(_typed(settings) & {*options, "rebuild"}) if settings.run.dataset else ["rebuild"]
+    idle = sorted(_typed(settings) & {*options, *HOW_TO_BUILD}) if settings.run.dataset else ["rebuild"]
     if settings.run.rebuild or (settings.run.dataset and idle):
         raise UserError(f"{folder} is taken as it is, so --{', --'.join(idle)} would do nothing; leave it out")
     data = dataset_folder.load(folder, settings.task.name, again=again)

@@ -33,6 +33,7 @@ Build a task's dataset without training; it is used by every run that asks for t
   world-models dataset --task location --n_train 4000 --n_val 500
 
 It is built anew when the builder's code, a library or an input file has changed, and with --rebuild in any case.
+One of more than a million rows is built by several processes with --num_proc N; they change no row.
 """
 
 

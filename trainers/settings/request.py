@@ -27,7 +27,7 @@ from trainers.settings.layers import (
     read_yaml,
 )
 from trainers.settings.own_settings import given_settings, kept_settings, resumed_run, run_of_config
-from trainers.settings.run_options import REFUSED, STACK_DEFAULTS, TYPED, RunOptions
+from trainers.settings.run_options import HOW_TO_BUILD, REFUSED, STACK_DEFAULTS, TYPED, RunOptions
 from trainers.settings.training_fields import training_defaults
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and bytes that are no UTF-8: in no path, in no MLflow run
@@ -96,7 +96,7 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
     for source, layer in layers.items():
         check_names(layer, known, source)
     if task_only:
-        check_names(command_line, {"": ["task", "config", "rebuild", *known["dataset"]]}, "command line")
+        check_names(command_line, {"": ["task", "config", *HOW_TO_BUILD, *known["dataset"]]}, "command line")
     _check_folders(task, {**config, **command_line})
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 

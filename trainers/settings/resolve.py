@@ -23,7 +23,7 @@ from trainers.settings.layers import (
 )
 from trainers.settings.precision import settle_precision
 from trainers.settings.request import Request, check_names
-from trainers.settings.run_options import TRAINING_RANGES, RunOptions
+from trainers.settings.run_options import HOW_TO_BUILD, TRAINING_RANGES, RunOptions
 
 if TYPE_CHECKING:
     from transformers import HfArgumentParser, TrainingArguments
@@ -82,12 +82,12 @@ def resolve_settings(request: Request) -> Settings:
     return Settings(request, run, dataset, model, training)
 
 
-def dataset_options(request: Request) -> tuple[Any, bool]:
-    """Type and check only the dataset builder's options, and whether to rebuild."""
-    names = {"rebuild", *(item.name for item in dataclasses.fields(request.task.options))}
+def dataset_options(request: Request) -> tuple[Any, RunOptions]:
+    """Type and check only the dataset builder's options, and those of a run that say how it is built."""
+    names = {*HOW_TO_BUILD, *(item.name for item in dataclasses.fields(request.task.options))}
     flags = {n: v for layer in request.layers.values() for n, v in layer.items() if n in names}
     options, run = _parse((request.task.options, RunOptions), flags, request)
-    return options, run.rebuild
+    return options, run
 
 
 def read_command(flags: Layer, *types: Any) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ class RunOptions:
     )
     dataset: str | None = option(None, "dataset folder to use as it is, instead of building one from the options")
     rebuild: bool = option(False, "build the dataset again, also where its folder exists")
+    num_proc: int = option(1, "processes that build a dataset of more than a million rows", least=1, most=1024)
     init_from: str | None = option(None, "folder of a trained model to start from (fine-tuning)")
     overwrite: bool = option(False, "replace --output_dir if it is an earlier run's folder")
     dry_run: bool = option(False, "show the resolved settings, the model's size and one example, then stop")
@@ -53,7 +54,10 @@ class RunOptions:
     threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 
 
-PLACEMENT = ("config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run", "rebuild")
+HOW_TO_BUILD = ("rebuild", "num_proc")
+"""Settings of the command `dataset` too, besides the options of the builder."""
+
+PLACEMENT = ("config", "output_dir", "run_name", "overwrite", "resume_from_checkpoint", "dry_run", *HOW_TO_BUILD)
 """Settings that say where a run is written and how it is started, not which run it is."""
 
 STACK_DEFAULTS: Mapping[str, Any] = {
