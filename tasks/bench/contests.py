@@ -108,11 +108,12 @@ CONTESTS = (
         name="growing",
         contenders={
             f"{millions} M rows, {cities:,} cities": (
-                "building:in_memory",
+                "building:growing",
                 {"rows": round(millions * 1e6), "cities": cities},
             )
             for millions, cities in ((1, 5_075), (0.1, 5_075), (10, 5_075), (0.4, 1_000), (1, 30_000))
-        },
+        }
+        | {"10 M rows, 2 processes": ("building:growing", {"rows": 10_000_000, "cities": 5_075, "num_proc": 2})},
         unit="rows",
         rounds=2,
     ),

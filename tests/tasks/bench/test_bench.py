@@ -69,6 +69,13 @@ def test_processes_take_turns_and_agree(prefix, tmp_path):
     check(contest, turns)
 
 
+def test_a_growing_dataset_has_its_cost_noted(prefix):
+    turn = building.growing(2_000, 5_075)()
+    assert turn["seconds"] > 0 and turn["units"] == 2_000
+    assert list(turn["notes"]) == ["real_s", "MB_above_imports"] and turn["notes"]["MB_above_imports"] >= 0
+    assert not list(prefix.iterdir())
+
+
 def test_a_contender_that_fails_is_named_with_its_last_words(prefix, tmp_path: Path):
     contest = Contest("tiny", BUILDERS, "rows")
     with pytest.raises(UserError, match=r"(?s)contender ours failed.*'rows'"):
