@@ -44,7 +44,7 @@ def _obstacle(trainer: WorldTrainer) -> str | None:
         return "the training pass is not trainers/models/causal_lm.py, which is what it compiles"
     if trainer.is_fsdp_enabled or args.activation_checkpointing or args.torch_compile:
         return "FSDP, --activation_checkpointing and --torch_compile go their own ways through the model"
-    if trainer.run.group_by_length or rows.length_N.float().mean() < _LEAST_FILLED * rows.length_N.max():
+    if trainer.run.group_by_length or rows.length_N.sum() / len(rows) < _LEAST_FILLED * rows.length_N.max():
         return "rows differ much in length, and a compiled batch is as wide as the longest"
     if args.device.type != "cpu":
         return "it has been tried on CPUs only"
