@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -190,14 +190,15 @@ class WorldTrainer(Trainer, ABC):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Return rows in random order, or batches of similar length (which need `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if self.run.group_by_length:
             accumulated = self.args.gradient_accumulation_steps * self.args.world_size
             batch_size = self.args.train_batch_size * accumulated  # rows of one step, over all processes
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return GroupedByLength(rows.length_N, batch_size, seed)
-        if cast(Any, self.args.accelerator_config).use_seedable_sampler:
-            return RandomOrder(len(rows), seed)
-        return super()._get_train_sampler(rows)
+        sampler = super()._get_train_sampler(rows)
+        if isinstance(sampler, RandomSampler) and cast(Any, self.args.accelerator_config).use_seedable_sampler:
+            return RandomOrder(len(rows), self.args.data_seed)
+        return sampler
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; evaluations report the seconds since this call as `elapsed_s`."""

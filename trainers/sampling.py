@@ -46,8 +46,9 @@ class RandomOrder(Sampler[int]):
     The order depends on the seed and the epoch only, so that a resumed run continues where it was.
     """
 
-    def __init__(self, n_rows: int, seed: int) -> None:
-        self.n_rows, self.seed, self.epoch = n_rows, seed, 0
+    def __init__(self, n_rows: int, seed: int | None = None) -> None:
+        """Order so many rows by a seed, that of torch's own generator if none is given."""
+        self.n_rows, self.seed, self.epoch = n_rows, torch.random.initial_seed() if seed is None else seed, 0
 
     def __len__(self) -> int:
         return self.n_rows

@@ -51,16 +51,16 @@ def test_drawn_numbers_change_with_seeds_use_and_row():
 # --- the order of the rows
 
 
-def loaders(n_rows, seed, batch_size=8):
+def loaders(n_rows, seed, batch_size=8, given=None):
     """The DataLoader of our order, and of accelerate's own of `RandomSampler`."""
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader, RandomSampler
 
     rows = range(n_rows)
-    torch.manual_seed(seed)
-    for sampler in (RandomOrder(n_rows, seed), RandomSampler(rows)):
+    torch.manual_seed(seed if given is None else 7)
+    for sampler in (RandomOrder(n_rows, given), RandomSampler(rows)):
         loader = DataLoader(rows, batch_size, sampler=sampler)
-        yield prepare_data_loader(loader, num_processes=1, process_index=0, use_seedable_sampler=True)
+        yield prepare_data_loader(loader, num_processes=1, process_index=0, use_seedable_sampler=True, data_seed=given)
 
 
 def order_of(loader, epoch):
@@ -68,10 +68,11 @@ def order_of(loader, epoch):
     return torch.cat(list(loader)).tolist()
 
 
+@pytest.mark.parametrize("is_given", [True, False])
 @pytest.mark.parametrize(("n_rows", "seed"), [(1, 0), (97, 42), (2000, 2**32 - 1)])
-def test_the_order_is_that_of_accelerates_sampler(n_rows, seed, monkeypatch):
+def test_the_order_is_that_of_accelerates_sampler(n_rows, seed, is_given, monkeypatch):
     monkeypatch.setattr("trainers.sampling._ROWS_LISTED", 100)
-    ours, theirs = loaders(n_rows, seed)
+    ours, theirs = loaders(n_rows, seed, given=seed if is_given else None)
     for epoch in (0, 1, 5, 1):
         found = order_of(ours, epoch)
         assert found == order_of(theirs, epoch) and sorted(found) == list(range(n_rows))
