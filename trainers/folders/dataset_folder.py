@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenization.characters import save_tokenizer
 from trainers.common.files import write_json
 from trainers.contract import BuiltDataset, Pieces, StoredDataset, Task
 from trainers.errors import UserError
@@ -21,7 +20,6 @@ from trainers.folders import cards
 from trainers.folders.locks import lock_of
 from trainers.folders.sources import code_digest
 from trainers.folders.splits import Map, digest, find_damage, processes, write_split
-from trainers.folders.token_ids import write_token_ids
 from trainers.options import path_options
 
 METADATA = "metadata.json"
@@ -124,6 +122,8 @@ def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folde
 
     The caller holds the folder's lock, so another temporary folder is that of a process that was killed.
     """
+    from tokenization.characters import save_tokenizer
+
     for left in folder.parent.glob(f".{folder.name}.partial-*"):
         shutil.rmtree(left)
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
@@ -153,6 +153,8 @@ def _write(built: BuiltDataset, task: Task, options: Any, vocabulary: Any, folde
 def _prepare(folder: Path, metadata: Mapping[str, Any], vocabulary: Any, run: Map) -> None:
     """Do now, by all processes, what each run would do first with many rows: check them, and write their token ids."""
     from datasets import load_from_disk
+
+    from trainers.folders.token_ids import write_token_ids
 
     for name, facts in metadata["splits"].items():
         if "pieces" in facts:
