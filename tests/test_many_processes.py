@@ -28,7 +28,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 COMMON = shlex.split(
     """--task location --n_cities 48 --n_val 41 --hidden_size 16 --num_hidden_layers 1 --intermediate_size 16
     --num_attention_heads 2 --max_steps 6 --eval_steps 2 --logging_steps 1 --per_device_eval_batch_size 16 --threads 1
-    --use_cpu --lr_scheduler_type constant --no_muon --optim sgd --learning_rate 0.5"""
+    --use_cpu --precision float32 --lr_scheduler_type constant --no_muon --optim sgd --learning_rate 0.5"""
 )
 # Plain gradient steps: Adam and Muon would blow up the last digit in which the two sums of gradients differ.
 TIMED = ("_s", "_runtime", "_per_second")

@@ -288,7 +288,7 @@ def dataset_gone(folder):
         (incomplete_checkpoints_only, "checkpoint"),
         (damaged_weights, "checkpoint-2"),
         (no_settings, "settings.json"),
-        (settings_that_are_a_list, "dataset_folder"),
+        (settings_that_are_a_list, "settings.json"),
         (dataset_gone, "gone"),
     ],
 )

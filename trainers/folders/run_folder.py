@@ -44,7 +44,7 @@ _WRITTEN = (
     STATE,
 )
 """Patterns of what every run writes at the top of its folder, besides its figures."""
-_IN_MARKER = {"package": str, "command": str, "mlflow_run_id": str, "figures": list}
+_IN_MARKER = {"package": str, "command": str, "mlflow_run_id": str | None, "figures": list}
 _IN_SETTINGS = {"given": dict, "resolved": dict, "dataset_folder": str, "dataset_sha256": dict, "world_size": int}
 """Types of what is read of these files, where it is there: what people restore by hand may have others."""
 

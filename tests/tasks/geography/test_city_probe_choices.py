@@ -1,5 +1,6 @@
 """Which cities the probe is trained and tested on, and what the model is shown."""
 
+import json
 from collections import Counter
 from copy import deepcopy
 
@@ -250,5 +251,6 @@ def test_cities_without_their_numbers_cannot_be_asked_for(probe_of, tmp_path):
 def test_a_dataset_that_has_lost_its_cities_is_damaged(tmp_path):
     from tasks.geography.world import stored_cities
 
-    with refusal("cities.csv", "--rebuild"):
+    (tmp_path / "metadata.json").write_text(json.dumps({"task": "location", "options": {"n_cities": 40}}))
+    with refusal("cities.csv", "--rebuild", "--n_cities 40"):
         stored_cities(tmp_path)

@@ -176,7 +176,8 @@ def measured(tmp_path, monkeypatch):
         history = [{"step": step, "eval_validation_abs_error_km_mean": 1000.0 + step} for step in evaluated]
         for step in (0, 5):
             (tmp_path / f"checkpoint-{step}").mkdir()
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+            state = {"global_step": step, "log_history": history}
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state))
         (tmp_path / "results.json").write_text(json.dumps(results))
         return _curve_of(RunFolder(tmp_path), RunFolder(tmp_path / "base"))
 

@@ -237,11 +237,13 @@ def test_a_character_outside_the_vocabulary_is_named_with_its_row(data):
 def test_a_batch_reads_only_its_own_pages(tmp_path):
     """What several machines need that train from one folder: a process touches the rows of its batches alone."""
     path, page = tmp_path / "ids", os.sysconf("SC_PAGE_SIZE")
-    np.zeros((4000, page), np.uint8).tofile(path)
-    mapped = np.memmap(path, np.uint8, "c", shape=(4000, page))
+    n_rows = 100_000
+    with path.open("wb") as file:
+        file.truncate(n_rows * page)
+    mapped = np.memmap(path, np.uint8, "c", shape=(n_rows, page))
     before = resident_kb(path)
-    torch.from_numpy(mapped)[torch.arange(0, 4000, 400)].sum()
-    assert 40 <= resident_kb(path) - before < 4000 * page / 1024 / 4  # ten pages, with what the kernel maps around
+    torch.from_numpy(mapped)[torch.arange(0, n_rows, n_rows // 10)].sum()
+    assert 40 <= resident_kb(path) - before < n_rows * page / 1024 / 4  # ten pages, with what the kernel maps around
 
 
 def resident_kb(path):

@@ -66,7 +66,7 @@ def finish(folder, seed):
     (folder / "results.json").write_text(json.dumps(results))
     history = [{"step": step, "eval_memorisation_haversine_km_mean": 100.0 * seed - step} for step in (0, 5)]
     history += [{"step": 5, "eval_memorisation_loss": 1.0}]
-    (folder / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 5, "log_history": history}))
     return 0
 
 
