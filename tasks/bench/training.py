@@ -80,7 +80,7 @@ class TrainingContest:
         longest = int(TextRows("train", table).length_N.argmax())
         others = (number % len(table) for number in range((self.steps + 1) * self.batch_size - 1))
         table = table.select([longest, *others])
-        return StoredDataset(data.path, {"train": table.flatten_indices()}, data.metadata)
+        return StoredDataset(data.path, {"train": table.flatten_indices(keep_in_memory=True)}, data.metadata)
 
 
 def stock_trainer(**options: Any) -> Work:
@@ -88,7 +88,10 @@ def stock_trainer(**options: Any) -> Work:
     contest, tokenizer = TrainingContest(**options), build_tokenizer()
     tokenizer.padding_side = "right"
     rows: Any = contest.data.splits["train"]
-    tokenised = rows.map(lambda batch: _tokenised(tokenizer, batch), batched=True, remove_columns=rows.column_names)
+    columns = rows.column_names
+    tokenised = rows.map(
+        lambda batch: _tokenised(tokenizer, batch), batched=True, remove_columns=columns, keep_in_memory=True
+    )
     longest = max(map(len, tokenised["input_ids"]))
     collator = DataCollatorForSeq2Seq(tokenizer, padding="max_length", max_length=longest)
     return _turns(contest, Trainer(contest.model, contest.arguments(), collator, train_dataset=tokenised))

@@ -107,7 +107,7 @@ def find_damage(folder: Path, rows: Any, facts: Mapping[str, Any], run: Map = ma
 
 def _wrong_pieces(folder: Path, facts: Mapping[str, Any], run: Map) -> list[str]:
     """Return the names of files whose rows have another digest; if there are none, note how the files look."""
-    files, checked = sorted(folder.glob("*.arrow")), folder / _CHECKED
+    files, checked = sorted(folder.glob("data-*.arrow")), folder / _CHECKED
     if len(files) != len(facts["pieces"]) or _joint(facts["pieces"]) != facts["sha256"]:
         return ["all files"]
     seen = {"sha256": facts["sha256"], "files": [_look(file) for file in files]}

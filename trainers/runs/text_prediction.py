@@ -95,7 +95,7 @@ class TextPredictor(Predictor):
         folder = self.run.dataset
         metadata = own_metadata(self.run)
         try:  # as Arrow files, which they are: importing `datasets` takes longer than everything else here
-            files = [path for split in metadata["splits"] for path in sorted((folder / split).glob("*.arrow"))]
+            files = [path for split in metadata["splits"] for path in sorted((folder / split).glob("data-*.arrow"))]
             columns = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all()["answer"] for path in files]
             return max(pc.max(pc.utf8_length(column)).as_py() for column in columns)  # pyright: ignore
         except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:

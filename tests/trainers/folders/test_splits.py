@@ -60,14 +60,14 @@ def test_the_rows_are_the_same_whatever_the_pieces(size, data, monkeypatch, tmp_
         monkeypatch.setitem(OPTIONS, "n_train", 7)
     monkeypatch.setattr(Pieces, "SIZE", size)
     other = built(tmp_path / "other")
-    assert len(list((other.path / "train").glob("*.arrow"))) == -(-OPTIONS["n_train"] // size)
+    assert len(list((other.path / "train").glob("data-*.arrow"))) == -(-OPTIONS["n_train"] // size)
     for name, rows in other.splits.items():
         assert rows.to_dict() == data.splits[name].select(range(len(rows))).to_dict()
 
 
 def test_pieces_make_a_usual_folder_of_datasets(data):
     folder = data.path / "train"
-    assert sorted(path.name for path in folder.glob("*.arrow")) == [f"data-0000{i}-of-00004.arrow" for i in range(4)]
+    assert sorted(path.name for path in folder.glob("data-*.arrow")) == [f"data-0000{i}-of-00004.arrow" for i in range(4)]
     rows = load_from_disk(str(folder))
     assert len(rows) == 1000 and rows.column_names == ["prompt", "answer", "city_a", "city_b"]
     assert not [path for path in folder.iterdir() if path.is_dir()]
@@ -86,8 +86,13 @@ def test_rows_in_pieces_are_read_again_only_if_a_file_has_changed(data, monkeypa
         assert sorted(read) == expected
 
 
+def test_what_datasets_has_cached_beside_the_pieces_is_none(data):
+    (data.path / "train" / "cache-0.arrow").write_bytes(b"")
+    dataset_folder.load(data.path, "distance")
+
+
 def test_a_damaged_piece_is_named(data):
-    other = sorted((data.path / "train").glob("*.arrow"))[2]
+    other = sorted((data.path / "train").glob("data-*.arrow"))[2]
     content = bytearray(other.read_bytes())
     place = content.index(b"dist(c_")
     content[place + 7] = ord("9") if content[place + 7] != ord("9") else ord("8")

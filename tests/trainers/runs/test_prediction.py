@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 
 from geo.coordinates import decode
 from tests.helpers import ROOT, assert_one_line, printed_elsewhere
@@ -43,6 +44,17 @@ def test_answers_are_those_that_the_last_evaluation_kept(task, runs, asked, tmp_
         found = asked(task, "--file", str(tmp_path / "prompts.csv"))
         assert [answer["prompt"] for answer in found] == frame["prompt"].tolist()
         assert [answer["answer"] for answer in found] == frame["predicted"].tolist()
+
+
+def test_what_datasets_has_cached_in_the_dataset_is_not_read(runs, asked):
+    rows = load_from_disk(str(RunFolder(runs["location"]).dataset / "train"))
+    cached = rows.map(lambda row: {"length": len(row["prompt"])}, remove_columns=rows.column_names)
+    files = [Path(file["filename"]) for file in cached.cache_files]
+    try:
+        assert files[0].parent.name == "train" and len(asked("location", "loc(c_1)=")) == 1
+    finally:
+        for file in files:
+            file.unlink()
 
 
 def test_weights_of_a_checkpoint_answer_as_in_its_evaluation(runs, asked, capsys):
