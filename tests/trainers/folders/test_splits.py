@@ -67,7 +67,8 @@ def test_the_rows_are_the_same_whatever_the_pieces(size, data, monkeypatch, tmp_
 
 def test_pieces_make_a_usual_folder_of_datasets(data):
     folder = data.path / "train"
-    assert sorted(path.name for path in folder.glob("data-*.arrow")) == [f"data-0000{i}-of-00004.arrow" for i in range(4)]
+    names = sorted(path.name for path in folder.glob("data-*.arrow"))
+    assert names == [f"data-0000{i}-of-00004.arrow" for i in range(4)]
     rows = load_from_disk(str(folder))
     assert len(rows) == 1000 and rows.column_names == ["prompt", "answer", "city_a", "city_b"]
     assert not [path for path in folder.iterdir() if path.is_dir()]
