@@ -112,6 +112,7 @@ def test_a_resumed_run_is_compiled_as_before(traced, prefix, tiny):
 
 
 @of_dynamo
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by PyTorch itself
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_compiled_kernels_learn_the_same(precision, prefix, tiny):
