@@ -146,7 +146,8 @@ class Run:
 
         paths = sorted(self.folder.predictions.glob(f"{split}_*{SUFFIX}"))
         if not paths:
-            known = ", ".join(path.name for path in sorted(self.folder.predictions.glob(f"*{SUFFIX}"))) or "none"
+            files = map(PredictionsFile, sorted(self.folder.predictions.glob(f"*{SUFFIX}")))
+            known = ", ".join(dict.fromkeys(file.facts["split"] for file in files)) or "none"
             raise UserError(f"{self.folder.path} has no predictions of the split {split!r}; it has {known}")
         return PredictionsFile(paths[0]).frame
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.geography.pair_metric import LONGEST_KM
-from tasks.geography.world import notes_on, stored_cities
+from tasks.geography.world import notes_on, stored_cities, with_begun
 
 
 def parse_km(text: str) -> float:
@@ -18,6 +18,6 @@ def parse_km(text: str) -> float:
 
 def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> dict[str, list[Any]]:
     """Return the distance in km of every answer, and which prompts name a city that there is not."""
-    distances_km = map(parse_km, answers)
+    distances_km = map(parse_km, with_begun(prompts, answers))
     notes = notes_on(prompts, stored_cities(dataset))
     return {"km": [None if np.isnan(km) else int(km) for km in distances_km], "note": notes}

@@ -118,3 +118,8 @@ def notes_on(prompts: Sequence[str], cities: "Cities") -> list[str | None]:
     unknown = ((number for number in re.findall(r"c_(\d*)", prompt) if number not in ids) for prompt in prompts)
     missing = [next(numbers, None) for numbers in unknown]
     return [None if number is None else f"no city c_{number} in the dataset" for number in missing]
+
+
+def with_begun(prompts: Sequence[str], answers: Sequence[str]) -> list[str]:
+    """Return every answer with what the prompt already has of it: behind `=`."""
+    return [prompt.partition("=")[2] + answer for prompt, answer in zip(prompts, answers, strict=True)]

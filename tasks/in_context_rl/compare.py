@@ -175,10 +175,11 @@ def _act(runs: Mapping[str, SeedRuns], rows: "HistoryRows", rollouts: int) -> di
     metric: Any = ReturnInContext()
     by_model = {}
     for name, of_seeds in models.items():
-        returns = [
-            rollout(model, rows.room, repeated, episodes, torch.Generator().manual_seed(ROLLOUT_SEED))
-            for model in of_seeds
-        ]
+        returns = []
+        for model, run in zip(of_seeds, runs[name].values(), strict=True):
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=run.settings["training"]["bf16"]):
+                draws = torch.Generator().manual_seed(ROLLOUT_SEED)
+                returns.append(rollout(model, rows.room, repeated, episodes, draws))
         scores = [example_scores(return_NE, random_N, optimal_N)[0]["normalised_return"] for return_NE in returns]
         measured = [metric.compute(predictions=return_NE.tolist(), **bounds) for return_NE in returns]
         by_model[name] = Acted(

@@ -221,7 +221,7 @@ def refused(argv, names, capsys):
         ("", "--run"),
         ("--protocol original", "--run"),
         ("--run", "--run"),
-        ("--run nowhere", "nowhere run.json"),
+        ("--run nowhere", "nowhere there is no folder"),
         ("--run .", "run.json"),
         ("--run RUN/run.json", "RUN/run.json"),
         ("--run RUN RUN", "RUN"),

@@ -11,13 +11,19 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent() -> None:
-    """Have Linux send SIGTERM to this process once its parent is gone, if PARENT_PID names it; elsewhere do nothing.
+    """End this process once its parent is gone, if PARENT_PID names it."""
+    parent = os.environ.pop(PARENT_PID, None)  # it is not the parent of what this process starts
+    if parent is not None:
+        end_with(int(parent))
+
+
+def end_with(parent_pid: int) -> None:
+    """Have Linux send SIGTERM to this process once its parent is gone; elsewhere do nothing.
 
     The child asks by itself: code between fork and exec is not safe in a parent with threads.
     """
-    parent = os.environ.pop(PARENT_PID, None)  # it is not the parent of what this process starts
-    if parent is None or not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if str(os.getppid()) != parent:  # it was gone before this process could ask
+    if os.getppid() != parent_pid:  # it was gone before this process could ask
         raise SystemExit(128 + signal.SIGTERM)

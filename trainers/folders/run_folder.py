@@ -70,6 +70,12 @@ class RunFolder:
     def marker(self) -> dict[str, Any]:
         """Task, command, git state and MLflow run when the folder was claimed; a `UserError` if it is no run's."""
         if not self.has_marker:
+            if not self.path.exists():
+                raise UserError(f"there is no folder {self.path}; give the folder of a run")
+            if RunFolder(self.path.parent).has_marker:
+                raise UserError(
+                    f"{self.path} lies in the run {self.path.parent}; give that, with --checkpoint if need be"
+                )
             raise UserError(
                 f"{self.path} is not a folder of a run (it has no readable {_MARKER}), so it is left alone;"
                 " give another folder"

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.common.files import write_json
+from trainers.common.processes import end_with
 from trainers.contract import Pieces
 from trainers.errors import UserError
 
@@ -35,7 +37,7 @@ def processes(num_proc: int) -> Iterator[Map]:
         yield map
         return
     try:  # forked ones would inherit Arrow's and torch's locks, but not the threads that hold them
-        with ProcessPoolExecutor(num_proc, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(num_proc, get_context("spawn"), end_with, (os.getpid(),)) as pool:
             yield pool.map
     except BrokenProcessPool as error:
         raise UserError(
@@ -71,7 +73,7 @@ def _write_piece(make: Callable[[int, int], Any], folder: Path, cut: tuple[int, 
 
 def _join(folder: Path, parts: Sequence[Path]) -> None:
     """Make one folder of `datasets` of the folders of its pieces, each of which has a single file of rows."""
-    names = [f"data-{number:05d}-of-{len(parts):05d}.arrow" for number in range(len(parts))]
+    names = [_name(number, len(parts)) for number in range(len(parts))]
     state = json.loads((parts[0] / "state.json").read_text(encoding="utf-8"))
     write_json(folder / "state.json", {**state, "_data_files": [{"filename": name} for name in names]})
     (parts[0] / "dataset_info.json").rename(folder / "dataset_info.json")
@@ -107,9 +109,11 @@ def find_damage(folder: Path, rows: Any, facts: Mapping[str, Any], run: Map = ma
 
 def _wrong_pieces(folder: Path, facts: Mapping[str, Any], run: Map) -> list[str]:
     """Return the names of files whose rows have another digest; if there are none, note how the files look."""
-    files, checked = sorted(folder.glob("data-*.arrow")), folder / _CHECKED
-    if len(files) != len(facts["pieces"]) or _joint(facts["pieces"]) != facts["sha256"]:
+    checked, n_pieces = folder / _CHECKED, len(facts["pieces"])
+    names = [_name(number, n_pieces) for number in range(n_pieces)]
+    if _listed(folder) != names or _joint(facts["pieces"]) != facts["sha256"]:
         return ["all files"]
+    files = [folder / name for name in names]
     seen = {"sha256": facts["sha256"], "files": [_look(file) for file in files]}
     with contextlib.suppress(OSError, ValueError):
         if json.loads(checked.read_text(encoding="utf-8")) == seen:
@@ -120,6 +124,18 @@ def _wrong_pieces(folder: Path, facts: Mapping[str, Any], run: Map) -> list[str]
         with contextlib.suppress(OSError):  # in a folder that can only be read, they are checked every time
             write_json(checked, seen)
     return wrong
+
+
+def _name(number: int, n_pieces: int) -> str:
+    return f"data-{number:05d}-of-{n_pieces:05d}.arrow"
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the files of a split in the order in which `datasets` reads them."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        return [file["filename"] for file in state["_data_files"]]
+    return []
 
 
 def _look(file: Path) -> list[Any]:

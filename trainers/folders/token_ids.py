@@ -78,6 +78,8 @@ def mapped_ids(folder: Path, split: str, sha256: str, vocabulary: Vocabulary) ->
     place = folder / "token_ids" / split
     if (found := _stored(place, sha256, vocabulary)) or not os.access(folder, os.W_OK):
         return found
+    if any(path.is_file() for path in (place, place.parent)):
+        raise UserError(f"{place} is to be a folder of token ids, but a file lies there; delete it")
     place.parent.mkdir(exist_ok=True)
     with lock_of(place):  # the processes of a run come here at once
         if _stored(place, sha256, vocabulary) is None:
@@ -97,7 +99,7 @@ def _stored(place: Path, sha256: str, vocabulary: Vocabulary) -> TokenIds | None
         # "c": torch warns of arrays that cannot be written; a write would stay with the process.
         arrays = {name: np.memmap(place / name, _dtype(name, width), "c", shape=shapes[name]) for name in _ARRAYS}
         return TokenIds(**arrays, n_shared=facts["n_shared"], longest_answer=facts["longest_answer"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 
 

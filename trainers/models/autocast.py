@@ -1,10 +1,12 @@
-"""Keep an attention out of autocast where bfloat16 is slow."""
+"""Keep out of autocast what is slow in bfloat16, and what must be the same whatever a run was trained in."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 Attend = Callable[..., torch.Tensor]
 
@@ -27,3 +29,18 @@ def in_float32(attend: Attend) -> Attend:
             return attend(query.float(), keys.float(), values.float(), *args, **kwargs).to(query.dtype)
 
     return compute
+
+
+@contextlib.contextmanager
+def without_autocast(model: nn.Module) -> Iterator[None]:
+    """Let a model compute in the type of its weights, also where accelerate has put autocast around its `forward`.
+
+    Generated answers and hidden states are so those of the saved model, which has no such wrapper.
+    """
+    wrapped = model.__dict__.pop("forward", None)
+    try:
+        with torch.autocast(next(model.parameters()).device.type, enabled=False):
+            yield
+    finally:
+        if wrapped is not None:
+            model.__dict__["forward"] = wrapped

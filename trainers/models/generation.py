@@ -10,6 +10,7 @@ from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
+from trainers.models.autocast import without_autocast
 from trainers.models.fused_blocks import is_supported
 from trainers.models.greedy_decoder import GreedyDecoder
 
@@ -65,4 +66,9 @@ def _fast(model: PreTrainedModel, max_new_tokens: int, pad_id: int) -> Decode:
 def _stock(model: PreTrainedModel, max_new_tokens: int) -> Decode:
     """Use transformers' own `generate`, for models that `GreedyDecoder` does not know."""
     generate = partial(model.generate, max_new_tokens=max_new_tokens, do_sample=False)  # pyright: ignore
-    return lambda ids_BP: generate(ids_BP, attention_mask=torch.ones_like(ids_BP))[:, ids_BP.shape[1] :]
+
+    def decode(ids_BP: torch.Tensor) -> torch.Tensor:
+        with without_autocast(model):
+            return generate(ids_BP, attention_mask=torch.ones_like(ids_BP))[:, ids_BP.shape[1] :]
+
+    return decode

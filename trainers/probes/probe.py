@@ -13,6 +13,7 @@ from tokenization.characters import VOCABULARY, ColumnEncoder, Vocabulary
 from trainers.common.metric_names import flatten
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
+from trainers.models.autocast import without_autocast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +111,8 @@ def extract_hidden_states(
         part = slice(begin, begin + _PROMPTS_AT_ONCE)
         ids_NT = torch.from_numpy(encoded.ids_NT[part]).long().to(model.device)
         # Padding is on the right, where a causal model's real tokens cannot see it.
-        output = model(ids_NT, output_hidden_states=True, logits_to_keep=1)
+        with without_autocast(model):
+            output = model(ids_NT, output_hidden_states=True, logits_to_keep=1)
         column_NK = (torch.from_numpy(encoded.prompt_len_N[part])[:, None] + torch.arange(-tokens, 0)).to(model.device)
         row_N1 = torch.arange(len(ids_NT), device=model.device)[:, None]
         parts.append(torch.stack([output.hidden_states[block][row_N1, column_NK] for block in blocks], dim=1))

@@ -66,10 +66,14 @@ def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
         **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start")},
         **{name: training[name] for name in PARAMS},
         "loss_on": getattr(trainer.train_dataset, "loss_on", None),
-        "compiled": bool(getattr(trainer.unwrapped_model, "compiled_rows", 0)),
+        "compiled": _is_compiled(trainer),
         "parameters": trainer.unwrapped_model.num_parameters(),
         "world_size": settings.training.world_size,
     }
+
+
+def _is_compiled(trainer: WorldTrainer) -> bool:
+    return bool(getattr(trainer.unwrapped_model, "compiled_rows", 0))
 
 
 def _sizes(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
@@ -105,6 +109,7 @@ def _settings(
         "dataset_folder": str(data.path),
         "dataset_sha256": {name: split["sha256"] for name, split in data.metadata["splits"].items()},
         "world_size": settings.training.world_size,
+        "compiled": _is_compiled(trainer),
         "given": settings.request.as_given(),
         "changes": [*(folder.settings.get("changes", []) if folder.has_started else []), *map(asdict, changes)],
         "resolved": identity_of(settings.request),

@@ -75,7 +75,8 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     rows = build_rows(settings.task, data, model, settings.training.torch_compile)
     trainer = settings.task.load("trainer")(settings.task, data, rows, model, settings.training, settings.run)
     checks.check_trainer(settings, trainer)
-    settle_compiling(trainer)
+    before = RunFolder(plan.folder).settings.get("compiled") if plan.checkpoint else None
+    settle_compiling(trainer, before)
     return Prepared(settings, plan, data, trainer, inputs.build_probe(settings, data, model), changes)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trainers import registry
 from trainers.contract import Task
@@ -57,8 +57,14 @@ def dataset_help(argv: Sequence[str]) -> str:
 
 def options_text(options: type[Any], values: Values = MappingProxyType({})) -> str:
     """Return a line for each field of an options class: flag, value, help text, and the layer of the value."""
-    fields = dataclasses.fields(options)
-    return "\n".join(_line(f.name, f.metadata.get("help", ""), f.default, values) for f in fields)
+    fields, types = dataclasses.fields(options), get_type_hints(options)
+    texts = {f.name: "; ".join([f.metadata.get("help", ""), *_choices(types[f.name])]) for f in fields}
+    return "\n".join(_line(f.name, texts[f.name], f.default, values) for f in fields)
+
+
+def _choices(kind: Any) -> list[str]:
+    """Return the values of a flag that takes only some, as one text."""
+    return ["|".join(get_args(kind))] if get_origin(kind) is Literal else []
 
 
 def _line(name: str, text: str, default: Any, values: Values) -> str:

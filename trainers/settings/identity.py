@@ -35,6 +35,7 @@ def differing_settings(request: Request, settings: Mapping[str, Any]) -> list[st
         mine = {name: value for name, (value, _) in request.sources.items()}
         theirs = {name: " ".join(values) for name, values in given_settings(settings).items()}
         names = (mine.keys() | theirs.keys()) - {*PLACEMENT, *REFUSED}
-    if not {"precision", "bf16"} & request.sources.keys():  # the machine chooses, and the run may be another's
+    asked = request.sources.get("precision", ("auto",))[0]
+    if asked == "auto" and "bf16" not in request.sources:  # the machine chooses, and the run may be another's
         names -= {"precision", "bf16", *({"use_cpu"} - request.sources.keys())}
     return sorted(name for name in names if mine.get(name) != theirs.get(name))

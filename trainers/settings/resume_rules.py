@@ -16,10 +16,10 @@ _RUN_RULES: Mapping[str, Rule] = {
     ),
     **dict.fromkeys(("freeze", "loss_on"), "restored"),
     **dict.fromkeys(("evals_per_epoch", "saves_per_epoch", "early_stopping_patience", "keep_best"), "applied"),
-    **dict.fromkeys(("probe", "l2_to_start"), "applied"),
+    **dict.fromkeys(("probe", "l2_to_start", "compile"), "applied"),
     # The rows of --dataset are compared by their digest, wherever the folder lies.
     **dict.fromkeys(("config", "dataset", "overwrite", "dry_run", "rebuild", "num_proc"), "free"),
-    **dict.fromkeys(("stock_forward", "threads", "compile"), "free"),
+    **dict.fromkeys(("stock_forward", "threads"), "free"),
     "precision": "free",  # it is followed by `bf16`
 }
 

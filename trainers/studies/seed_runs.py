@@ -115,6 +115,8 @@ def _report(task: Task, runs: SeedRuns, states: Mapping[int, str], folder: Path,
         tracker.file(folder / name)
     primary = [row for row in means if row["metric"].endswith(f"/{metric}")]
     tracker.metrics({f"mean/{row['metric']}": row["mean"] for row in primary if row["mean"] is not None}, len(runs))
+    if len({run.settings.get("resolved", {}).get("bf16") for run in runs.values()}) > 1:
+        print("note: some seeds computed in bfloat16 and others in float32; give --precision to have all alike")
     print(
         f"\n{format_table(rows)}\n\n{_shown(primary)}\nwritten: {folder}/ seeds.csv, means.csv, seeds.png", flush=True
     )

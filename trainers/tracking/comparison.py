@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainers.contract import SummarySpec, Task
 
 _WIDTH, _CELL, _LABEL = 100, 24, 40  # characters of the printed table, of a cell of it, and of a label in the figure
+_SEED = re.compile(r"[-,]?\bseed[-=]\d+")  # in the name of a run that is one of several
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def labels(runs: "Sequence[Run]") -> list[str]:
     """Return a short label for each run: the parameters that differ (no seeds), its name where they do not suffice."""
     differing = without_seeds(dict.fromkeys(differences(runs)))
     texts = [", ".join(f"{name}={params_of(run).get(name, '-')}" for name in differing) for run in runs]
-    pairs = [(text, str(run.info.run_name)) for text, run in zip(texts, runs, strict=True)]
+    pairs = [(text, _SEED.sub("", str(run.info.run_name))) for text, run in zip(texts, runs, strict=True)]
     long = [text if text and texts.count(text) == 1 else f"{name} {text}".strip() for text, name in pairs]
     return [_cut(label if len(label) <= _LABEL else name, _LABEL) for label, (_, name) in zip(long, pairs, strict=True)]
 

@@ -1,5 +1,6 @@
 """Splits of many rows: written in pieces, checked once, with token ids that processes share."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -100,6 +101,27 @@ def test_a_damaged_piece_is_named(data):
     other.write_bytes(content)
     with refusal(other.name, "train", "--rebuild", of=UserError):
         dataset_folder.load(data.path, "distance")
+
+
+@pytest.mark.parametrize("listed", [[1, 0, 2, 3], [0, 0, 2, 3], [0, 1, 2]])
+def test_pieces_that_are_read_in_another_order_are_refused(listed, data):
+    path = data.path / "train" / "state.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({**state, "_data_files": [state["_data_files"][number] for number in listed]}))
+    with refusal("train", "--rebuild", of=UserError):
+        dataset_folder.load(data.path, "distance")
+
+
+def death_signal(_):
+    signal = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(signal))  # PR_GET_PDEATHSIG
+    return signal.value
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
+def test_processes_that_build_end_with_their_parent():
+    with splits.processes(2) as run:
+        assert list(run(death_signal, [0, 1])) == [signal.SIGTERM] * 2
 
 
 def test_metadata_of_other_pieces_is_refused(data):

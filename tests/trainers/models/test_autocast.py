@@ -1,9 +1,10 @@
-"""Attention within autocast: in float32 on a CPU, of the query's type outside."""
+"""What is kept out of autocast: attention on a CPU, and models that answer."""
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from trainers.models.autocast import in_float32
+from trainers.models.autocast import in_float32, without_autocast
 
 seen = []
 
@@ -44,3 +45,21 @@ def test_outside_autocast_nothing_changes():
     for dtype in (torch.float32, torch.float64):
         mixed = attend(*parts(dtype))
         assert seen[-1] == (dtype, False) and mixed.dtype == dtype
+
+
+def test_a_prepared_model_computes_as_its_saved_weights_do_and_is_given_back_as_it_was():
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 4))
+    x = torch.randn(8, 16)
+    exact = model(x)
+    AcceleratorState._reset_state()
+    prepared = Accelerator(mixed_precision="bf16", cpu=True).prepare_model(model)
+    AcceleratorState._reset_state()
+    rounded = prepared(x)
+    assert not torch.equal(rounded, exact)
+    with torch.autocast("cpu", torch.bfloat16), without_autocast(prepared):
+        assert torch.equal(prepared(x), exact)
+    assert torch.equal(prepared(x), rounded)

@@ -1,5 +1,7 @@
 """The training pass is compiled where a run is long enough, and computes what it computes without."""
 
+import json
+
 import pytest
 import torch
 
@@ -32,6 +34,13 @@ def traced(monkeypatch):
     causal_lm._compiled_halves.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def compiler(monkeypatch, request):
+    """Take for granted that compiling works, which is found out by doing it."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(compiling, "failure", lambda: None)
+
+
 def prepared(argv, prefix):
     return session.prepare(resolve_settings(read_request(argv, registry.load)), prefix).trainer
 
@@ -47,6 +56,7 @@ def prepared(argv, prefix):
         ("--stock_forward", 0, False),
         ("--model_type gpt2", 0, False),
         ("--group_by_length", 0, False),
+        ("--per_device_train_batch_size 41", 0, False),
     ],
 )
 def test_long_runs_of_the_short_pass_are_compiled(
@@ -70,6 +80,7 @@ def test_the_work_of_the_default_recipe_is_less_than_compiling_is_worth(datasets
         ("--loss_on all", "trainers/models/causal_lm.py"),
         ("--torch_compile", "--torch_compile"),
         ("--group_by_length", "differ much in length"),
+        ("--per_device_train_batch_size 41", "40 rows"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_if_it_is_asked_for(flags, named, datasets_once, prefix, tiny, capsys):
@@ -83,9 +94,29 @@ def test_it_is_refused_for_rows_of_unlike_lengths_and_without_a_compiler(
     walks = "--task random_walk --n_cities 300 --n_train 500 --n_val 20 --n_test 20"
     assert main([*walks.split(), *tiny[4:], "--compile", "always", "--dry_run"]) == 2
     assert_one_line(capsys.readouterr().err, "differ much in length")
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiling, "failure", lambda: "compiling fails here (no g++)")
     assert main([*tiny, "--compile", "always", "--dry_run"]) == 2
-    assert_one_line(capsys.readouterr().err, "C++ compiler")
+    assert_one_line(capsys.readouterr().err, "no g++")
+    monkeypatch.setattr(compiling, "_WORTH_FLOP", 0)
+    assert prepared(tiny, prefix).unwrapped_model.compiled_rows == 0  # a long run goes on without
+
+
+def test_what_hinders_a_compiler_is_said(monkeypatch):
+    def broken(function):
+        raise RuntimeError("InvalidCxxCompiler\n  tried g++")
+
+    monkeypatch.undo()  # the fixture that takes it for granted
+    monkeypatch.setattr(torch, "compile", broken)
+    assert compiling.failure() == "compiling fails here (InvalidCxxCompiler tried g++)"
+
+
+@pytest.mark.parametrize(("before", "worth_flop", "is_compiled"), [(True, 1e30, True), (False, 0, False)])
+def test_a_resumed_run_goes_on_as_it_began(before, worth_flop, is_compiled, datasets_once, prefix, tiny, monkeypatch):
+    trainer = prepared([*tiny, "--compile", "never"], prefix)
+    trainer.run.compile = "auto"
+    monkeypatch.setattr(compiling, "_WORTH_FLOP", worth_flop)
+    compiling.settle_compiling(trainer, before)
+    assert bool(trainer.unwrapped_model.compiled_rows) is is_compiled
 
 
 @of_dynamo
@@ -108,6 +139,8 @@ def test_two_graphs_serve_all_blocks_and_only_full_batches_in_training(traced, d
 @of_dynamo
 def test_a_resumed_run_is_compiled_as_before(traced, prefix, tiny):
     assert_resumed_is_uninterrupted([*tiny, "--compile", "always"], prefix)
+    for name in ("whole", "halves"):
+        assert json.loads((prefix / name / "settings.json").read_text())["compiled"] is True
     assert len(traced) == 2  # the only block finishes the answers' tokens alone
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset, load_from_disk
 
 from geo.coordinates import decode
 from tests.helpers import ROOT, assert_one_line, printed_elsewhere
+from trainers import registry
 from trainers.commands import predict
 from trainers.folders.predictions import PredictionsFile
 from trainers.folders.run_folder import RunFolder
@@ -114,20 +115,34 @@ def test_a_place_is_given_in_degrees_and_as_a_link(runs):
 
     lat_deg, lon_deg = decode([0, 1379, 6283], [0, 1958, 3141])
     dataset = RunFolder(runs["location"]).dataset
-    found = explain([], ["0,0", "1379,1958", "6283,3141", "6284,0", "01", ""], dataset)
+    answers = ["0,0", "1379,1958", "6283,3141", "6284,0", "01", ""]
+    found = explain(["loc(c_1)="] * 6, answers, dataset)
     assert found["lat_deg"] == [*np.round(lat_deg, 5).tolist(), None, None, None]
     assert found["lon_deg"] == [*np.round(lon_deg, 5).tolist(), None, None, None]
     assert found["map"][1] == f"https://www.google.com/maps?q={lat_deg[1]:.5f},{lon_deg[1]:.5f}"
     assert found["map"][3:] == [None, None, None]
 
 
+@pytest.mark.parametrize(
+    ("task", "prompt", "answer", "meaning"),
+    [("location", "loc(c_1)=13", "79,1958", "lat_deg"), ("distance", "dist(c_1,c_2)=7", "69", "km")],
+)
+def test_an_answer_that_the_prompt_begins_means_the_whole_of_it(task, prompt, answer, meaning, runs):
+    explain = registry.load(task).load("explain")
+    begun, whole = prompt.partition("=")[0] + "=", prompt.partition("=")[2] + answer
+    dataset = RunFolder(runs["location"]).dataset
+    (found,) = explain([prompt], [answer], dataset)[meaning]
+    assert found is not None and [found] == explain([begun], [whole], dataset)[meaning]
+
+
 def test_a_distance_is_in_km(runs):
     from tasks.geography.pair_answers import explain
 
     dataset = RunFolder(runs["location"]).dataset
-    found = explain(["dist(c_0,c_1)=", "dist(c_0,c_40)="], ["0", "769", "20015", "20016", "07", "x"], dataset)
+    prompts = ["dist(c_0,c_1)=", "dist(c_0,c_40)=", *["dist(c_0,c_1)="] * 4]
+    found = explain(prompts, ["0", "769", "20015", "20016", "07", "x"], dataset)
     assert found["km"] == [0, 769, 20015, None, None, None]
-    assert found["note"] == [None, "no city c_40 in the dataset"]
+    assert found["note"] == [None, "no city c_40 in the dataset", None, None, None, None]
 
 
 @pytest.mark.parametrize("task", ["location", "random_walk"])
