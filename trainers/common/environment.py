@@ -28,8 +28,9 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a wrong address is found in seconds, not in four minutes
     "TOKENIZERS_PARALLELISM": "false",
     # OpenMP threads that wait by spinning make a step 20 times slower as soon as another process wants a core
-    # (2,417 ms instead of 119); so short a spin costs 5 % on a quiet machine and bounds the loss to a quarter.
-    "GOMP_SPINCOUNT": "1000",
+    # (2,417 ms instead of 119), and those that sleep too soon are woken late. A step of 64/2 in bfloat16 on two cores,
+    # quiet and with one of them busy: spin 1,000 57 and 88 ms, 3,000 46 and 119, 10,000 48 and 212, 30,000 47 and 393.
+    "GOMP_SPINCOUNT": "3000",
     # PyTorch then asks for huge pages: a step of 128/6 at batch 512 takes 0.9 times as long, a small model's the same.
     "THP_MEM_ALLOC_ENABLE": "1",
 }
