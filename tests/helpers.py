@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def digests(splits):
     """Split -> digest of its rows."""
-    from trainers.folders import dataset_folder
+    from trainers.folders.splits import digest
 
-    return {name: dataset_folder.digest(rows) for name, rows in splits.items()}
+    return {name: digest(rows) for name, rows in splits.items()}
 
 
 def contents(folder):

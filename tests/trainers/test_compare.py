@@ -282,6 +282,8 @@ def test_labels_are_what_differs_and_tell_runs_apart(record):
     assert differences(runs) == ["rate"]
     assert labels(runs) == ["rate=1", "b rate=2", "c rate=2", "rate=3"]
     assert labels(runs[:1]) == ["a"] and labels(runs[1:3]) == ["b", "c"]
+    for name, label in (("rate=1,seed=2", "rate=1"), ("ad-seed-3", "ad"), ("seed-1", "seed-1")):
+        assert labels([record(name, [])]) == [label]
 
 
 def test_the_figure_has_one_line_a_run_and_the_baseline_they_share(record):

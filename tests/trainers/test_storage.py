@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainers.folders import dataset_folder, splits
+from trainers.folders import splits
 
 ROWS = pa.table(
     {
@@ -15,7 +15,7 @@ ROWS = pa.table(
         "place": np.arange(1000, dtype=np.int64),
     }
 )
-DIGEST = dataset_folder.digest(datasets.Dataset(ROWS))
+DIGEST = splits.digest(datasets.Dataset(ROWS))
 
 
 def test_a_digest_is_of_the_content_however_it_is_cut(tmp_path, monkeypatch):
@@ -24,25 +24,17 @@ def test_a_digest_is_of_the_content_however_it_is_cut(tmp_path, monkeypatch):
     datasets.Dataset(pieces).save_to_disk(str(tmp_path / "rows"))
     turned = datasets.Dataset(ROWS.take(np.arange(999, -1, -1))).select(range(999, -1, -1))
     for rows in (pieces, within):
-        assert dataset_folder.digest(datasets.Dataset(rows)) == DIGEST
-    assert (
-        dataset_folder.digest(datasets.load_from_disk(str(tmp_path / "rows")))
-        == dataset_folder.digest(turned)
-        == DIGEST
-    )
+        assert splits.digest(datasets.Dataset(rows)) == DIGEST
+    assert splits.digest(datasets.load_from_disk(str(tmp_path / "rows"))) == splits.digest(turned) == DIGEST
     monkeypatch.setattr(splits, "_ROWS_A_WRITE", 300)
-    in_pieces = dataset_folder.digest(datasets.Dataset(ROWS))
-    assert (
-        dataset_folder.digest(datasets.Dataset(pieces)) == dataset_folder.digest(datasets.Dataset(within)) == in_pieces
-    )
+    in_pieces = splits.digest(datasets.Dataset(ROWS))
+    assert splits.digest(datasets.Dataset(pieces)) == splits.digest(datasets.Dataset(within)) == in_pieces
 
 
 @pytest.mark.parametrize("name", ROWS.column_names)
 def test_a_digest_changes_with_every_column(name):
     column = ROWS[name].take(np.array([1, 0, *range(2, 1000)]))
-    assert (
-        dataset_folder.digest(datasets.Dataset(ROWS.set_column(ROWS.column_names.index(name), name, column))) != DIGEST
-    )
+    assert splits.digest(datasets.Dataset(ROWS.set_column(ROWS.column_names.index(name), name, column))) != DIGEST
 
 
 def test_a_digest_changes_with_names_types_and_lengths():
@@ -52,4 +44,4 @@ def test_a_digest_changes_with_names_types_and_lengths():
         ROWS.slice(0, 999),
         ROWS.slice(0, 0),
     ]
-    assert len({DIGEST, *(dataset_folder.digest(datasets.Dataset(rows)) for rows in others)}) == 5
+    assert len({DIGEST, *(splits.digest(datasets.Dataset(rows)) for rows in others)}) == 5

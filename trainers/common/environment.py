@@ -31,7 +31,7 @@ _DEFAULTS = {
     # (2,417 ms instead of 119), and those that sleep too soon are woken late. A step of 64/2 in bfloat16 on two cores,
     # quiet and with one of them busy: spin 1,000 57 and 88 ms, 3,000 46 and 119, 10,000 48 and 212, 30,000 47 and 393.
     "GOMP_SPINCOUNT": "3000",
-    # PyTorch then asks for huge pages: a step of 128/6 at batch 512 takes 0.9 times as long, a small model's the same.
+    # PyTorch then asks for huge pages: on a processor with AMX a step of 128/6 at batch 512 takes 0.9 times as long.
     "THP_MEM_ALLOC_ENABLE": "1",
 }
 

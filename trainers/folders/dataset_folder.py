@@ -19,11 +19,10 @@ from trainers.errors import UserError
 from trainers.folders import cards
 from trainers.folders.locks import lock_of
 from trainers.folders.sources import code_digest
-from trainers.folders.splits import Map, digest, find_damage, processes, write_split
+from trainers.folders.splits import Map, find_damage, processes, write_split
 from trainers.options import path_options
 
 METADATA = "metadata.json"
-__all__ = ["build_or_load", "digest", "folder_of", "load", "read_metadata"]
 
 
 def folder_of(task: Task, options: Any, prefix: Path) -> Path:

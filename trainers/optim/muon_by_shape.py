@@ -1,15 +1,15 @@
 """Muon that orthogonalises all matrices of one shape together: of small ones each costs a kernel's overhead alone."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.optim._muon import _adjust_lr
 
 
 class MuonByShape(torch.optim.Muon):
-    """`torch.optim.Muon` with the rate of `match_rms_adamw`: the same state, and the same updates up to rounding."""
+    """`torch.optim.Muon`: the same options and state, and the same updates up to rounding."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -24,9 +24,9 @@ class MuonByShape(torch.optim.Muon):
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 ahead = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
                 by_shape[weight.shape].append((weight, ahead))
-            for (rows, columns), alike in by_shape.items():
+            for shape, alike in by_shape.items():
                 updates = orthogonalise(torch.stack([ahead for _, ahead in alike]), group)
-                rate = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
+                rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], shape)
                 for (weight, _), update in zip(alike, updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
 

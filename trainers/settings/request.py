@@ -97,7 +97,8 @@ def read_request(argv: Sequence[str], find_task: Callable[[str], Task], task_onl
         check_names(layer, known, source)
     if task_only:
         check_names(command_line, {"": ["task", "config", *HOW_TO_BUILD, *known["dataset"]]}, "command line")
-    _check_folders(task, {**config, **command_line})
+    if not resumed:  # which needs neither its base nor, if that was moved, the dataset it was given
+        _check_folders(task, {**config, **command_line})
     return Request(task, {source: layer for source, layer in layers.items() if layer})
 
 

@@ -33,7 +33,7 @@ def launcher_layer() -> Layer:
     if (steps := asked.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")) not in ("", "1"):
         layer["gradient_accumulation_steps"] = [steps]
     switches = {"use_cpu": "USE_CPU", "deepspeed": "USE_DEEPSPEED", "parallelism_config": "USE_PARALLELISM_CONFIG"}
-    on = [flag for flag, name in switches.items() if is_true([asked.get(f"ACCELERATE_{name}", "false")])]
+    on = [flag for flag, name in switches.items() if is_true([asked.get(f"ACCELERATE_{name}") or "false"])]
     return {**layer, **{flag: ["true"] for flag in on}}
 
 

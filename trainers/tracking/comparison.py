@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainers.contract import SummarySpec, Task
 
 _WIDTH, _CELL, _LABEL = 100, 24, 40  # characters of the printed table, of a cell of it, and of a label in the figure
-_SEED = re.compile(r"[-,]?\bseed[-=]\d+")  # in the name of a run that is one of several
+_SEED = re.compile(r"[-,]seed[-=]\d+")  # in the name of a run that is one of several
 
 
 @dataclass(frozen=True)

@@ -362,9 +362,9 @@ def test_the_rows_are_the_same_in_another_process(build, world_csv, distance_dat
         "from tasks.geography.atlantis_cross import AtlantisCrossOptions as C;"
         "from tasks.geography.atlantis_inter.data import build as inter;"
         "from tasks.geography.atlantis_inter import AtlantisInterOptions as I;"
-        "from trainers.folders import dataset_folder;"
+        "from trainers.folders.splits import digest;"
         f"found = [inter(I(**{options!r})).splits, cross(C(**{options!r})).splits];"
-        "print(json.dumps([{name: dataset_folder.digest(rows) for name, rows in splits.items()} for splits in found]))"
+        "print(json.dumps([{name: digest(rows) for name, rows in splits.items()} for splits in found]))"
     )
     replay = {"replay_ratio": 0.5, "replay_dataset": str(distance_data.path)}
     assert json.loads(printed_elsewhere(code)) == [digests(build(task, **replay).splits) for task in ("inter", "cross")]

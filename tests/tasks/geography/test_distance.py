@@ -203,8 +203,8 @@ def test_the_rows_are_the_same_in_another_process(built):
     code = (
         "import json; from tasks.geography.distance.data import build;"
         "from tasks.geography.world import PairOptions as O;"
-        f"from trainers.folders import dataset_folder; splits = build(O(**{SMALL!r})).splits;"
-        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
+        f"from trainers.folders.splits import digest; splits = build(O(**{SMALL!r})).splits;"
+        "print(json.dumps({name: digest(rows) for name, rows in splits.items()}))"
     )
     assert json.loads(printed_elsewhere(code)) == digests(built.splits)
 

@@ -155,9 +155,9 @@ def test_the_rows_are_the_same_in_another_process(real):
     code = (
         "import json; from tasks.geography.random_walk.data import build;"
         "from tasks.geography.random_walk import RandomWalkOptions as O;"
-        "from trainers.folders import dataset_folder;"
+        "from trainers.folders.splits import digest;"
         f"splits = build(O(**{REAL!r})).splits;"
-        "print(json.dumps({name: dataset_folder.digest(rows) for name, rows in splits.items()}))"
+        "print(json.dumps({name: digest(rows) for name, rows in splits.items()}))"
     )
     assert json.loads(printed_elsewhere(code)) == digests(real.splits)
 

@@ -130,11 +130,11 @@ def test_rows_and_draws_are_the_same_under_another_hash_seed(data):
 import json
 import numpy as np
 from trainers import registry
-from trainers.folders import dataset_folder
+from trainers.folders.splits import digest
 from trainers.sampling import row_uniform
 task = registry.load("darkroom")
 splits = task.load("build_dataset")(task.options(**{SMALL!r})).splits
-digests = {{name: dataset_folder.digest(table) for name, table in splits.items()}}
+digests = {{name: digest(table) for name, table in splits.items()}}
 print(json.dumps([digests, row_uniform([42, 2], "start", np.arange(50), 2).tolist()]))
 """
     assert json.loads(printed_elsewhere(code)) == [

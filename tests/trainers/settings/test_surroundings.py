@@ -10,6 +10,7 @@ from trainers import registry
 from trainers.run import main
 from trainers.settings.request import read_request
 from trainers.settings.resolve import resolve_settings
+from trainers.settings.surroundings import launcher_layer
 
 
 @pytest.fixture
@@ -96,3 +97,9 @@ def test_bf16_of_the_launcher_trains_on_a_cpu_and_the_record_says_so(prefix, tin
     assert {str(weight.dtype) for weight in load_file(prefix / "run" / "model.safetensors").values()} == {
         "torch.float32"
     }
+
+
+def test_a_variable_of_the_launcher_without_a_value_asks_for_nothing(monkeypatch):
+    for name in ("USE_CPU", "MIXED_PRECISION", "DYNAMO_BACKEND", "GRADIENT_ACCUMULATION_STEPS"):
+        monkeypatch.setenv(f"ACCELERATE_{name}", "")
+    assert launcher_layer() == {}
