@@ -20,7 +20,7 @@ def replace_rows(folder, change):
     """Put changed rows in the place of the split `train`, as if they had been written so."""
     from datasets import load_from_disk
 
-    from trainers.folders.dataset_folder import digest
+    from trainers.folders.splits import digest
 
     rows = change(load_from_disk(str(folder / "train")))
     rows.save_to_disk(str(folder / "other"))
