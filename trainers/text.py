@@ -24,7 +24,7 @@ from tokenization.characters import (
 from trainers.base import WorldTrainer
 from trainers.contract import IGNORE, Evaluation, Pieces, Predictions, StoredDataset
 from trainers.folders.token_ids import TokenIds, encode_rows, longest_row, mapped_ids, text_columns
-from trainers.models.causal_lm import CAUSAL_LMS
+from trainers.models.causal_lm import CAUSAL_LMS, BatchPlan
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
 from trainers.sampling import pick_examples
@@ -67,13 +67,18 @@ class TextRows(Dataset):
         self.ids_NT = torch.from_numpy(ids.ids_NT)
         self.prompt_len_N = torch.from_numpy(ids.prompt_len_N)
         self.length_N = torch.from_numpy(ids.length_N)
-        self._position_T = torch.arange(self.ids_NT.shape[1])
+        position_T = torch.arange(self.ids_NT.shape[1])
+        self._held = (self.ids_NT, self.prompt_len_N, self.length_N, position_T)
         self.fixed_width = fixed_width
         self.n_shared, self._longest_answer = ids.n_shared, ids.longest_answer
         self.most_generated = self._longest_answer
 
     def __len__(self) -> int:
         return len(self.ids_NT)
+
+    def hold_on(self, device: torch.device) -> None:
+        """Keep a copy of the ids on the device that trains, where batches are then gathered."""
+        self._held = tuple(x.to(device) for x in self._held)
 
     @property
     def gives_plan(self) -> bool:
@@ -86,20 +91,27 @@ class TextRows(Dataset):
         T is the longest row's. No attention mask: padding is on the right, where a causal model's real tokens cannot
         see it. `known` is the layout for `trainers/models/causal_lm.py`, whose pass is for a loss on the answer.
         """
-        index_B = torch.tensor(rows)
-        prompt_len_B, length_B = self.prompt_len_N[index_B].long(), self.length_N[index_B].long()
-        order_B, groups, n_answer = torch.arange(len(rows)), [(len(rows), self.ids_NT.shape[1])], self._longest_answer
-        if not self.fixed_width:
-            order_B, n_answer = length_B.argsort(), int((length_B - prompt_len_B).max())
-            groups = _groups(length_B[order_B].tolist())
-        width = groups[-1][1]
-        ids_BT, position_T = self.ids_NT[index_B, :width].long(), self._position_T[:width]
+        known = self._layout(index_B := torch.tensor(rows))
+        ids_NT, prompt_len_N, length_N, position_T = self._held
+        index_B, width = index_B.to(ids_NT.device), known["groups"][-1][1]
+        prompt_len_B, length_B = prompt_len_N[index_B].long(), length_N[index_B].long()
+        ids_BT, position_T = ids_NT[index_B, :width].long(), position_T[:width]
         first_B1 = prompt_len_B[:, None] if self.loss_on == "answer" else 1  # nothing predicts <bos>
         labels_BT = ids_BT.masked_fill((position_T < first_B1) | (position_T >= length_B[:, None]), IGNORE)
         if not self.gives_plan:
             return {"input_ids": ids_BT, "labels": labels_BT}
-        known = {"n_shared": self.n_shared, "n_answer": n_answer, "order_B": order_B, "groups": groups}
         return {"input_ids": ids_BT, "labels": labels_BT, "known": known}
+
+    def _layout(self, index_B: torch.Tensor) -> BatchPlan:
+        """Return the layout of a batch, from what the host knows: no device is waited for."""
+        n_answer = self._longest_answer
+        if self.fixed_width:
+            order_B, groups = torch.arange(len(index_B)), [(len(index_B), self.ids_NT.shape[1])]
+        else:
+            length_B = self.length_N[index_B].long()
+            order_B, n_answer = length_B.argsort(), int((length_B - self.prompt_len_N[index_B]).max())
+            groups = _groups(length_B[order_B].tolist())
+        return {"n_shared": self.n_shared, "n_answer": n_answer, "order_B": order_B, "groups": groups}
 
 
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
@@ -129,9 +141,18 @@ class TextTrainer(WorldTrainer):
         longest = max(rows.most_generated for rows in splits)  # of all: an endless answer is as long in each
         for rows in splits:
             rows.loss_on, rows.most_generated = self.run.loss_on, longest
+        self._hold_training_rows()
         for split in self.data.splits:
             if self.has_baselines and split != "train":
                 self.baselines(split)  # fail before the training
+
+    def _hold_training_rows(self) -> None:
+        """Keep the training rows on the GPU if they take at most a quarter of what is free there."""
+        rows, device = cast(TextRows, self.train_dataset), self.args.device
+        if device.type == "cuda" and not self.args.dataloader_num_workers:
+            free_bytes, _ = torch.cuda.mem_get_info(device)
+            if rows.ids_NT.nbytes <= free_bytes / 4:
+                rows.hold_on(device)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Return the scores of the trivial answer on a split, by metric."""

@@ -18,6 +18,7 @@ from trainers.base import build_rows
 from trainers.common.environment import resolved_prefix
 from trainers.contract import IGNORE, StoredDataset
 from trainers.folders import dataset_folder
+from trainers.models.causal_lm import compile_training
 from trainers.settings.precision import has_bfloat16_units
 from trainers.settings.run_options import STACK_DEFAULTS, RunOptions
 from trainers.text import TextRows
@@ -106,7 +107,8 @@ def ours(precision: str = "auto", compiled: bool = False, **options: Any) -> Wor
     settings |= {"bf16": precision == "auto" and _HAS_UNITS, "use_cpu": DEVICE.type == "cpu"}
     arguments = contest.arguments(dataloader_pin_memory=False, **settings)
     rows = build_rows(contest.task, contest.data, contest.model, compiled)
-    contest.model.compiled_rows = contest.batch_size if compiled else 0  # pyright: ignore
+    if compiled:
+        compile_training(contest.model, contest.batch_size)
     trainer = contest.task.load("trainer")(contest.task, contest.data, rows, contest.model, arguments, RunOptions())
     return _turns(contest, trainer)
 

@@ -17,6 +17,7 @@ import transformers
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from trainers.contract import IGNORE
+from trainers.models.cuda_graph import GraphedLoss, LossOf
 from trainers.models.fused_blocks import (
     FusedBlock,
     apply_rotary,
@@ -55,6 +56,8 @@ class _AnswerLoss:
     """Whether the passes of transformers are used for everything, as with --stock_forward."""
     compiled_rows = 0
     """Rows of the training batches whose blocks are compiled: of full ones, all of one width. Others are not."""
+    graphed_loss: GraphedLoss | None = None
+    """On a GPU, what replays the pass of these batches instead."""
 
     def forward(
         self: Any,
@@ -71,10 +74,16 @@ class _AnswerLoss:
         # Where PyTorch cuts a batch up for several GPUs of one process, the plan is not one of the pieces.
         is_short = is_short and sum(rows for rows, _ in known["groups"]) == len(input_ids)  # pyright: ignore
         if is_short and is_supported(self) and not self.is_activation_checkpointing:
-            halves = _compiled_halves() if self.training and len(input_ids) == self.compiled_rows else (_mix, _finish)  # pyright: ignore
-            loss = _answer_loss(self, input_ids, labels, known, kwargs.get("num_items_in_batch"), halves)  # pyright: ignore
+            loss_of = self._loss_of(len(input_ids))  # pyright: ignore[reportArgumentType]
+            loss = loss_of(self, input_ids, labels, known, kwargs.get("num_items_in_batch"))
             return CausalLMOutputWithPast(loss=loss)  # pyright: ignore[reportArgumentType]
         return super().forward(input_ids=input_ids, labels=labels, **kwargs)  # pyright: ignore
+
+    def _loss_of(self: Any, n_rows: int) -> LossOf:
+        """Return what computes the loss of a batch: the pass below, compiled or replayed for full ones in training."""
+        if not self.training or n_rows != self.compiled_rows:
+            return _answer_loss
+        return self.graphed_loss or functools.partial(_answer_loss, halves=_compiled_halves())
 
     # `generate` and the Trainer read from the signature what a model takes.
     forward.__signature__ = inspect.signature(transformers.LlamaForCausalLM.forward)  # pyright: ignore
@@ -95,7 +104,14 @@ def describe_pass(model: Any, is_planned: bool, is_sharded: bool, recomputes: bo
     """Return which pass trains a text model, whose batches may have a plan and which a launcher may shard."""
     if not is_planned or is_sharded or recomputes or not is_supported(model):
         return "training pass: transformers' own"
-    return "training pass: trainers/models/causal_lm.py" + (", compiled" if model.compiled_rows else "")
+    how = ", replayed as CUDA graphs" if model.graphed_loss else ", compiled"
+    return "training pass: trainers/models/causal_lm.py" + (how if model.compiled_rows else "")
+
+
+def compile_training(model: Any, n_rows: int) -> None:
+    """Have the pass of full training batches, of so many rows each, compiled; on a GPU, recorded as CUDA graphs."""
+    model.compiled_rows = n_rows
+    model.graphed_loss = GraphedLoss(_answer_loss) if model.device.type == "cuda" else None
 
 
 def _answer_loss(
@@ -104,14 +120,14 @@ def _answer_loss(
     labels_BT: torch.Tensor,
     known: BatchPlan,
     num_items: torch.Tensor | int | None,
-    halves: Halves,
+    halves: Halves | None = None,
 ) -> torch.Tensor:
     """Return the mean loss over labelled tokens, or their sum divided by `num_items`.
 
     Args:
-        halves: `_mix` and `_finish`, or these compiled.
+        halves: `_mix` and `_finish` compiled.
     """
-    mix, finish = halves
+    mix, finish = halves or (_mix, _finish)
     inner, eps, n_shared = model.model, model.config.rms_norm_eps, known["n_shared"]
     shapes = [(rows, width - 1 - n_shared) for rows, width in known["groups"]]  # nothing follows from a last token
     groups = ids_BT[known["order_B"]].split([rows for rows, _ in shapes])

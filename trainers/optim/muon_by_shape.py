@@ -19,16 +19,19 @@ class MuonByShape(torch.optim.Muon):
             gradients: list[torch.Tensor] = []
             momenta: list[torch.Tensor] = []
             self._init_group(group, weights, gradients, momenta)
+            if not weights:
+                continue
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            ahead = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
             by_shape = defaultdict(list)
-            for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
-                momentum.lerp_(gradient, 1 - group["momentum"])
-                ahead = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
-                by_shape[weight.shape].append((weight, ahead))
+            for weight, direction in zip(weights, ahead, strict=True):
+                by_shape[weight.shape].append((weight, direction))
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             for shape, alike in by_shape.items():
-                updates = orthogonalise(torch.stack([ahead for _, ahead in alike]), group)
+                updates = orthogonalise(torch.stack([direction for _, direction in alike]), group)
                 rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], shape)
-                for (weight, _), update in zip(alike, updates, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                steps = [update.to(weight.dtype) for (weight, _), update in zip(alike, updates, strict=True)]
+                torch._foreach_add_([weight for weight, _ in alike], steps, alpha=-rate)
 
 
 def orthogonalise(matrices_NIJ: torch.Tensor, options: Mapping[str, Any]) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""Decide whether the training pass of a text model is compiled: where the run is long enough to gain by it."""
+"""Decide whether the training pass of a text model is compiled: where the run is long enough to gain by it.
+
+On a GPU it is recorded as CUDA graphs instead, which takes no time worth deciding about.
+"""
 
 from typing import Any
 
@@ -6,6 +9,7 @@ import torch
 
 from trainers.base import WorldTrainer
 from trainers.errors import UserError
+from trainers.models.causal_lm import compile_training
 from trainers.models.fused_blocks import is_supported
 from trainers.runs.cadence import total_steps
 
@@ -30,11 +34,13 @@ def settle_compiling(trainer: WorldTrainer, before: bool | None) -> None:
     if asked == "never" or (asked == "auto" and before is False):
         return
     obstacle = _obstacle(trainer)
-    if obstacle is None and (asked == "always" or before or _flop(trainer) >= _WORTH_FLOP):
-        obstacle = failure()
+    on_gpu = trainer.args.device.type == "cuda"  # recording takes no longer than some steps
+    if obstacle is None and (asked == "always" or before or on_gpu or _flop(trainer) >= _WORTH_FLOP):
+        obstacle = None if on_gpu else failure()
         if obstacle is None:
             model, rows = _parts(trainer)
-            model.compiled_rows, rows.fixed_width = trainer.args.train_batch_size, True
+            compile_training(model, trainer.args.train_batch_size)
+            rows.fixed_width = True
     if obstacle and asked == "always":
         raise UserError(f"--compile always: {obstacle}; leave it out")
 
@@ -50,7 +56,10 @@ def _obstacle(trainer: WorldTrainer) -> str | None:
         return "rows differ much in length, and a compiled batch is as wide as the longest"
     if len(rows) < args.train_batch_size * args.world_size:
         return f"full batches are compiled, and the training split has {len(rows):,} rows, less than one"
-    return None if args.device.type == "cpu" else "it has been tried on CPUs only"
+    if args.device.type == "cuda":
+        several = args.n_gpu > 1 or args.world_size > 1 or args.gradient_accumulation_steps > 1
+        return "on a GPU, one process records whole steps, each of one batch" if several else None
+    return None if args.device.type == "cpu" else "it has been tried on CPUs and on NVIDIA's GPUs only"
 
 
 def failure() -> str | None:
