@@ -7,7 +7,7 @@ A task declares how rows become tensors (`Task.rows`); its trainer, which tokeni
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -31,7 +31,7 @@ from trainers.contract import IGNORE, PARTS, Evaluation, StoredDataset, Task
 from trainers.errors import UserError, suggest
 from trainers.optim.muon import MuonFactory
 from trainers.optim.schedules import hyperparameters, warm_restarts
-from trainers.sampling import GroupedByLength, RandomOrder
+from trainers.sampling import GroupedByLength, GrowingOrder, RandomOrder, Stage
 from trainers.settings.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class WorldTrainer(Trainer, ABC):
     """The newest evaluation."""
     built_groups: list[dict[str, Any]]
     """Hyperparameters of the optimizer's groups as they were built, before a checkpoint was loaded."""
+    stages: Sequence[Stage] = ()
+    """The smaller worlds that are trained in first (`--grow`)."""
     smooths_labels: ClassVar[bool] = True
     """Whether `--label_smoothing_factor` works: it calls the model without labels."""
 
@@ -188,12 +190,14 @@ class WorldTrainer(Trainer, ABC):
             )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Return rows in random order, or batches of similar length (which need `length_N`)."""
+        """Return rows in random order, those of smaller worlds first, or batches of similar length (by `length_N`)."""
         rows: Any = train_dataset or self.train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        if self.stages:
+            return GrowingOrder(len(rows), self.stages, seed)
         if self.run.group_by_length:
             accumulated = self.args.gradient_accumulation_steps * self.args.world_size
             batch_size = self.args.train_batch_size * accumulated  # rows of one step, over all processes
-            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return GroupedByLength(rows.length_N, batch_size, seed)
         sampler = super()._get_train_sampler(rows)
         if isinstance(sampler, RandomSampler) and cast(Any, self.args.accelerator_config).use_seedable_sampler:

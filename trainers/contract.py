@@ -14,6 +14,7 @@ from trainers.common.metric_names import flatten
 from trainers.errors import UserError, suggest
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
     from matplotlib.figure import Figure
 
@@ -37,9 +38,12 @@ class SummarySpec:
     """Whether the axis is logarithmic."""
 
 
-PARTS = ("build_dataset", "build_model", "metric", "trainer", "rows", "tokenizer", "probe", "predictor", "explain")
+PARTS = (
+    *("build_dataset", "build_model", "metric", "trainer", "rows"),
+    *("tokenizer", "probe", "predictor", "explain", "grows"),
+)
 """The fields of a task that name an object as `"module:attribute"`."""
-OPTIONAL = ("tokenizer", "probe", "predictor", "explain")
+OPTIONAL = ("tokenizer", "probe", "predictor", "explain", "grows")
 """Those that may be empty."""
 
 
@@ -81,6 +85,9 @@ class Task:
     explain: str = ""
     """`module:function`, (prompts, answers, folder of the dataset) -> column -> values: what the answers of a text task
     mean, None where one cannot be read; empty: they are shown as they are."""
+    grows: str = ""
+    """`module:function`, (StoredDataset, split) -> GrowingWorld: which rows exist in a smaller world, for `--grow`;
+    empty: no part of this world is a world."""
     reports: Mapping[str, str] = field(default_factory=dict)
     """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +177,18 @@ class StoredDataset:
                     " restore the file, or build the dataset again by a builder that gives this among its facts"
                 )
         return dict(fact)
+
+
+@dataclass(frozen=True)
+class GrowingWorld:
+    """How the world of a split grows: its things join it one by one, in a fixed order."""
+
+    size: int
+    """Things in the whole world."""
+    things: str
+    """What they are, in the plural: `cities`."""
+    smallest_N: "np.ndarray"
+    """int32: the size of the smallest world that has everything a row is about."""
 
 
 @dataclass(frozen=True, kw_only=True)

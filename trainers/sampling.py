@@ -1,6 +1,7 @@
-"""Sample rows grouped by length, draw random numbers keyed by (seeds, use, row), and pick examples to show."""
+"""Order rows (random, by length, from a growing world), draw numbers keyed by (seeds, use, row), pick examples."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -62,6 +63,56 @@ class RandomOrder(Sampler[int]):
         order = torch.randperm(len(self), generator=generator, dtype=_index_type(len(self)))
         for part in order.split(_ROWS_LISTED):
             yield from part.tolist()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run that trains in a smaller world."""
+
+    rows_N: torch.Tensor
+    """Numbers of the rows that exist in it, int32 or int64."""
+    stop: int
+    """The position in the run's order, counted in rows from its beginning, at which it ends."""
+
+
+class GrowingOrder(Sampler[int]):
+    """Rows of smaller worlds in the first stages of a run, then all; each in random order, a new one at every pass.
+
+    A pass has every row of its stage once, and goes on over the end of an epoch. The row at a position follows from the
+    seed and the position only, so that a resumed run continues where it was.
+    """
+
+    def __init__(self, n_rows: int, stages: Sequence[Stage], seed: int) -> None:
+        self.n_rows, self.stages, self.seed, self.epoch = n_rows, stages, seed, 0
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        at, end = self.epoch * self.n_rows, (self.epoch + 1) * self.n_rows
+        while at < end:
+            rows = self._rows_between(at, end)
+            for part in rows.split(_ROWS_LISTED):
+                yield from part.tolist()
+            at += len(rows)
+
+    def _rows_between(self, at: int, end: int) -> torch.Tensor:
+        """Return the rows from a position to the end of its pass, its stage or the epoch, whatever comes first."""
+        number = sum(stage.stop <= at for stage in self.stages)
+        is_last = number == len(self.stages)
+        n_rows = self.n_rows if is_last else len(self.stages[number].rows_N)
+        start = self.stages[number - 1].stop if number else 0
+        n_pass, skipped = divmod(at - start, n_rows)
+        key = np.random.SeedSequence([self.seed, number, n_pass]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(key[0]))
+        order = torch.randperm(n_rows, generator=generator, dtype=_index_type(n_rows))
+        stop = end if is_last else min(end, self.stages[number].stop)
+        chosen = order[skipped : skipped + stop - at]
+        return chosen if is_last else self.stages[number].rows_N[chosen]
 
 
 def _index_type(n_rows: int) -> torch.dtype:

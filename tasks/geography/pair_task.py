@@ -15,6 +15,7 @@ PAIR_TASK = Task(
     trainer="tasks.geography.pair_trainer:PairTrainer",
     probe="tasks.geography.city_probe:CityProbe",
     explain="tasks.geography.pair_answers:explain",
+    grows="tasks.geography.growing:growing_world",
     probe_prompt="dist(c_{id},c_",
     primary_metric="abs_error_km_mean",
     greater_is_better=False,

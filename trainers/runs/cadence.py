@@ -45,12 +45,12 @@ def settle(settings: Settings, data: StoredDataset, prefix: Path, checkpoint: Pa
 def _steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> dict[str, Any]:
     """Return evaluations and checkpoints per epoch in steps (at least 1; checkpoints fall on evaluations)."""
     run, training, changes = settings.run, settings.training, {}
-    steps_per_epoch = _steps_per_epoch(training, n_rows)
+    epoch_steps = steps_per_epoch(training, n_rows)
     if run.evals_per_epoch:
         changes["eval_steps"] = _eval_steps(settings, n_rows, checkpoint)
     given = changes.get("eval_steps", training.eval_steps)
     eval_steps = int(given or 1)
-    save_steps = steps_per_epoch / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
+    save_steps = epoch_steps / run.saves_per_epoch if run.saves_per_epoch else training.save_steps
     if training.eval_strategy == "steps" and save_steps >= 1:
         if eval_steps == 0:
             raise UserError(
@@ -64,7 +64,7 @@ def _steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> dict[str
 def _eval_steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> int:
     """Return evaluations per epoch in steps: as typed, as before in a resumed run, else not too many."""
     run, (_, source) = settings.run, settings.request.sources["evals_per_epoch"]
-    asked = max(1, round(_steps_per_epoch(settings.training, n_rows) / float(run.evals_per_epoch or 1)))
+    asked = max(1, round(steps_per_epoch(settings.training, n_rows) / float(run.evals_per_epoch or 1)))
     if source == "command line" or (run.config and source not in ("stack", "task")):
         return asked
     if checkpoint:
@@ -72,7 +72,8 @@ def _eval_steps(settings: Settings, n_rows: int, checkpoint: Path | None) -> int
     return max(asked, min(_FAR_APART, math.ceil(total_steps(settings.training, n_rows) / _MOST_EVALUATIONS)))
 
 
-def _steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
+def steps_per_epoch(training: TrainingArguments, n_rows: int) -> int:
+    """Return the number of optimizer steps in which all rows come once."""
     batches = n_rows / (training.per_device_train_batch_size * training.world_size)
     batches = math.floor(batches) if training.dataloader_drop_last else math.ceil(batches)
     return max(1, math.ceil(batches / training.gradient_accumulation_steps))
@@ -124,4 +125,4 @@ def total_steps(training: TrainingArguments, n_rows: int) -> int:
     """Return the number of steps that a run is asked for."""
     if training.max_steps > 0:
         return training.max_steps
-    return math.ceil(training.num_train_epochs * _steps_per_epoch(training, n_rows))
+    return math.ceil(training.num_train_epochs * steps_per_epoch(training, n_rows))

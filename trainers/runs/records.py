@@ -63,7 +63,7 @@ def _params(settings: Settings, trainer: WorldTrainer) -> dict[str, Any]:
     return {
         **asdict(settings.dataset),
         **_sizes(settings, trainer),
-        **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start")},
+        **{name: getattr(settings.run, name) for name in ("muon", "restart_epochs", "freeze", "l2_to_start", "grow")},
         **{name: training[name] for name in PARAMS},
         "loss_on": getattr(trainer.train_dataset, "loss_on", None),
         "compiled": _is_compiled(trainer),
@@ -130,6 +130,7 @@ def write_results(
         "MLflow run": tracker.run_id,
         "best checkpoint": Path(state.best_model_checkpoint or "last").name,
         "started from": settings.run.init_from,
+        "growing world": settings.run.grow,
         "transformers": transformers.__version__,
         **folder.git,
     }

@@ -34,6 +34,7 @@ from trainers.probes.probe import Probe
 from trainers.runs import checks, inputs, records, resume
 from trainers.runs.cadence import lacks_only_evaluation, settle
 from trainers.runs.compiling import settle_compiling
+from trainers.runs.growing import settle_growing
 from trainers.runs.upstream import SaveUntrained
 from trainers.settings.precision import describe_precision
 from trainers.settings.resolve import Settings
@@ -54,6 +55,8 @@ class Prepared:
     probe: Probe | None
     changes: list[Change]
     """What a resumed run does otherwise from its checkpoint on."""
+    growth: str | None
+    """How the world grows, in words; None: it does not."""
 
 
 def prepare(settings: Settings, prefix: Path) -> Prepared:
@@ -77,7 +80,8 @@ def prepare(settings: Settings, prefix: Path) -> Prepared:
     checks.check_trainer(settings, trainer)
     before = RunFolder(plan.folder).settings.get("compiled") if plan.checkpoint else None
     settle_compiling(trainer, before)
-    return Prepared(settings, plan, data, trainer, inputs.build_probe(settings, data, model), changes)
+    probe = inputs.build_probe(settings, data, model)
+    return Prepared(settings, plan, data, trainer, probe, changes, settle_growing(trainer))
 
 
 def train(prepared: Prepared) -> Path:
@@ -96,6 +100,8 @@ def train(prepared: Prepared) -> Path:
             if prepared.plan.checkpoint:
                 print(f"resuming {run.path} from {prepared.plan.checkpoint.name}", flush=True)
             print(describe_precision(settings.training), flush=True)
+            if prepared.growth:
+                print(prepared.growth, flush=True)
             if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
                 others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
                 print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)
@@ -126,6 +132,7 @@ def describe(prepared: Prepared) -> str:
         f"dataset     {data.path} ({', '.join(f'{n} {len(s):,} rows' for n, s in data.splits.items())})",
         f"model       {model.config.model_type}, {model.num_parameters():,} parameters",
         describe_precision(settings.training),
+        *([prepared.growth] if prepared.growth else []),
         f"evaluation  every {settings.training.eval_steps:g} steps, checkpoint every {settings.training.save_steps:g}",
         "",
         "settings (others have transformers' defaults):",

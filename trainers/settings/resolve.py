@@ -16,6 +16,7 @@ from trainers.contract import Task
 from trainers.errors import UserError
 from trainers.options import OWN_METADATA, check_ranges
 from trainers.settings import surroundings
+from trainers.settings.growing import check_growing
 from trainers.settings.layers import (
     Layer,
     argv_of,
@@ -79,6 +80,7 @@ def resolve_settings(request: Request) -> Settings:
         raise UserError("--muon needs complete matrices, which FSDP cuts up; add --no_muon, or launch without FSDP")
     if run.min_learning_rate and not run.restart_epochs:
         raise UserError("--min_learning_rate belongs to --restart_epochs; give that too, or --lr_scheduler_kwargs")
+    check_growing(run, task)
     return Settings(request, run, dataset, model, training)
 
 

@@ -14,7 +14,7 @@ _RUN_RULES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("task", "init_from", "restart_epochs", "min_learning_rate", "muon", "group_by_length"), "restored"
     ),
-    **dict.fromkeys(("freeze", "loss_on"), "restored"),
+    **dict.fromkeys(("freeze", "loss_on", "grow"), "restored"),
     **dict.fromkeys(("evals_per_epoch", "saves_per_epoch", "early_stopping_patience", "keep_best"), "applied"),
     **dict.fromkeys(("probe", "l2_to_start", "compile"), "applied"),
     # The rows of --dataset are compared by their digest, wherever the folder lies.

@@ -38,6 +38,10 @@ class RunOptions:
     min_learning_rate: float = option(0.0, "learning rate that the cosine of --restart_epochs falls towards", least=0)
     muon: bool = option(False, "update hidden weight matrices by Muon; --optim then updates all other parameters")
     group_by_length: bool = option(False, "batch training examples of similar length: less padding")
+    grow: str | None = option(
+        None,
+        "train in a smaller world first, SIZE:STEPS: --grow 800:2500, or --grow 800:1000,1600:1000; then on all rows",
+    )
     probe: bool = option(False, "fit the task's linear probe at every evaluation")
     freeze: str | None = option(None, "weights to freeze, by parts of their names, e.g. embed_tokens,layers.0")
     l2_to_start: float = option(0.0, "decoupled L2 penalty on the distance to the starting weights", least=0)

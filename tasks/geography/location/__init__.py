@@ -32,6 +32,7 @@ TASK = Task(
     trainer="trainer:LocationTrainer",
     probe="tasks.geography.city_probe:CityProbe",
     explain="answers:explain",
+    grows="tasks.geography.growing:growing_world",
     primary_metric="haversine_km_mean",
     greater_is_better=False,
     plot=SummarySpec(
