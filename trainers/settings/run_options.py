@@ -89,6 +89,8 @@ USUAL_TRAINING: Mapping[str, str] = {
     "optim": "optimizer, e.g. adamw_torch or sgd; with --muon, of all parameters that are no hidden matrices",
     "weight_decay": "decoupled weight decay",
     "lr_scheduler_type": "schedule of the rate, e.g. linear, cosine, constant, warmup_stable_decay",
+    "lr_scheduler_kwargs": "more of that schedule; constant, then in a line to 0 in the last 1,000 steps:"
+    """ warmup_stable_decay and '{"num_decay_steps": 1000, "decay_type": "linear"}'""",
     "warmup_steps": "steps in which the rate rises from 0; below 1: as a share of all steps",
     "seed": "random seed of the weights and of the order of the examples",
 }

@@ -65,7 +65,7 @@ def test_the_defaults_are_those_of_the_installed_transformers():
 
     real = {item.name: item.default for item in dataclasses.fields(TrainingArguments)}
     read = training_defaults()
-    assert len(USUAL_TRAINING) == 9 and all(read[name] == real[name] for name in USUAL_TRAINING)
+    assert len(USUAL_TRAINING) == 10 and all(read[name] == real[name] for name in USUAL_TRAINING)
     assert {
         name for name, default in real.items() if default is not dataclasses.MISSING and read[name] != default
     } == set()
