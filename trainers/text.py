@@ -24,7 +24,8 @@ from tokenization.characters import (
 from trainers.base import WorldTrainer
 from trainers.contract import IGNORE, Evaluation, Pieces, Predictions, StoredDataset
 from trainers.folders.token_ids import TokenIds, encode_rows, longest_row, mapped_ids, text_columns
-from trainers.models.causal_lm import CAUSAL_LMS, BatchPlan
+from trainers.models.batch_plan import BatchPlan, plan_batch
+from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
 from trainers.sampling import pick_examples
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-_GROUP_COST = 32  # tokens that take about as long as the overhead of one more group
 SHOWN = 4  # examples in the console; the tracked table has as many of the worst and at random
 
 
@@ -104,14 +104,8 @@ class TextRows(Dataset):
 
     def _layout(self, index_B: torch.Tensor) -> BatchPlan:
         """Return the layout of a batch, from what the host knows: no device is waited for."""
-        n_answer = self._longest_answer
-        if self.fixed_width:
-            order_B, groups = torch.arange(len(index_B)), [(len(index_B), self.ids_NT.shape[1])]
-        else:
-            length_B = self.length_N[index_B].long()
-            order_B, n_answer = length_B.argsort(), int((length_B - self.prompt_len_N[index_B]).max())
-            groups = _groups(length_B[order_B].tolist())
-        return {"n_shared": self.n_shared, "n_answer": n_answer, "order_B": order_B, "groups": groups}
+        fixed = (self.ids_NT.shape[1], self._longest_answer) if self.fixed_width else None
+        return plan_batch(self.prompt_len_N[index_B].long(), self.length_N[index_B].long(), self.n_shared, fixed)
 
 
 def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
@@ -236,14 +230,3 @@ def build_text_model(options: DecoderOptions, data: StoredDataset) -> "PreTraine
         longest = max(longest, ids.ids_NT.shape[1] if ids else longest_row(*text_columns(name, split)))
     special_ids = {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
     return build_decoder(options, len(vocabulary), -(-longest // 32) * 32, special_ids)
-
-
-def _groups(lengths: list[int]) -> list[tuple[int, int]]:
-    """Return (rows, width of the longest) of equal groups of rows sorted by length: the number that saves most work."""
-    candidates = []
-    for count in (1, 2, 4, 8, 16):
-        rows = max(1, -(-len(lengths) // count))
-        parts = [lengths[start : start + rows] for start in range(0, len(lengths), rows)]
-        groups = [(len(part), part[-1]) for part in parts]
-        candidates.append((sum(n * width for n, width in groups) + _GROUP_COST * len(groups), groups))
-    return min(candidates)[1]

@@ -65,19 +65,24 @@ def test_loss_and_gradients_are_those_of_transformers(kind, tied, fixed_width):
             assert (gradient - expected).abs().max() < 1e-5 * scale and scale > 0.01
 
 
+def in_groups(widths, size):
+    parts = [widths[start : start + size] for start in range(0, len(widths), size)]
+    return [(len(part), part[-1]) for part in parts]
+
+
 @pytest.mark.parametrize("groups", [None, 1, 3, 50])
-def test_rows_of_unlike_lengths_are_computed_in_groups(groups):
+def test_rows_of_unlike_lengths_are_computed_in_groups(groups, monkeypatch):
     own, stock = models("qwen2")
     split = rows([(f"srd_200=c_{row}", ",c_17" * (row * 7 % 11)) for row in range(50)])
+    if groups is not None:
+        monkeypatch.setattr("trainers.models.batch_plan._groups", lambda widths: in_groups(widths, -(-50 // groups)))
     batch = split.__getitems__(list(range(50)))
     known = batch["known"]
     widths = split.length_N[known["order_B"]].tolist()
-    assert len(known["groups"]) > 1 and widths == sorted(widths)
-    assert sum(n * width for n, width in known["groups"]) < 0.7 * batch["input_ids"].numel()
-    if groups is not None:
-        size = -(-50 // groups)
-        parts = [widths[start : start + size] for start in range(0, 50, size)]
-        known["groups"] = [(len(part), part[-1]) for part in parts]
+    assert widths == sorted(widths)
+    if groups is None:
+        assert len(known["groups"]) > 1
+        assert sum(n * width for n, width in known["groups"]) < 0.7 * batch["input_ids"].numel()
     loss, gradient = loss_and_gradients(own, batch)
     expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
     assert torch.allclose(loss, expected_loss, atol=1e-5)
@@ -92,6 +97,44 @@ def test_what_the_short_pass_leaves_out_was_left_out():
     assert batch["known"]["n_shared"] == 7 and batch["input_ids"].shape == (3, 21)
     assert own(**batch).logits is None
     assert read == [7 + 3 * (21 - 7 - 1)]  # the shared tokens once, the last of each row never
+
+
+def test_no_token_sees_those_behind_it_or_another_row():
+    """Another token at one place of a row changes no prediction of other rows, nor one before it."""
+    own, _ = models("qwen2")
+    batch = rows([(f"srd_200=c_{row}", ",c_17" * (row % 5 + 1)) for row in range(9)]).__getitems__(list(range(9)))
+    known, row, place = batch["known"], 8, 16  # the prompt has 11 tokens
+    assert batch["labels"][row, place] != IGNORE
+    changed = {**batch, "input_ids": batch["input_ids"].clone()}
+    changed["input_ids"][row, place] += 1
+    labels = batch["labels"][known["order_B"]]
+    rows_A, tokens_A = torch.nonzero(labels != IGNORE, as_tuple=True)
+    may_change = (known["order_B"][rows_A] == row) & (tokens_A > place)
+    before, after = (terms(own, one) for one in (batch, changed))
+    assert torch.equal(before[~may_change], after[~may_change])
+    assert not torch.isclose(before[may_change], after[may_change]).any() and may_change.sum() > 3
+
+
+def terms(model, batch):
+    """The loss of every labelled token alone: the others' labels are taken from where none is."""
+    label_A, losses = batch["known"]["label_A"], []
+    for number in range(len(label_A)):
+        alone = torch.zeros_like(label_A)
+        alone[number] = label_A[number]
+        with torch.no_grad():
+            losses.append(model(**{**batch, "known": {**batch["known"], "label_A": alone}}).loss)
+    return torch.stack(losses)
+
+
+def test_padding_changes_nothing():
+    """A batch whose rows are all padded to the longest, as for a compiler, has the same loss and gradients."""
+    own, _ = models("qwen2")
+    texts = [(f"srd_200=c_{row}", ",c_17" * (row * 7 % 11)) for row in range(20)]
+    grouped, padded = (rows(texts, fixed_width=fixed).__getitems__(list(range(20))) for fixed in (False, True))
+    assert len(grouped["known"]["label_A"]) < len(padded["known"]["label_A"]) == 20 * 51
+    (loss, gradient), (other_loss, other_gradient) = (loss_and_gradients(own, batch) for batch in (grouped, padded))
+    assert torch.allclose(loss, other_loss, atol=1e-5)
+    assert (gradient - other_gradient).abs().max() < 1e-4 * gradient.abs().max()
 
 
 @pytest.mark.parametrize("texts", [TEXTS[:1], [("", "3"), ("loc", "4")], [("a", "1"), ("b", "2")]])
@@ -142,7 +185,9 @@ def test_batches_are_as_wide_as_their_longest_row():
     for chosen in ([0], [0, 3], [1, 5]):
         batch = split.__getitems__(chosen)
         assert batch["input_ids"].shape[1] == int(split.length_N[chosen].max())
-        assert batch["known"]["n_answer"] == int((batch["labels"] != IGNORE).sum(dim=1).max())
+        labels = batch["labels"][batch["known"]["order_B"]]
+        goes_on = batch["labels"].flatten()[batch["known"]["label_A"]]
+        assert torch.equal(goes_on, labels[labels != IGNORE])  # and nothing else
     widths = {rows(fixed_width=True).__getitems__(chosen)["labels"].shape[1] for chosen in ([0], [1, 5])}
     assert widths == {int(split.length_N.max())}
 

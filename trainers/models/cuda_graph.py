@@ -23,8 +23,8 @@ class GraphedLoss:
     def __call__(
         self, model: nn.Module, ids_BT: torch.Tensor, labels_BT: torch.Tensor, known: Any, num_items: torch.Tensor
     ) -> torch.Tensor:
-        """Return the loss; all batches have the layout of the first, but for the order of their rows."""
-        inputs = (ids_BT, labels_BT, known["order_B"], num_items)
+        """Return the loss; all batches have the layout of the first, but for order and places."""
+        inputs = (ids_BT, labels_BT, known["order_B"], known["place_A"], known["label_A"], num_items)
         if self.recorded is None:
             static = tuple(x.clone() for x in inputs)  # a replay reads where the recording did
             device, dtype = ids_BT.device.type, torch.get_autocast_dtype(ids_BT.device.type)
@@ -42,6 +42,13 @@ class _Loss(nn.Module):
         self.model, self.known, self.loss_of = model, known, loss_of
 
     def forward(
-        self, ids_BT: torch.Tensor, labels_BT: torch.Tensor, order_B: torch.Tensor, num_items: torch.Tensor
+        self,
+        ids_BT: torch.Tensor,
+        labels_BT: torch.Tensor,
+        order_B: torch.Tensor,
+        place_A: torch.Tensor,
+        label_A: torch.Tensor,
+        num_items: torch.Tensor,
     ) -> torch.Tensor:
-        return self.loss_of(self.model, ids_BT, labels_BT, {**self.known, "order_B": order_B}, num_items)
+        known = {**self.known, "order_B": order_B, "place_A": place_A, "label_A": label_A}
+        return self.loss_of(self.model, ids_BT, labels_BT, known, num_items)

@@ -220,7 +220,8 @@ def test_batches_of_mapped_rows_are_those_of_rows_in_memory(loss_on, fixed_width
         assert one.keys() == other.keys()
         assert torch.equal(one["input_ids"], other["input_ids"]) and torch.equal(one["labels"], other["labels"])
         if "known" in one:
-            assert torch.equal(one["known"].pop("order_B"), other["known"].pop("order_B"))
+            for name in ("order_B", "place_A", "label_A"):
+                assert torch.equal(one["known"].pop(name), other["known"].pop(name))
             assert one["known"] == other["known"]
 
 

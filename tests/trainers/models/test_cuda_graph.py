@@ -73,7 +73,7 @@ def test_a_replay_computes_what_the_pass_computes(dtype, datasets_once, prefix, 
     weights = list(model.parameters())
     for start in (0, 8, 16):
         batch, labels = rows.__getitems__(list(range(start, start + 8))), torch.tensor(40, device="cuda")
-        batch["known"]["order_B"] = batch["known"]["order_B"].cuda()
+        batch["known"] |= {name: batch["known"][name].cuda() for name in ("order_B", "place_A", "label_A")}
         found = []
         for n_rows in (0, 8):
             if model.compiled_rows != n_rows and model.graphed_loss is None:
