@@ -9,12 +9,15 @@ from scipy import stats
 
 from geo.cities import load_cities
 from geo.neighbours import neighbour_lists
-from tasks.geography.random_walk import RandomWalkOptions
+from tasks.geography.random_walk import RandomWalkOptions, data
 from tasks.geography.random_walk.answers import parse_walk
 from tasks.geography.random_walk.data import build
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
 from tests.helpers import digests, printed_elsewhere, refusal
+from trainers import registry
+from trainers.contract import Pieces
 from trainers.errors import UserError
+from trainers.folders import dataset_folder
 
 from .walk_helpers import DENSE, REAL, exact_probabilities, written
 
@@ -121,6 +124,50 @@ def test_more_or_fewer_training_walks_leave_the_evaluated_ones_what_they_are(den
         for name in ("validation", "test"):
             assert other.splits[name].to_dict() == usual.splits[name].to_dict()
             assert other.facts["baselines"][name] == usual.facts["baselines"][name]
+
+
+def test_fewer_training_walks_are_the_first_of_more(dense):
+    few, many = (dense(n_train=n).splits["train"].to_dict() for n in (700, 1500))
+    assert few == {name: values[:700] for name, values in many.items()}
+
+
+@pytest.mark.parametrize("cuts", [[0, 1500], [0, 1, 399, 400, 401, 1200, 1500], [0, 777, 1500]])
+def test_the_rows_are_the_same_whatever_the_pieces(cuts, dense, monkeypatch):
+    monkeypatch.setattr(data, "_BLOCK", 400)
+    whole = dense()
+    monkeypatch.setattr(Pieces, "SIZE", 500)
+    pieces = dense()
+    train = pieces.splits["train"]
+    assert isinstance(train, Pieces) and len(train) == 1500
+    made = [train.make(start, stop).to_dict() for start, stop in pairwise(cuts)]
+    joined = {name: [value for part in made for value in part[name]] for name in made[0]}
+    assert joined == whole.splits["train"].to_dict()
+    assert digests({**pieces.splits, "train": train.make(0, 1500)}) == digests(whole.splits)
+    assert set(pieces.facts["length_mean"]) == {"validation", "test"} == set(pieces.facts["baselines"])
+    assert not set(written(train.make(0, 1500))) & {
+        *written(whole.splits["validation"]),
+        *written(whole.splits["test"]),
+    }
+
+
+def test_blocks_of_walks_are_drawn_apart(dense, monkeypatch):
+    monkeypatch.setattr(data, "_BLOCK", 400)
+    train = written(dense().splits["train"])
+    blocks = [tuple(train[start : start + 400]) for start in (0, 400, 800)]
+    assert len(set(blocks)) == 3
+
+
+def test_the_files_are_the_same_whatever_the_number_of_processes(monkeypatch, tmp_path):
+    monkeypatch.setattr(Pieces, "SIZE", 700)
+    task = registry.load("random_walk")
+    options = task.options(**DENSE)
+    one, two = (dataset_folder.build_or_load(task, options, tmp_path / str(n), num_proc=n) for n in (1, 2))
+    assert one.metadata["splits"] == two.metadata["splits"] and len(one.metadata["splits"]["train"]["pieces"]) == 3
+    for name in ("train", "token_ids/train"):
+        files = [path for path in sorted((one.path / name).iterdir()) if path.suffix != ".json"]
+        assert len(files) == 3
+        for file in files:
+            assert file.read_bytes() == (two.path / name / file.name).read_bytes()
 
 
 def test_too_few_different_walks_are_refused(dense):
