@@ -44,6 +44,12 @@ class ColourCode:
             return self
         return ColourCode(*(part.repeat_interleave(times, dim=0) for part in (self.label_BV, self.share_BV)))
 
+    def of_rows(self, rows: torch.Tensor) -> "ColourCode":
+        """Return the code of some rows."""
+        if self.label_BV is None or self.share_BV is None:
+            return self
+        return ColourCode(self.label_BV[rows], self.share_BV[rows])
+
 
 def n_labels(colours: str) -> int:
     """Return the number of rows of the embedding and of the head."""

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
 from tasks.arc.options import ArcModelOptions
+from tasks.arc.padding import groups_by_length, mask_of, rejoin, without_gaps
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
 from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
@@ -132,10 +133,10 @@ class ArcModel(SmallModel):
                     torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
                     for own, other in together
                 ]
-                states, real, places = _without_gaps(states, real, places)
+                states, real, places = without_gaps(states, real, places)
         states, rotated = self.memory_norm(states), self._axial(places)
         keys_values = [block.cross_attention.keys_values(states, rotated) for block in self.decoder]  # pyright: ignore
-        return Memory(keys_values, _mask(real), pooled)
+        return Memory(keys_values, mask_of(real), pooled)
 
     def decode(
         self,
@@ -168,15 +169,28 @@ class ArcModel(SmallModel):
     def _encode(
         self, stack: nn.ModuleList, ids_BL: torch.Tensor, code: ColourCode
     ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-        """Return states (B, L, hidden_size), rows and columns, and which tokens are no padding."""
+        """Return states (B, L, hidden_size), rows and columns, and which tokens are no padding.
+
+        On a CPU grids of like length are encoded together: of a batch of demonstrations half is padding.
+        """
+        groups = groups_by_length(ids_BL != PAD)
+        parts = [self._encode_together(stack, ids_BL[rows, :length], code.of_rows(rows)) for rows, length in groups]
+        states, places, real = zip(*parts, strict=True)
+        places = [rejoin(place, groups) for place in zip(*places, strict=True)]
+        return rejoin(states, groups), places, rejoin(real, groups)
+
+    def _encode_together(
+        self, stack: nn.ModuleList, ids_BL: torch.Tensor, code: ColourCode
+    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
         places = cell_places(ids_BL) if self.is_2d else []
         index = torch.arange(ids_BL.shape[1], device=ids_BL.device)[None]
         behind_bos = (ids_BL == BOS).cumsum(dim=1)
         part = torch.zeros_like(ids_BL) if stack is self.encoder else 1 + behind_bos
         hidden = self._embed(ids_BL, code, index, places) + self.part(part)
         real, rotated = ids_BL != PAD, self._axial(places[:2])
+        mask = mask_of(real)
         for block in stack:
-            hidden = block(hidden, rotated, mask=_mask(real))
+            hidden = block(hidden, rotated, mask=mask)
         return hidden, places[:2], real
 
     def _embed(
@@ -192,21 +206,6 @@ class ArcModel(SmallModel):
 
     def _axial(self, places: list[torch.Tensor]) -> Rotation | None:
         return rotary_table(places, self.head_size) if self.is_2d else None
-
-
-def _without_gaps(
-    states_BLD: torch.Tensor, real_BL: torch.Tensor, places: list[torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """Move all padding to the right, and drop what the longest row does not need."""
-    length = int(real_BL.sum(dim=1).max())
-    order_BL = real_BL.int().argsort(dim=1, descending=True, stable=True)[:, :length]
-    states_BLD = states_BLD.gather(1, order_BL[..., None].expand(-1, -1, states_BLD.shape[2]))
-    return states_BLD, real_BL.gather(1, order_BL), [place.gather(1, order_BL) for place in places]
-
-
-def _mask(real_BL: torch.Tensor) -> torch.Tensor | None:
-    """Return the attention mask (B, 1, 1, L); None where nothing is padded, which is faster."""
-    return None if bool(real_BL.all()) else real_BL[:, None, None]
 
 
 def build_model(options: ArcModelOptions, data: StoredDataset) -> ArcModel:

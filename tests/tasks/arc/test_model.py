@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoConfig, AutoModel
 
+from tasks.arc import padding
 from tasks.arc.decoding import encode
 from tasks.arc.grids import EOS, N_COLOURS, ROW, VOCABULARY_SIZE
 from tasks.arc.model import ArcConfig, ArcModel
@@ -89,6 +90,18 @@ def test_rows_of_a_batch_know_nothing_of_each_other(model):
     together = answer_logits(model, batch_of(model.config, episodes))
     for episode, found in zip(episodes, together, strict=True):
         assert gap(found, answer_logits(model, batch_of(model.config, [episode]))[0]) < 1e-5
+
+
+@pytest.mark.parametrize("together", [1, 2, 5])
+def test_encoding_grids_of_like_length_together_changes_neither_loss_nor_gradients(model, together, monkeypatch):
+    batch = batch_of(model.config, random_episodes(7))
+    found = []
+    for number in (10**6, together):
+        monkeypatch.setattr(padding, "_TOGETHER", number)
+        loss = model(**batch).loss
+        found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    for ours, alone in zip(*found, strict=True):
+        torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])
