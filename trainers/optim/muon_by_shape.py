@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import _foreach_add_, _foreach_lerp, _foreach_lerp_, _foreach_mul_  # pyright: ignore
 from torch.optim._muon import _adjust_lr
 
 
@@ -21,17 +22,17 @@ class MuonByShape(torch.optim.Muon):
             self._init_group(group, weights, gradients, momenta)
             if not weights:
                 continue
-            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-            ahead = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
+            _foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            ahead = _foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
             by_shape = defaultdict(list)
             for weight, direction in zip(weights, ahead, strict=True):
                 by_shape[weight.shape].append((weight, direction))
-            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            _foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             for shape, alike in by_shape.items():
                 updates = orthogonalise(torch.stack([direction for _, direction in alike]), group)
                 rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], shape)
                 steps = [update.to(weight.dtype) for (weight, _), update in zip(alike, updates, strict=True)]
-                torch._foreach_add_([weight for weight, _ in alike], steps, alpha=-rate)
+                _foreach_add_([weight for weight, _ in alike], steps, alpha=-rate)
 
 
 def orthogonalise(matrices_NIJ: torch.Tensor, options: Mapping[str, Any]) -> torch.Tensor:

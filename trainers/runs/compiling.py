@@ -1,6 +1,6 @@
 """Decide whether the training pass of a text model is compiled: where the run is long enough to gain by it.
 
-On a GPU it is recorded as CUDA graphs instead, which takes no time worth deciding about.
+On a GPU it is recorded as a CUDA graph instead, which takes no time worth deciding about.
 """
 
 from typing import Any
@@ -57,8 +57,8 @@ def _obstacle(trainer: WorldTrainer) -> str | None:
     if len(rows) < args.train_batch_size * args.world_size:
         return f"full batches are compiled, and the training split has {len(rows):,} rows, less than one"
     if args.device.type == "cuda":
-        several = args.n_gpu > 1 or args.world_size > 1 or args.gradient_accumulation_steps > 1
-        return "on a GPU, one process records whole steps, each of one batch" if several else None
+        several = args.n_gpu > 1 or args.world_size > 1
+        return "several GPUs exchange gradients in the middle of what would be replayed" if several else None
     return None if args.device.type == "cpu" else "it has been tried on CPUs and on NVIDIA's GPUs only"
 
 

@@ -83,13 +83,14 @@ def test_a_replay_computes_what_the_pass_computes(dtype, datasets_once, prefix, 
                 loss = model(**batch, num_items_in_batch=labels).loss
             found.append((loss.detach().clone(), [g.clone() for g in torch.autograd.grad(loss, weights)]))
         (expected, gradients), (loss, replayed) = found
-        torch.testing.assert_close(loss, expected)
+        near = 1e-3 if dtype == torch.float32 else 2e-2  # kernels that add up in no fixed order, TF32
+        torch.testing.assert_close(loss, expected, rtol=near, atol=0)
         for one, other in zip(replayed, gradients, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+            assert (one - other).norm() <= near * other.norm()
         with torch.no_grad():
             for weight in weights:
                 weight.add_(torch.randn_like(weight), alpha=0.01)  # the next replay must see it
-    assert model.graphed_loss.recorded is not None
+    assert model.graphed_loss.graph is not None
 
 
 @on_gpu
@@ -103,4 +104,4 @@ def test_a_resumed_run_is_replayed_as_before(prefix, tiny):
 def test_training_rows_lie_on_the_gpu(datasets_once, prefix, tiny):
     trainer = prepared([word for word in tiny if word != "--use_cpu"], prefix)
     assert trainer.train_dataset.__getitems__([0, 1])["input_ids"].device.type == "cuda"
-    assert trainer.rows["test"].__getitems__([0, 1])["input_ids"].device.type == "cpu"
+    assert trainer.rows["memorisation"].__getitems__([0, 1])["input_ids"].device.type == "cpu"
