@@ -1,4 +1,4 @@
-"""Replay loss and gradients of a full batch as one CUDA graph: the step of a tiny model is hundreds of launches else."""
+"""Replay loss and gradients of a full batch as one CUDA graph: a tiny model's step is hundreds of launches else."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
