@@ -1,4 +1,4 @@
-"""Time loss and gradients of a batch in float32 and in bfloat16, of a text task compiled too, in turns.
+"""Time loss and gradients of a batch in float32 and in bfloat16, and compiled where that can be, in turns.
 
 python -m tasks.bench.precision --config darkroom
 python -m tasks.bench.precision --config location --rounds 15 --threads 2
@@ -63,6 +63,7 @@ def _steps(options: PrecisionOptions) -> dict[str, Callable[[], None]]:
     steps = {"float32": _step(model, batches, False, 0), "bfloat16": _step(model, batches, True, 0)}
     if getattr(rows, "gives_plan", False):
         rows.fixed_width = True
+    if getattr(rows, "gives_plan", False) or hasattr(model, "worth_compiling_flop"):
         alike = [rows.__getitems__([*range(start, start + size)]) for start in range(0, 3 * size, size)]
         steps["bfloat16, compiled"] = _step(model, alike, True, size)
     return steps

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainers.models.blocks import rotary_table, stack_blocks
+from trainers.models.blocks import Block, RunBlock, rotary_table, stack_blocks
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,22 @@ class CompressionEncoder(nn.Module):
         """Add the embedding of each latent's number."""
         return latents_BMD + self.slots.weight
 
-    def forward(self, segment_BSD: torch.Tensor, latents_BMD: torch.Tensor | None) -> torch.Tensor:
-        """Return the new latents (B, M, hidden_size); None stands before the first ones."""
+    def forward(
+        self, segment_BSD: torch.Tensor, latents_BMD: torch.Tensor | None, run: RunBlock = Block.__call__
+    ) -> torch.Tensor:
+        """Return the new latents (B, M, hidden_size); None stands before the first ones.
+
+        Args:
+            run: how a block is run; compiled, it has a graph of its own for rows that share their memory.
+        """
         past = segment_BSD if latents_BMD is None else torch.cat([self.placed(latents_BMD), segment_BSD], dim=1)
-        past, hidden = self.input_norm(past), self.queries.weight.expand(len(past), -1, -1)
+        past, hidden = self.input_norm(past), self.queries.weight.repeat(len(past), 1, 1)  # no expand: see `run`
         # Places count back from the end, where the queries stand, whether or not latents come first.
         place = torch.arange(-past.shape[1], 1, device=past.device)[None]
         at_past, at_end = rotary_table([place[:, :-1]], self.head_size), rotary_table([place[:, -1:]], self.head_size)
         for block in self.blocks:
             memory = block.cross_attention.keys_values(past, at_past)  # pyright: ignore
-            hidden = block(hidden, None, memory=memory, memory_rotated=at_end)
+            hidden = run(block, hidden, None, memory=memory, memory_rotated=at_end)
         new_BMD = self.output_norm(hidden)
         if self.gate is None or latents_BMD is None:
             return new_BMD

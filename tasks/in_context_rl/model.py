@@ -23,7 +23,7 @@ from tasks.in_context_rl.options import HistoryModelOptions
 from tasks.in_context_rl.rooms import N_ACTIONS, room_of
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
-from trainers.models.blocks import Cache, SmallModel, check_heads, rotary_table, stack_blocks
+from trainers.models.blocks import Block, Cache, RunBlock, SmallModel, check_heads, rotary_table, stack_blocks
 
 _DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4"}
 
@@ -89,33 +89,48 @@ class HistoryModel(SmallModel):
             steps: (B, T, 7), consecutive steps of B histories, see `encoding.encode`.
             labels: (B, T), the actions taken, `IGNORE` where they are not trained on.
         """
-        return self.output(self.head(self.read(self.embed(steps))), labels, num_items_in_batch)
+        hidden = self.read(self.embed(steps), self.block_runner(len(steps)))
+        return self.output(self.head(hidden), labels, num_items_in_batch)
+
+    @property
+    def worth_compiling_flop(self) -> float:
+        """Work of a run, 6 x parameters x steps that it reads, from which compiling surely pays.
+
+        On an AMD EPYC it takes 22 s, of the four graphs of `compressed_ad` 71 s, won back after 6 and 16
+        TFLOP (`python -m tasks.bench.precision --config darkroom`).
+        """
+        return 10e12 if self.encoder is None else 30e12
+
+    def tokens_per_row(self) -> float:
+        """Return the steps of a row of a training batch, on average."""
+        depth_D, chance_D = self.config.depths()
+        return float(sum(chance_D * [self.schedule.length(depth) for depth in depth_D.tolist()]))
 
     def embed(self, steps: torch.Tensor) -> torch.Tensor:
         """Embed steps (B, T, 7) as (B, T, hidden_size)."""
         return self.embedding_norm(self.embedding(steps.flatten(0, 1)).unflatten(0, steps.shape[:2]))
 
-    def read(self, x_BTD: torch.Tensor) -> torch.Tensor:
+    def read(self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__) -> torch.Tensor:
         """Return hidden states (B, T, hidden_size) of embedded steps: all windows at once, each after its latents."""
         window, stride, length = self.schedule.window, self.schedule.stride, x_BTD.shape[1]
         depth = self.schedule.depth(length - 1)
-        first = self.decode(x_BTD[:, :window], None)
+        first = self.decode(x_BTD[:, :window], None, run=run)
         if depth == 0:
             return first
         missing = self.schedule.length(depth) - length  # a last window that is not full: later steps change nothing
         windows = F.pad(x_BTD, (0, 0, 0, missing)).unfold(1, window, stride)[:, 1:].transpose(2, 3)
-        latents = self.compress(x_BTD[:, : depth * stride])
-        hidden = self.decode(windows.flatten(0, 1), None if latents is None else latents.flatten(0, 1))
+        latents = self.compress(x_BTD[:, : depth * stride], run)
+        hidden = self.decode(windows.flatten(0, 1), None if latents is None else latents.flatten(0, 1), run=run)
         new = hidden[:, self.schedule.keep :].unflatten(0, (len(x_BTD), depth)).flatten(1, 2)
         return torch.cat([first, new], dim=1)[:, :length]
 
-    def compress(self, x_BTD: torch.Tensor) -> torch.Tensor | None:
+    def compress(self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__) -> torch.Tensor | None:
         """Return latents (B, depth, n_latents, hidden_size) after every stride of the embedded steps; None for `ad`."""
         if self.encoder is None:
             return None
         latents = []
         for segment in x_BTD.split(self.schedule.stride, dim=1):
-            latents.append(self.encoder(segment, latents[-1] if latents else None))
+            latents.append(self.encoder(segment, latents[-1] if latents else None, run))
         return torch.stack(latents, dim=1)
 
     def decode(
@@ -124,12 +139,14 @@ class HistoryModel(SmallModel):
         latents_BMD: torch.Tensor | None,
         caches: list[Cache] | None = None,
         n_cached: int = 0,
+        run: RunBlock = Block.__call__,
     ) -> torch.Tensor:
         """Return hidden states of one window's steps: latents see one another, steps the latents and no later step.
 
         Args:
             x_BWD: embedded steps. latents_BMD: the compressed past before them.
             caches: one per block, during acting; they hold the latents and the first `n_cached` steps.
+            run: how a block is run.
         """
         n_before = 0 if latents_BMD is None else latents_BMD.shape[1]
         place = torch.arange(-n_before, x_BWD.shape[1], device=x_BWD.device) + self.n_latents + n_cached
@@ -139,7 +156,8 @@ class HistoryModel(SmallModel):
         hidden, rotated = self.input_norm(hidden), rotary_table([place[None]], self.head_size)
         mask = hybrid_mask(n_before, x_BWD.shape[1], x_BWD.device) if n_before else None
         for block, cache in zip(self.decoder, caches or [None] * len(self.decoder), strict=True):
-            hidden = block(hidden, rotated, mask=mask, causal=mask is None and x_BWD.shape[1] > 1, cache=cache)
+            is_causal = mask is None and x_BWD.shape[1] > 1
+            hidden = run(block, hidden, rotated, mask=mask, causal=is_causal, cache=cache)
         return self.final_norm(hidden)[:, n_before:]
 
 

@@ -5,6 +5,8 @@ PyTorch's takes a seventh of the time. Attention is PyTorch's fused one: no (L, 
 of its own, since with it the fused kernel would not be used on a CPU.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +147,19 @@ class Block(nn.Module):
         return x_BLD + self.dropout(self.mlp(self.mlp_norm(x_BLD)))
 
 
+RunBlock = Callable[..., torch.Tensor]
+"""`Block.__call__`, or its forward pass compiled."""
+
+
+@functools.cache
+def compiled_block() -> RunBlock:
+    """Return a block's forward pass compiled, once for all blocks, lengths and batch sizes.
+
+    A mask or a memory makes another graph.
+    """
+    return torch.compile(Block.forward, dynamic=True)
+
+
 def stack_blocks(config: Any, n_blocks: int, has_memory: bool) -> nn.ModuleList:
     """Return `n_blocks` untrained blocks of the sizes of a `SmallModel`'s config."""
     sizes = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
@@ -158,6 +173,12 @@ class SmallModel(PreTrainedModel):
     """
 
     head: nn.Linear
+    compiled_rows = 0
+    """Rows of the training batches whose blocks are compiled: of full ones. Others are not."""
+
+    def block_runner(self, n_rows: int) -> RunBlock:
+        """Return how the blocks of a batch of so many rows are run."""
+        return compiled_block() if self.training and n_rows == self.compiled_rows else Block.__call__
 
     def _init_weights(self, module: nn.Module) -> None:
         init_weights(module, self.config.init_scale)

@@ -105,6 +105,8 @@ def train(prepared: Prepared) -> Path:
             if (is_planned := getattr(trainer.train_dataset, "gives_plan", None)) is not None:  # a text task
                 others = trainer.is_fsdp_enabled, bool(trainer.args.activation_checkpointing)
                 print(describe_pass(trainer.unwrapped_model, is_planned, *others), flush=True)
+            elif getattr(trainer.unwrapped_model, "compiled_rows", 0):
+                print("training pass: blocks compiled", flush=True)
         for callback in _callbacks(prepared, run, tracker):
             trainer.add_callback(callback)
         _train_on(trainer, prepared.plan.checkpoint)
