@@ -96,10 +96,10 @@ class HistoryModel(SmallModel):
     def worth_compiling_flop(self) -> float:
         """Work of a run, 6 x parameters x steps that it reads, from which compiling surely pays.
 
-        On an AMD EPYC it takes 22 s, of the four graphs of `compressed_ad` 71 s, won back after 6 and 16
+        On an AMD EPYC it takes 30 s, of the four graphs of `compressed_ad` 71 s, won back after some 11 and 16
         TFLOP (`python -m tasks.bench.precision --config darkroom`).
         """
-        return 10e12 if self.encoder is None else 30e12
+        return 15e12 if self.encoder is None else 30e12
 
     def tokens_per_row(self) -> float:
         """Return the steps of a row of a training batch, on average."""
