@@ -1,15 +1,18 @@
 """Generated answers do not depend on padding, batching or order, and are the model's own greedy choice."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tokenization.characters import BOS_ID, EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder
+from trainers.models import greedy_decoder
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.fused_blocks import is_supported, rotary_table
 from trainers.models.generation import generate_answers
-from trainers.models.greedy_decoder import GreedyDecoder
+from trainers.models.greedy_decoder import GreedyDecoder, _passes
 
 PROMPTS = ["loc(c_1)=", "loc(c_12)=", "loc(c_123)=", "loc(c_4074)=", "dist(c_1,c_22)=", "a", "loc(c_9)="]
 
@@ -90,10 +93,48 @@ def test_lean_decoding_gives_the_logits_and_tokens_of_transformers(kind, tied, r
         mask = torch.ones_like(ids_BP)
         stock = model.generate(ids_BP, attention_mask=mask, max_new_tokens=12, do_sample=False)[:, 9:]
         assert torch.equal(found[:, : stock.shape[1]], stock) and (found[:, stock.shape[1] :] == PAD_ID).all()
-    cache = torch.empty(3, 2, 40, 2, 9, 24, dtype=torch.float64)
     with torch.no_grad():
-        logits = decoder._logits(ids_BP, 0, cache, rotary_table(decoder.inverse_frequency, 9))
+        logits, _ = decoder._read(ids_BP, 0, rotary_table(decoder.inverse_frequency, 9))
         assert torch.allclose(logits, model(ids_BP).logits[:, -1], atol=1e-4)  # transformers turns in float32
+
+
+@pytest.fixture
+def unread_is_nan():
+    """Let PyTorch fill new memory with NaN, which would spread to every token that reads it."""
+    torch.use_deterministic_algorithms(True)  # `torch.utils.deterministic.fill_uninitialized_memory` is on by default
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("batch_size", [7, 30, 300])
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("short", [0, 20, 64])  # tokens up to which the heads are one product: never, at first, always
+def test_prompts_that_part_anywhere_are_read_once_up_to_there(short, sort, batch_size, unread_is_nan, monkeypatch):
+    monkeypatch.setattr(greedy_decoder, "_SHORT", short)
+    model = trained_a_little("qwen2", heads=3).double()
+    generator = torch.Generator().manual_seed(0)
+    ids_NP = torch.randint(3, 6, (300, 9), generator=generator)  # three letters: beginnings of every length are shared
+    ids_NP = ids_NP[np.lexsort(ids_NP.numpy().T[::-1])] if sort else ids_NP
+    found = [GreedyDecoder(model).decode(part_BP, 20, EOS_ID, PAD_ID) for part_BP in ids_NP.split(batch_size)]
+    mask = torch.ones_like(ids_NP)
+    stock = model.generate(ids_NP, attention_mask=mask, max_new_tokens=20, do_sample=False)[:, 9:]
+    assert torch.equal(torch.cat(found), stock)
+
+
+@pytest.mark.parametrize("letters", [1, 2, 3, 30])
+def test_passes_read_every_beginning_and_no_other(letters):
+    ids_NP = torch.randint(letters, (300, 6), generator=torch.Generator().manual_seed(0))
+    ids_NP = ids_NP[np.lexsort(ids_NP.numpy().T[::-1])]
+    passes = list(_passes(ids_NP))
+    assert [start for start, *_ in passes] == [0, *(stop for _, stop, _ in passes[:-1])] and passes[-1][1] == 6
+    for _, stop, run_B in passes[:-1]:
+        _, expected_B = torch.unique_consecutive(ids_NP[:, :stop], dim=0, return_inverse=True)
+        assert torch.equal(run_B, expected_B)
+    assert torch.equal(passes[-1][2], torch.arange(300))
+    counts = [int(run_B.max()) + 1 for *_, run_B in passes]
+    assert all(4 * before <= after for before, after in itertools.pairwise(counts))
+    assert len(passes) > 1 or letters == 30
 
 
 def test_rows_that_have_ended_stay_ended_and_the_others_go_on():

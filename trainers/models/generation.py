@@ -40,9 +40,9 @@ def generate_answers(
     pad_id = int(model.generation_config.pad_token_id)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
     decode = _fast(model, max_new_tokens, pad_id) if is_supported(model) else _stock(model, max_new_tokens)
     answers = []
-    for rows in _batches(mine, prompt_len_N, batch_size):
+    for rows in _batches(mine, ids_NT, prompt_len_N, batch_size):
         ids_BP = torch.from_numpy(ids_NT[rows, : prompt_len_N[rows[0]]].astype(np.int64))
-        answers.append((rows, decode(ids_BP.to(model.device)).cpu().numpy()))
+        answers.append((rows, decode(ids_BP).cpu().numpy()))
     if state.num_processes > 1 and not is_sharded:
         answers = gather_object(answers)
     result_NA = np.full((len(ids_NT), max_new_tokens), pad_id, dtype=np.int64)
@@ -51,10 +51,11 @@ def generate_answers(
     return result_NA
 
 
-def _batches(rows_N: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+def _batches(rows_N: np.ndarray, ids_NT: np.ndarray, prompt_len_N: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Yield at most `batch_size` rows with prompts of one length."""
     for length in np.unique(prompt_len_N[rows_N]):
         alike = rows_N[prompt_len_N[rows_N] == length]
+        alike = alike[np.lexsort(ids_NT[alike, :length].T[::-1])]
         yield from (alike[start : start + batch_size] for start in range(0, len(alike), batch_size))
 
 
@@ -69,6 +70,7 @@ def _stock(model: PreTrainedModel, max_new_tokens: int) -> Decode:
 
     def decode(ids_BP: torch.Tensor) -> torch.Tensor:
         with without_autocast(model):
+            ids_BP = ids_BP.to(model.device)
             return generate(ids_BP, attention_mask=torch.ones_like(ids_BP))[:, ids_BP.shape[1] :]
 
     return decode
