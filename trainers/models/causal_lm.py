@@ -92,12 +92,12 @@ def describe_pass(model: Any, is_planned: bool, is_sharded: bool, recomputes: bo
     """Return which pass trains a text model, whose batches may have a plan and which a launcher may shard."""
     if not is_planned or is_sharded or recomputes or not is_supported(model):
         return "training pass: transformers' own"
-    how = ", replayed as a CUDA graph" if model.graphed_loss else ", compiled"
+    how = ", replayed as CUDA graphs" if model.graphed_loss else ", compiled"
     return "training pass: trainers/models/causal_lm.py" + (how if model.compiled_rows else "")
 
 
 def compile_training(model: Any, n_rows: int) -> None:
-    """Have the pass of full training batches, of so many rows each, compiled; on a GPU, recorded as a CUDA graph."""
+    """Have the pass of full training batches, of so many rows each, compiled; on a GPU, recorded as CUDA graphs."""
     model.compiled_rows = n_rows
     model.graphed_loss = GraphedLoss(_answer_loss) if model.device.type == "cuda" else None
 

@@ -1,6 +1,6 @@
 """Decide whether the training pass of a model is compiled: where the run is long enough to gain by it.
 
-On a GPU it is recorded as a CUDA graph instead, which takes no time worth deciding about.
+On a GPU it is recorded as CUDA graphs instead, which takes no time worth deciding about.
 """
 
 from typing import Any, Protocol, cast
@@ -83,8 +83,9 @@ def _obstacle(trainer: WorldTrainer) -> str | None:
     if len(rows) < args.train_batch_size * args.world_size:
         return f"full batches are compiled, and the training split has {len(rows):,} rows, less than one"
     if args.device.type == "cuda" and is_text:
-        several = args.n_gpu > 1 or args.world_size > 1
-        return "several GPUs exchange gradients in the middle of what would be replayed" if several else None
+        if args.n_gpu > 1 or args.world_size > 1:
+            return "several GPUs exchange gradients in the middle of what would be replayed"
+        return "a replay's gradients cannot be added up" if args.gradient_accumulation_steps > 1 else None
     return None if args.device.type == "cpu" else "it has been tried on CPUs and, for text tasks, NVIDIA's GPUs only"
 
 
