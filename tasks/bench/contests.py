@@ -55,7 +55,7 @@ def _training(
     options = {"task": task, "batch_size": batch_size, "steps": steps, **sizes}
     contenders = {name: _TRAINERS[name] for name in names}
     name = f"{task}_{batch_size}" + ("_small" if sizes is _SMALL else "")
-    return Contest(name, contenders, "examples", options, targets, 1e-2, rounds)  # some compute in bfloat16
+    return Contest(name, contenders, "examples", options, targets, 3e-2, rounds)  # some compute in bfloat16
 
 
 CONTESTS = (
