@@ -63,8 +63,9 @@ def check_parts(task: Task) -> None:
     """
     for part in (name for name in PARTS if getattr(task, name)):
         task.load(part)
-    for report in task.reports:
-        task.load("reports", report)
+    for field, named in (("reports", task.reports), ("views", task.views)):
+        for name in named:
+            task.load(field, name)
     trainer = task.load("trainer")
     if not (isinstance(trainer, type) and issubclass(trainer, WorldTrainer)):
         raise UserError(f"TASK.trainer of {task.name} is {trainer}; give a subclass of trainers.base.WorldTrainer")

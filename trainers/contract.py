@@ -88,6 +88,8 @@ class Task:
     grows: str = ""
     """`module:function`, (StoredDataset, split) -> GrowingWorld: which rows exist in a smaller world, for `--grow`;
     empty: no part of this world is a world."""
+    views: Mapping[str, str] = field(default_factory=dict)
+    """Flag of `world-models probe` -> `module:class`, a `trainers.probes.views.View` of the trained model."""
     reports: Mapping[str, str] = field(default_factory=dict)
     """Report's name in a study file -> `module:class`, a `trainers.studies.study.Report`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -105,13 +107,13 @@ class Task:
     card: str = ""
     """Markdown paragraphs for the dataset card: the task's `card.md`."""
 
-    def load(self, part: str, report: str = "") -> Any:
+    def load(self, part: str, name: str = "") -> Any:
         """Import and return the object that a field names, e.g. `load("trainer")` or `load("reports", "ladder")`.
 
         Raises:
             UserError: There is no such module, or nothing of this name in it.
         """
-        module, _, attribute = (self.reports[report] if report else getattr(self, part)).partition(":")
+        module, _, attribute = (getattr(self, part)[name] if name else getattr(self, part)).partition(":")
         wrong = f"TASK.{part} of {self.name} names {module}:{attribute}"
         try:
             loaded = importlib.import_module(module)

@@ -71,6 +71,7 @@ def _complete(declared: Task, module: ModuleType) -> Task:
         declared,
         **{part: absolute(part, named) for part, named in parts.items()},
         reports={name: absolute("reports", named) for name, named in declared.reports.items()},
+        views={name: absolute("views", named) for name, named in declared.views.items()},
         package=package,
         name=package.rpartition(".")[2],
         base=declared_in.rpartition(".")[2] if declared_in != package else "",

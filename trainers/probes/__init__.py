@@ -1,1 +1,1 @@
-"""Linear probes of hidden states."""
+"""Linear probes of hidden states, and other views of a trained model."""

@@ -109,6 +109,16 @@ def title(task_name: str, step: int) -> str:
     return f"{task_name}: cities decoded at step {step:,}"
 
 
+def tracker_of(run: RunFolder) -> Tracker | None:
+    """Return what writes to the MLflow run of a run; None, which is said, where it has none."""
+    open_store(run.task.name)
+    found, why = own_run(run.run_id, run.path) if run.run_id else (None, "there is none")
+    if found is None:
+        print(f"not tracked: the MLflow run {run.run_id or ''} {why}", flush=True)
+        return None
+    return Tracker(found.info.run_id)
+
+
 def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mapping[int, ProbeResult]") -> None:
     """Write `probe.csv`, `probe_curves.png`, `probe_map.png` (last step), `.gif` and `.html` of results by step."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,12 +133,8 @@ def _write_results(folder: Path, task_name: str, probe: "Probe", results: "Mappi
 
 def _track_results(run: RunFolder, curves: Mapping[str, Mapping[int, float]], folder: Path) -> None:
     """Add curves (metric -> step -> value) and the files of a folder to the MLflow run; points it has are left out."""
-    open_store(run.task.name)
-    found, why = own_run(run.run_id, run.path) if run.run_id else (None, "there is none")
-    if found is None:
-        print(f"not tracked: the MLflow run {run.run_id or ''} {why}", flush=True)
+    if (tracker := tracker_of(run)) is None:
         return
-    tracker = Tracker(found.info.run_id)
     for name, values in curves.items():
         known = {point.step for point in tracker.client.get_metric_history(tracker.run_id, name)}
         for step in sorted(set(values) - known):

@@ -1,0 +1,1 @@
+"""Views of what a model knows of the cities."""
