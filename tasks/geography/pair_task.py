@@ -19,7 +19,10 @@ PAIR_TASK = Task(
     probe_prompt="dist(c_{id},c_",
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
-    reports={"forgetting": "tasks.geography.forgetting:Forgetting"},
+    reports={
+        "forgetting": "tasks.geography.forgetting:Forgetting",
+        "map": "tasks.geography.map_report:MapReport",
+    },
     plot=SummarySpec(
         label="mean absolute error (km)",
         value_label="absolute error of a pair (km)",
