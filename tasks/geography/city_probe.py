@@ -87,7 +87,7 @@ class CityProbe(Probe):
         The baseline is the same regression on features that are all alike: one place for every city.
         """
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
-        decode = _decoded_original if self.chosen.protocol == "original" else _decoded_clean
+        decode = _decoded_original if self.chosen.protocol == "original" else decode_directions
         decoded_deg = decode(features_NF, self.places_deg, self.train)
         trivial_deg = decode(np.zeros((len(features_NF), 1)), self.places_deg, self.train)
         trivial = {**self._r2(trivial_deg, self.test), **self._errors_km(trivial_deg)}
@@ -228,7 +228,7 @@ def _decoded_original(features_NF: np.ndarray, places_deg: np.ndarray, train: np
     return Ridge(alpha=ORIGINAL_ALPHA).fit(features_NF[train], places_deg[train]).predict(features_NF)
 
 
-def _decoded_clean(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
+def decode_directions(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Latitude and longitude of the direction that ridge regression on unit vectors gives, (n, 2)."""
     from sklearn.linear_model import RidgeCV
 

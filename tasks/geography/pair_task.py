@@ -17,6 +17,10 @@ PAIR_TASK = Task(
     explain="tasks.geography.pair_answers:explain",
     grows="tasks.geography.growing:growing_world",
     probe_prompt="dist(c_{id},c_",
+    views={
+        "behaviour": "tasks.geography.views.behaviour:Behaviour",
+        "components": "tasks.geography.views.components:Components",
+    },
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
     reports={

@@ -31,6 +31,7 @@ TASK = Task(
     metric="metric:Haversine",
     trainer="trainer:LocationTrainer",
     probe="tasks.geography.city_probe:CityProbe",
+    views={"components": "tasks.geography.views.components:Components"},
     explain="answers:explain",
     grows="tasks.geography.growing:growing_world",
     primary_metric="haversine_km_mean",

@@ -1,0 +1,44 @@
+"""The hidden states of cities where their place is known first: at the last digit of a city's number."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo.cities import Cities
+from tokenization.characters import read_vocabulary
+from trainers.contract import StoredDataset, Task
+from trainers.errors import UserError
+from trainers.probes.probe import extract_hidden_states
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def last_block(model: "PreTrainedModel") -> int:
+    """Return the number of a model's last block."""
+    return int(model.config.num_hidden_layers)
+
+
+def states_at_last_digit(
+    model: "PreTrainedModel", task: Task, data: StoredDataset, cities: Cities, block: int
+) -> np.ndarray:
+    """Return the output of a block for every city at the last digit of its number, (n, D) float64.
+
+    The model is causal, so what the prompt of the probe has behind the number need not be written.
+
+    Raises:
+        UserError: the model has no such block.
+    """
+    if not 0 <= block <= last_block(model):
+        raise UserError(f"--block is {block}, but the model has the blocks 1 to {last_block(model)} (0: the embedding)")
+    begin = task.probe_prompt.partition("{id}")[0]
+    for name, value in data.metadata["options"].items():
+        begin = begin.replace(f"{{{name}}}", str(value))
+    prompts = [f"{begin}{city_id}" for city_id in cities.city_id.tolist()]
+    states_NLTD = extract_hidden_states(model, prompts, [block], 1, read_vocabulary(data.path / "tokenizer"))
+    return states_NLTD[:, 0, 0].astype(np.float64)
+
+
+def number_of_digits(cities: Cities) -> np.ndarray:
+    """Return how many digits the number of each city has, (n,) int64."""
+    return np.array([len(str(city_id)) for city_id in cities.city_id.tolist()])
