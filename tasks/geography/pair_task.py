@@ -27,6 +27,7 @@ PAIR_TASK = Task(
         "forgetting": "tasks.geography.forgetting:Forgetting",
         "map": "tasks.geography.map_report:MapReport",
     },
+    views={"edit": "tasks.geography.views.edit:EditView"},
     plot=SummarySpec(
         label="mean absolute error (km)",
         value_label="absolute error of a pair (km)",
