@@ -20,6 +20,7 @@ PAIR_TASK = Task(
     views={
         "behaviour": "tasks.geography.views.behaviour:Behaviour",
         "components": "tasks.geography.views.components:Components",
+        "edit": "tasks.geography.views.edit:EditView",
     },
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
@@ -27,7 +28,6 @@ PAIR_TASK = Task(
         "forgetting": "tasks.geography.forgetting:Forgetting",
         "map": "tasks.geography.map_report:MapReport",
     },
-    views={"edit": "tasks.geography.views.edit:EditView"},
     plot=SummarySpec(
         label="mean absolute error (km)",
         value_label="absolute error of a pair (km)",

@@ -25,8 +25,9 @@ from geo.atlantis import is_invented
 from geo.sphere import unit_vectors
 from tasks.geography.views.edit_asked import Asked, Followed, Mind, Role
 from tasks.geography.views.edit_figure import draw_blocks
-from tasks.geography.views.edit_measures import angles_km, median_interval
+from tasks.geography.views.edit_measures import angles_km
 from tasks.geography.views.edit_states import KINDS, Fitted, along_sphere, edited_states, fit_block
+from tasks.geography.views.resampling import bootstrap_median
 from tasks.geography.world import stored_cities
 from tokenization.characters import read_vocabulary
 from trainers.common.tables import format_table
@@ -165,7 +166,8 @@ def _row(role: Role, block: int, kind: str, followed: Followed) -> Row:
         ("arrived", followed.arrived_N),
         ("off_km", followed.off_km_N),
     ):
-        row |= dict(zip((name, f"{name}_from", f"{name}_to"), median_interval(values), strict=True))
+        low, high = bootstrap_median(values)
+        row |= {name: float(np.median(values)), f"{name}_from": low, f"{name}_to": high}
     return row | {"unreadable": followed.unread}
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from geo.sphere import EARTH_RADIUS_KM
-from trainers.common.intervals import LEVEL, RESAMPLES, RESAMPLING_SEED
 
 LEAST_CHANGE_KM = 500.0
 """Partners whose distance would change by less say little about how far the city has moved."""
@@ -67,24 +66,6 @@ def shares_of_way(found_N3: np.ndarray, own_N3: np.ndarray, target_N3: np.ndarra
     off_km_N = np.nan_to_num(angles_km(found_N3, target_N3), nan=np.pi * EARTH_RADIUS_KM)
     share_N = 1 - off_km_N / angles_km(own_N3, target_N3)
     return np.where(np.isnan(found_N3).any(axis=1), 0.0, share_N), off_km_N
-
-
-def median_interval(values_N: np.ndarray) -> tuple[float, float, float]:
-    """Return the median of values of cities, and the ends of its 95 % bootstrap interval over cities."""
-    from scipy.stats import bootstrap
-
-    middle = float(np.median(values_N))
-    if len(values_N) < 2 or np.ptp(values_N) == 0:
-        return middle, middle, middle
-    found = bootstrap(
-        (values_N,),
-        np.median,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(RESAMPLING_SEED),
-    ).confidence_interval
-    return middle, float(found.low), float(found.high)
 
 
 def angles_km(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -47,6 +47,8 @@ def test_a_planted_map_follows_every_edit_of_the_place_and_nothing_else(found):
         assert found.metrics[f"{city}_encoder_off_km"] < 20
     assert found.metrics["n_moved"] == 12 and found.metrics["n_partners"] == 12
     assert all(np.isfinite(value) for value in found.metrics.values())
+    for row in found.tables["moved"]:
+        assert row["n"] == 12 and row["followed_from"] <= row["followed"] <= row["followed_to"]
 
 
 def test_a_model_that_does_not_use_its_map_follows_nothing(tmp_path):
@@ -235,10 +237,3 @@ def test_a_place_that_was_not_found_has_not_arrived_and_is_as_far_off_as_can_be(
     arrived, off_km = edit_measures.shares_of_way(found, one, other)
     np.testing.assert_allclose(arrived, [1, 0, 0], atol=1e-12)
     np.testing.assert_allclose(off_km, [0, np.radians(20) * RADIUS_KM, np.pi * RADIUS_KM], atol=1e-6)
-
-
-def test_the_median_has_an_interval_over_cities():
-    values = np.random.default_rng(1).normal(size=200)
-    middle, low, high = edit_measures.median_interval(values)
-    assert low < middle == np.median(values) < high and high - low < 0.6
-    assert edit_measures.median_interval(np.ones(5)) == (1, 1, 1)
