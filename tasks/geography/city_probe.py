@@ -3,6 +3,10 @@
 The prompt ends before a second city: `dist(c_12,c_`. Protocol `clean` reads one block at the prompt's last token,
 predicts unit vectors and chooses alpha by leave-one-out cross-validation; `original` is that of the first experiments
 (August 2025): outputs of blocks 4 and 5 at the last three tokens, Ridge with alpha 10 on raw longitude and latitude.
+
+`--read id` reads the last digit of the city's number in place of the prompt's last token: it is the first at which a
+model can know which city is meant, and there it has places some blocks earlier than at the end (see `--sweep`). The
+default stays what it was, because the published numbers were read there.
 """
 
 import hashlib
@@ -10,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,8 +24,9 @@ from geo.city_files import read_city_file
 from geo.continents import INVENTED, continents_of
 from geo.maps.decoded import decoded_map
 from geo.maps.interactive import places_page
-from geo.sphere import great_circle_km, unit_vectors
+from geo.sphere import great_circle_km
 from tasks.geography.charts import probe_curves
+from tasks.geography.linear_maps import linear_degrees, original_degrees
 from tasks.geography.world import stored_cities
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
@@ -31,11 +36,11 @@ from trainers.probes.probe import Probe, ProbeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from transformers import PreTrainedModel
 
 _SAME_PLACE_KM = 10.0  # coordinates may be rounded
 MAX_TRAIN, MAX_TEST = 3_000, 2_000
-ALPHAS = np.logspace(-4, 6, 21)
-ORIGINAL_ALPHA, ORIGINAL_BLOCKS = 10.0, [4, 5]
+ORIGINAL_BLOCKS = [4, 5]
 BASELINES = ("r2_lon", "r2_lat", "error_km_mean", "error_km_median", f"error_km_mean_{INVENTED}")
 
 
@@ -46,6 +51,9 @@ class CityProbeOptions:
     protocol: Literal["clean", "original"] = option("clean", "clean, or that of the first experiments (original)")
     blocks: str | None = option(None, "blocks to read, e.g. 4 or 4,5; default: last but one (clean), 4,5 (original)")
     prompt: str | None = option(None, "prompt with {id}; default: the one of the model's task")
+    read: Literal["end", "id"] = option(
+        "end", "token that the protocol clean reads: at the end of the prompt, or the last digit of the number (id)"
+    )
     hold_out: str | None = option(None, "continent or country code that the probe is not trained on, e.g. Africa or JP")
     atlantis: Literal["test", "train"] = option(
         "test", "invented cities: tested only, or three in five of them trained on too"
@@ -75,11 +83,17 @@ class CityProbe(Probe):
         if template.count("{id}") != 1:
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
-        self.tokens = 3 if options.protocol == "original" else 1
+        self.after_id = len(template.partition("{id}")[2])
+        self.tokens = self._tokens()
         self.vocabulary = read_vocabulary(data.path / "tokenizer")
         self.train, self.test = self._split()
         self.tested_invented = np.setdiff1d(self.invented, self.train)
         self.label = _label(options)
+
+    def states(self, model: "PreTrainedModel") -> np.ndarray:
+        """Return a model's hidden states at the tokens that are read; of those down to the number only its last one."""
+        states_NLTD = super().states(model)
+        return states_NLTD[:, :, :1] if self.chosen.read == "id" else states_NLTD
 
     def fit(self, states_NLTD: np.ndarray) -> ProbeResult:
         """Fit on the training cities; measure R² and errors in km on the test cities, by continent too.
@@ -87,7 +101,7 @@ class CityProbe(Probe):
         The baseline is the same regression on features that are all alike: one place for every city.
         """
         features_NF = states_NLTD.reshape(len(states_NLTD), -1).astype(np.float64)
-        decode = _decoded_original if self.chosen.protocol == "original" else decode_directions
+        decode = original_degrees if self.chosen.protocol == "original" else linear_degrees
         decoded_deg = decode(features_NF, self.places_deg, self.train)
         trivial_deg = decode(np.zeros((len(features_NF), 1)), self.places_deg, self.train)
         trivial = {**self._r2(trivial_deg, self.test), **self._errors_km(trivial_deg)}
@@ -146,6 +160,13 @@ class CityProbe(Probe):
         r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
         return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
 
+    def _tokens(self) -> int:
+        if self.chosen.protocol == "clean":
+            return 1 + self.after_id if self.chosen.read == "id" else 1
+        if self.chosen.read == "id":
+            raise UserError("--read id belongs to the protocol clean; the original reads the last three tokens")
+        return 3
+
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Choose the rows to train and to test on; the test cities do not depend on what is held out of training."""
         rng = np.random.default_rng(self.chosen.probe_seed)
@@ -202,6 +223,7 @@ def _label(options: CityProbeOptions) -> str:
     is_usual = rest == [None, None, CityProbeOptions.probe_seed]
     parts = [
         options.protocol,
+        "read_id" if options.read == "id" else None,
         options.blocks and f"blocks_{options.blocks.replace(',', '_')}",
         options.hold_out and f"without_{options.hold_out.replace(' ', '_')}",
         "with_atlantis" if options.atlantis == "train" else None,
@@ -219,25 +241,6 @@ def _blocks(options: CityProbeOptions, n_blocks: int) -> list[int]:
         return [int(part) for part in options.blocks.split(",")]
     except ValueError:
         raise UserError(f"--blocks is {options.blocks!r}; give numbers such as 4 or 4,5") from None
-
-
-def _decoded_original(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Latitude and longitude by ridge regression on degrees, (n, 2); they may lie off the globe."""
-    from sklearn.linear_model import Ridge
-
-    return Ridge(alpha=ORIGINAL_ALPHA).fit(features_NF[train], places_deg[train]).predict(features_NF)
-
-
-def decode_directions(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Latitude and longitude of the direction that ridge regression on unit vectors gives, (n, 2)."""
-    from sklearn.linear_model import RidgeCV
-
-    centred_NF = features_NF - features_NF[train].mean(axis=0)
-    scale = centred_NF[train].std()
-    vectors = unit_vectors(*places_deg.T)
-    ridge: Any = RidgeCV(ALPHAS).fit(centred_NF[train] / (scale or 1.0), vectors[train])
-    x, y, z = ridge.predict(centred_NF / (scale or 1.0)).T
-    return np.stack([np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))], axis=1)
 
 
 def _on_globe(decoded_deg: np.ndarray) -> np.ndarray:

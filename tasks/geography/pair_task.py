@@ -18,6 +18,7 @@ PAIR_TASK = Task(
     grows="tasks.geography.growing:growing_world",
     probe_prompt="dist(c_{id},c_",
     views={
+        "sweep": "tasks.geography.views.sweep:Sweep",
         "behaviour": "tasks.geography.views.behaviour:Behaviour",
         "components": "tasks.geography.views.components:Components",
         "edit": "tasks.geography.views.edit:EditView",

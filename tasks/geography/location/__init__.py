@@ -31,7 +31,10 @@ TASK = Task(
     metric="metric:Haversine",
     trainer="trainer:LocationTrainer",
     probe="tasks.geography.city_probe:CityProbe",
-    views={"components": "tasks.geography.views.components:Components"},
+    views={
+        "sweep": "tasks.geography.views.sweep:Sweep",
+        "components": "tasks.geography.views.components:Components",
+    },
     explain="answers:explain",
     grows="tasks.geography.growing:growing_world",
     primary_metric="haversine_km_mean",

@@ -33,6 +33,7 @@ TASK = Task(
     metric="metric:WalkLegality",
     trainer="trainer:RandomWalkTrainer",
     probe="tasks.geography.city_probe:CityProbe",
+    views={"sweep": "tasks.geography.views.sweep:Sweep"},
     explain="answers:explain",
     primary_metric="legal_steps",
     greater_is_better=True,

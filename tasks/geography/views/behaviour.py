@@ -21,7 +21,8 @@ import numpy as np
 from geo.cities import Cities
 from geo.maps.predictions import prediction_map
 from geo.sphere import chord_of_km, great_circle_km, unit_vectors
-from tasks.geography.city_probe import MAX_TRAIN, decode_directions
+from tasks.geography.city_probe import MAX_TRAIN
+from tasks.geography.linear_maps import linear_degrees
 from tasks.geography.pair_answers import parse_km
 from tasks.geography.views.charts import errors_figure
 from tasks.geography.views.coherence import both_ways, coherence, mean_over_pairs
@@ -186,7 +187,7 @@ def _decode_states(inspected: Inspected, cities: Cities, train: np.ndarray) -> n
     """Return the places of all cities by ridge regression on some, at the last digit and the last block, (n, 2)."""
     block = last_block(inspected.model)
     states_ND = states_at_last_digit(inspected.model, inspected.task, inspected.data, cities, block)
-    return decode_directions(states_ND, np.stack([cities.lat_deg, cities.lon_deg], axis=1), train)
+    return linear_degrees(states_ND, np.stack([cities.lat_deg, cities.lon_deg], axis=1), train)
 
 
 def _say(metrics: Mapping[str, float]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.geography.city_probe import ALPHAS
+from tasks.geography.linear_maps import ALPHAS
 from trainers.common.intervals import RESAMPLING_SEED
 
 KINDS = ("swap", "encoder", "linear", "probe", "random", "shuffled")
