@@ -161,11 +161,10 @@ class CityProbe(Probe):
         return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
 
     def _tokens(self) -> int:
-        if self.chosen.protocol == "clean":
-            return 1 + self.after_id if self.chosen.read == "id" else 1
-        if self.chosen.read == "id":
+        if self.chosen.read == "id" and self.chosen.protocol == "original":
             raise UserError("--read id belongs to the protocol clean; the original reads the last three tokens")
-        return 3
+        tokens = {"original": 3, "clean": 1 + self.after_id if self.chosen.read == "id" else 1}
+        return tokens[self.chosen.protocol]
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Choose the rows to train and to test on; the test cities do not depend on what is held out of training."""

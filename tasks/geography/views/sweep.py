@@ -47,7 +47,7 @@ class Sweep(View):
         seed, n_blocks = self.chosen.probe_seed, int(inspected.model.config.num_hidden_layers)
         probe = CityProbe(CityProbeOptions(probe_seed=seed), inspected.task, inspected.data, n_blocks)
         rows, cities = _split(probe, seed)
-        prompts, tokens = [probe.prompts[row] for row in rows.tolist()], token_names(probe)
+        prompts, tokens = [probe.prompts[int(row)] for row in rows], token_names(probe)
         models = {"trained": inspected.model, "untrained": inspected.first}
         states = {
             name: extract_hidden_states(model, prompts, range(n_blocks + 1), len(tokens), probe.vocabulary)
