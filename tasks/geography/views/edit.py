@@ -50,7 +50,7 @@ class EditOptions:
     """Which cities are moved."""
 
     n_moved: int = option(200, "cities that are moved, or as many as are left", least=2)
-    n_partners: int = option(40, "cities to which the distance of each is asked", least=3)
+    n_partners: int = option(20, "cities to which the distance of each is asked", least=3)
     edit_seed: int = option(42, "seed of the cities, their targets and their partners", least=0, most=MAX_SEED)
 
 

@@ -38,11 +38,11 @@ def draw_blocks(rows: Sequence[Mapping[str, Any]], title: str) -> "Figure":
             ends = [middle - low, high - middle]
             blocks = [row["block"] for row in mine]
             axes.errorbar(blocks, middle, ends, label=label, color=colour, marker=marker, ms=5, lw=1.2, capsize=2)
-        axes.set(xlabel="block", ylim=(-0.6, 1.1))
+        axes.set(xlabel="block", ylim=(-0.3, 1.1))
         axes.set_title(f"{city} city of the prompt, {rows[0]['n']} cities", fontsize=9, loc="left", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("part of the way to the target (median)")
-    figure.axes[0].legend(fontsize=8, loc="upper left")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
     return figure
