@@ -8,7 +8,7 @@ on real pairs that no run trained on; the table compares before and after.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
@@ -36,6 +36,9 @@ class Forgetting:
     """What fine-tuning on invented places does to an old map, and what helps."""
 
     base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
+    read: Literal["end", "id"] = option(
+        "end", "token at which the map is read: the end of the probe's prompt, or the last digit of the number (id)"
+    )
 
     def run(self, path: Path, folder: Path, children: Children) -> None:
         """Train what is not finished yet; write and track table and figure of the finished ones."""
@@ -51,9 +54,10 @@ class Forgetting:
         if not runs[study.reference]:
             children.check()
 
+        from tasks.geography.city_probe import CityProbeOptions
         from tasks.geography.forgetting_report import report
 
-        report(folder, bases, runs, study.reference, children.tracker)
+        report(folder, bases, runs, study.reference, children.tracker, CityProbeOptions(read=self.read))
 
     def _bases(self, study: "Study", folder: Path, children: Children) -> "dict[int | None, RunFolder]":
         """Return the finished base model of every seed; None is the one seed of a study without --seeds."""

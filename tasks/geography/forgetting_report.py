@@ -34,6 +34,7 @@ def report(
     runs: Mapping[str, Mapping[int | None, RunFolder]],
     reference: str,
     tracker: Tracker,
+    probe: CityProbeOptions,
 ) -> None:
     """Measure all runs; write `table.csv`, `table.md` and `forgetting.png` into the study's folder and into MLflow.
 
@@ -43,11 +44,12 @@ def report(
         bases: Seed -> the run that the fine-tunings of this seed start from; None is the seed of a study of one.
         runs: Name -> seed -> finished run.
         reference: The run whose fall the others are compared with.
+        probe: How the map is read.
     """
     for base in {base.path: base for base in bases.values()}.values():
-        _probe_base(base)
+        _probe_base(base, probe)
     measured = {
-        name: {seed: _curve_of(run, bases[seed]) for seed, run in of.items()} for name, of in runs.items() if of
+        name: {seed: _curve_of(run, bases[seed], probe) for seed, run in of.items()} for name, of in runs.items() if of
     }
     of_seeds = {
         seed: table({name: curves[seed] for name, curves in measured.items() if seed in curves}, reference)
@@ -97,18 +99,18 @@ def _track_curves(tracker: Tracker, measured: Mapping[str, Mapping[int | None, F
                 tracker.metrics({f"{run}/real_km": km, f"{run}/probe_km": probe["error_km_mean"]}, step)
 
 
-def _probe_base(base: RunFolder) -> None:
-    """Probe the base by both protocols, where the model has the blocks that `original` reads."""
+def _probe_base(base: RunFolder, probe: CityProbeOptions) -> None:
+    """Probe the base as asked and, where the model has the blocks that it reads, by the protocol `original`."""
     print(f"\n== {base.path.name}: probing", flush=True)
-    probe_run(base, CityProbeOptions())
+    probe_run(base, probe)
     if load_checkpoint(base.path).config.num_hidden_layers >= ORIGINAL_BLOCKS[-1]:
         probe_run(base, CityProbeOptions(protocol="original"))
 
 
-def _curve_of(run: RunFolder, base: RunFolder) -> FineTuneCurve:
+def _curve_of(run: RunFolder, base: RunFolder, probe: CityProbeOptions) -> FineTuneCurve:
     """Probe and test every checkpoint of a run."""
     print(f"\n== {run.path.name}: measuring", flush=True)
-    _, readings = probe_run(run, CityProbeOptions(), compare=str(base.path))
+    _, readings = probe_run(run, probe, compare=str(base.path))
     real = _real_rows(base)
     real_km = {step: _error_km(path, real) for step, path in run.checkpoints.items()}
     history = read_state(run.checkpoints[max(real_km)])["log_history"]
