@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 
 from tasks.geography import forgetting
+from tasks.geography.city_probe import CityProbeOptions
 from tasks.geography.forgetting_report import _curve_of
 from tasks.geography.forgetting_table import FineTuneCurve, as_markdown, forgetting_figure, means, table
 from tests.helpers import assert_named, refusal, same, weights
@@ -170,7 +171,10 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{report}._real_rows", lambda base: None)
     monkeypatch.setattr(f"{report}._error_km", lambda path, rows: 10.0 if path.name == "checkpoint-0" else 20.0)
     readings = {step: SimpleNamespace(metrics={"error_km_mean": 100.0 + step}) for step in (0, 5)}
-    monkeypatch.setattr(f"{report}.probe_run", lambda run, options, compare: (run, readings))
+    asked = CityProbeOptions(read="id")
+    monkeypatch.setattr(
+        f"{report}.probe_run", lambda run, options, compare: (run, readings if options is asked else {})
+    )
 
     def made(evaluated, results):
         history = [{"step": step, "eval_validation_abs_error_km_mean": 1000.0 + step} for step in evaluated]
@@ -179,7 +183,7 @@ def measured(tmp_path, monkeypatch):
             state = {"global_step": step, "log_history": history}
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state))
         (tmp_path / "results.json").write_text(json.dumps(results))
-        return _curve_of(RunFolder(tmp_path), RunFolder(tmp_path / "base"))
+        return _curve_of(RunFolder(tmp_path), RunFolder(tmp_path / "base"), asked)
 
     return made
 
