@@ -104,7 +104,8 @@ def _examples(options: BenchOptions, config: Any) -> tuple[Any, list[int]]:
 
     pairs = math.ceil(options.batch_size / 14) + 3
     asked = ArcOptions(max_side=options.max_side, pairs_per_task=pairs, n_val=0, n_test=0, unseen_source="none")
-    rows = ArcRows("train", build(asked).splits["train"], config, vars(asked))
+    table: Any = build(asked).splits["train"]
+    rows = ArcRows("train", table, config, vars(asked))
     return rows, np.linspace(0, len(rows) - 1, options.batch_size).astype(int).tolist()
 
 

@@ -40,8 +40,9 @@ def main(options: ArcOptions) -> None:
     from tasks.arc.data import build
 
     solved: dict[str, list[bool]] = {}
-    for row in build(options).splits["unseen_tasks"]:
-        solved.setdefault(row["task"], []).append(np.array_equal(nearest_patch(row), row["output"]))  # pyright: ignore
+    unseen: Any = build(options).splits["unseen_tasks"]
+    for row in unseen:
+        solved.setdefault(row["task"], []).append(np.array_equal(nearest_patch(row), row["output"]))
     rows = [{"task": task, "solved": sum(of), "pairs": len(of)} for task, of in solved.items()]
     total = {"task": "all", **{name: sum(row[name] for row in rows) for name in ("solved", "pairs")}}
     print(format_table([*rows, total], {}))
