@@ -42,7 +42,7 @@ def main(options: ArcOptions) -> None:
     solved: dict[str, list[bool]] = {}
     unseen: Any = build(options).splits["unseen_tasks"]
     for row in unseen:
-        solved.setdefault(row["task"], []).append(np.array_equal(nearest_patch(row), row["output"]))
+        solved.setdefault(row["task"], []).append(np.array_equal(nearest_patch(row), row["output"]))  # pyright: ignore
     rows = [{"task": task, "solved": sum(of), "pairs": len(of)} for task, of in solved.items()]
     total = {"task": "all", **{name: sum(row[name] for row in rows) for name in ("solved", "pairs")}}
     print(format_table([*rows, total], {}))
