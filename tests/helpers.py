@@ -51,6 +51,17 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def counting_backend():
+    """Graphs that are compiled, in a list, and a backend for `torch.compile` that notes them and makes no kernels."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    return graphs, backend
+
+
 def gap(one, other):
     """The largest difference of two tensors."""
     return (one - other).abs().max().item() if one.numel() else 0.0

@@ -53,7 +53,7 @@ class RunOptions:
         "auto", "of products; auto: bfloat16 where the processor has units for it. Weights and optimizer stay float32"
     )
     compile: Literal["auto", "always", "never"] = option(
-        "auto", "compile the training pass where that pays; auto: in runs long enough to gain by it, on a CPU"
+        "auto", "compile the training pass; auto: on a CPU in runs long enough to gain by it; on a GPU, CUDA graphs"
     )
     threads: int | None = option(None, "CPU threads of a process; default: its share of the cores", least=1, most=1024)
 

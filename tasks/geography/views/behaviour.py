@@ -22,13 +22,13 @@ from geo.cities import Cities
 from geo.maps.predictions import prediction_map
 from geo.sphere import chord_of_km, great_circle_km, unit_vectors
 from tasks.geography.city_probe import MAX_TRAIN
-from tasks.geography.linear_maps import linear_degrees
+from tasks.geography.linear_maps import degrees_of, linear_degrees
 from tasks.geography.pair_answers import parse_km
 from tasks.geography.views.charts import errors_figure
 from tasks.geography.views.coherence import both_ways, coherence, mean_over_pairs
 from tasks.geography.views.last_digit import last_block, states_at_last_digit
 from tasks.geography.views.resampling import bootstrap_median
-from tasks.geography.views.scaling import directions_deg, distances_between, lay_onto, placeable, scale
+from tasks.geography.views.scaling import distances_between, lay_onto, placeable, scale
 from tasks.geography.world import stored_cities
 from tokenization.characters import ColumnEncoder, read_vocabulary
 from trainers.common.intervals import interval_of_difference, interval_of_mean
@@ -99,7 +99,7 @@ def map_from(answer_km_NN: np.ndarray, true_deg: np.ndarray) -> np.ndarray:
     if len(rows) >= _LEAST:
         square = np.ix_(rows, rows)
         points_M3 = scale(chord_of_km(np.nan_to_num(dist_km_NN[square])), known_NN[square])
-        places_deg[rows] = directions_deg(lay_onto(points_M3, unit_vectors(*true_deg[rows].T)))
+        places_deg[rows] = degrees_of(lay_onto(points_M3, unit_vectors(*true_deg[rows].T)))
     return places_deg
 
 

@@ -67,12 +67,6 @@ def lay_onto(points_N3: np.ndarray, true_N3: np.ndarray) -> np.ndarray:
     return (points_N3 - centre_3) @ turn_33 + true_centre_3
 
 
-def directions_deg(vectors_N3: np.ndarray) -> np.ndarray:
-    """Return latitude and longitude in degrees of where vectors point, (n, 2)."""
-    x, y, z = vectors_N3.T
-    return np.stack([np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))], axis=1)
-
-
 def distances_between(places_deg: np.ndarray) -> np.ndarray:
     """Return the great-circle distances in km between all of n places, (n, n)."""
     lat_deg, lon_deg = places_deg.T

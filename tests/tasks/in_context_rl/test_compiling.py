@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
-from tests.helpers import assert_one_line, assert_resumed_is_uninterrupted
+from tests.helpers import assert_one_line, assert_resumed_is_uninterrupted, counting_backend
 from trainers import registry
 from trainers.folders.checkpoints import read_state
 from trainers.models import blocks
@@ -26,12 +26,7 @@ of_dynamo = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor t
 @pytest.fixture
 def traced(monkeypatch):
     """Count the graphs that are compiled; kernels are PyTorch's own, since making others takes half a minute."""
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
+    graphs, backend = counting_backend()
     compiled = torch.compile(blocks.Block.forward, dynamic=True, backend=backend)
     monkeypatch.setattr(blocks, "compiled_block", lambda: compiled)
     monkeypatch.setattr(compiling, "failure", lambda: None)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tests.helpers import assert_one_line, assert_resumed_is_uninterrupted
+from tests.helpers import assert_one_line, assert_resumed_is_uninterrupted, counting_backend
 from trainers import registry
 from trainers.folders.checkpoints import read_state
 from trainers.models import causal_lm
@@ -21,12 +21,7 @@ of_dynamo = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor t
 @pytest.fixture
 def traced(monkeypatch):
     """Count the graphs that are compiled; kernels are PyTorch's own, since making others takes half a minute."""
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
+    graphs, backend = counting_backend()
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **how: compile_(function, backend=backend, **how))
     causal_lm._compiled_halves.cache_clear()
