@@ -3,7 +3,9 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
 from scipy import stats
 
 from tasks.in_context_rl.rooms import random_returns
@@ -30,7 +32,7 @@ def test_random_actions_in_the_environment_bring_what_is_computed(name):
 
 @families
 def test_gymnasium_finds_nothing_wrong(name):
-    for options in ({}, {"size": 4}, {"size": 5, "task": 7}):
+    for options in ({}, {"size": 4}, {"size": 5, "task": 7}, {"render_mode": None}, {"render_mode": "ansi"}):
         check_env(gymnasium.make(IDS[name], **options).unwrapped)
 
 
@@ -110,6 +112,70 @@ def test_every_task_is_drawn_about_equally_often():
     assert stats.chisquare(counts).pvalue > 1e-3
     one = gymnasium.make(IDS["darkroom"], size=3)
     assert {one.reset(seed=seed)[1]["task"] for seed in range(80)} == set(range(9))
+
+
+@families
+@pytest.mark.parametrize("tasks", [None, [3, 8, 0]])
+def test_seeds_are_those_of_gymnasiums_own_vector_environment(name, tasks):
+    """A number, a list with gaps, none: every agent draws what it would draw alone, and goes on from there."""
+    own = SyncVectorEnv(
+        [
+            lambda place=place: gymnasium.make(IDS[name], size=3, task=None if tasks is None else tasks[place])
+            for place in range(3)
+        ]
+    )
+    ours = gymnasium.make_vec(IDS[name], num_envs=3, size=3, tasks=tasks)
+    for seed in (11, [5, 6, 5], [9, None, None], None, 2**40):
+        (seen, info), (expected, told) = ours.reset(seed=seed), own.reset(seed=seed)
+        assert seen.tolist() == expected.tolist() and info.keys() == told.keys()
+        assert all(info[key].tolist() == told[key].tolist() for key in told)
+    for seed in ([1, 2], [1, 2, 3, 4]):
+        if tasks is None:
+            with refusal(3, len(seed), of=ValueError):
+                ours.reset(seed=seed)
+    with refusal("reset_mask", of=ValueError):
+        ours.reset(options={"reset_mask": np.array([True, False, True])})
+
+
+@families
+@pytest.mark.parametrize("action", [-1, -5, 5, 1.5, "0", None, np.array([0])])
+def test_actions_that_do_not_exist_are_refused_and_change_nothing(name, action):
+    one, many = gymnasium.make(IDS[name], size=3).unwrapped, gymnasium.make_vec(IDS[name], num_envs=2, size=3)
+    with pytest.raises(ResetNeeded, match=r"reset\(\)"):
+        many.step(np.zeros(2, dtype=int))
+    before, _ = one.reset(seed=0)
+    many.reset(seed=0)
+    with refusal("0 to 4", of=InvalidAction):
+        one.step(action)
+    for actions in (action, np.array([action, 0], dtype=object), np.zeros(3, dtype=int), np.array([[4, 4]])):
+        with refusal("2 actions", "0 to 4", of=InvalidAction):
+            many.step(actions)
+    with refusal("-3", of=InvalidAction):
+        many.step(np.array([4, -3]))
+    assert one._observation().tolist() == before.tolist() == many._observation()[0].tolist()
+    for right in (4, np.int8(4), np.array(4)):
+        one.step(right)
+    for all_right in ([4, 4], (4, 4), np.array([4, 4], dtype=np.uint8)):
+        many.step(all_right)
+
+
+def test_a_room_is_drawn_as_text():
+    env = gymnasium.make(IDS["darkroom"], size=3, task=5, render_mode="ansi")
+    env.reset(seed=0)
+    assert env.render() == " .  .  .\n . [.] G\n .  .  .\n"
+    env.step(2)
+    assert env.render() == " .  .  .\n .  . [G]\n .  .  .\n"
+    env = gymnasium.make_vec(IDS["dark_key_to_door"], num_envs=2, size=3, tasks=[1, 10], render_mode="ansi")
+    env.reset()
+    assert env.render() == (" K  D  .\n . [.] .\n .  .  .\n", " .  K  .\n . [.] .\n .  .  .\n")
+    env.step(np.array([1, 1]))  # key 0,0 and door 0,1; both in 0,1
+    assert env.render() == (" K [D] .\n .  .  .\n .  .  .\n", " . [D] .\n .  .  .\n .  .  .\n")
+    env.step(np.array([3, 4]))
+    assert env.render() == ("[.] D  .\n .  .  .\n .  .  .\n", " . [.] .\n .  .  .\n .  .  .\n")
+    assert gymnasium.make_vec(IDS["darkroom"], num_envs=2).render() is None
+    for make in (gymnasium.make, gymnasium.make_vec):
+        with refusal("human", "ansi", of=ValueError):
+            make(IDS["darkroom"], render_mode="human")
 
 
 @families
