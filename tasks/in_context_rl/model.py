@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutput
 
 from tasks.in_context_rl.compression import CompressionEncoder, Schedule
+from tasks.in_context_rl.depths import DepthPlan, plan_depths
 from tasks.in_context_rl.encoding import field_sizes
 from tasks.in_context_rl.options import HistoryModelOptions
 from tasks.in_context_rl.rooms import N_ACTIONS, room_of
@@ -42,7 +43,7 @@ class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
         return Schedule(self.window, self.keep)
 
     def depths(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the depths of training batches and their probabilities.
+        """Return the depths that share the loss, in order, and their shares.
 
         Raises:
             ValueError: `depth_weights` cannot be parsed.
@@ -53,7 +54,12 @@ class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
             raise ValueError("depths are different whole numbers from 0 on")
         if not (weight_D > 0).all() or not math.isfinite(float(weight_D.sum())):
             raise ValueError("weights are above 0")
-        return depth_D, weight_D / weight_D.sum()
+        order = np.argsort(depth_D)
+        return depth_D[order], weight_D[order] / weight_D.sum()
+
+    def depth_plan(self) -> DepthPlan:
+        """Return how training batches are drawn and weighed."""
+        return plan_depths(self.schedule, *self.depths())
 
 
 class HistoryModel(SmallModel):
@@ -81,6 +87,7 @@ class HistoryModel(SmallModel):
         steps: torch.Tensor,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        weights: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutput:
         """Return the loss in nats per action and logits (B, T, N_ACTIONS) of all steps at once.
@@ -88,9 +95,10 @@ class HistoryModel(SmallModel):
         Args:
             steps: (B, T, 7), consecutive steps of B histories, see `encoding.encode`.
             labels: (B, T), the actions taken, `IGNORE` where they are not trained on.
+            weights: (B, T), of the loss of every action; None for 1.
         """
         hidden = self.read(self.embed(steps), self.block_runner(len(steps)))
-        return self.output(self.head(hidden), labels, num_items_in_batch)
+        return self.output(self.head(hidden), labels, num_items_in_batch, weights)
 
     @property
     def worth_compiling_flop(self) -> float:
@@ -103,8 +111,8 @@ class HistoryModel(SmallModel):
 
     def tokens_per_row(self) -> float:
         """Return the steps of a row of a training batch, on average."""
-        depth_D, chance_D = self.config.depths()
-        return float(sum(chance_D * [self.schedule.length(depth) for depth in depth_D.tolist()]))
+        plan = self.config.depth_plan()
+        return float(sum(plan.chance_D * [self.schedule.length(depth) for depth in plan.depth_D.tolist()]))
 
     def embed(self, steps: torch.Tensor) -> torch.Tensor:
         """Embed steps (B, T, 7) as (B, T, hidden_size)."""

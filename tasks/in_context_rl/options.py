@@ -50,8 +50,8 @@ class HistoryModelOptions:
     gated: bool = option(True, "replace only a learned share of each latent (compressed_ad)")
     depth_weights: str | None = option(
         None,
-        "depth:weight pairs of training batches, the depth being the compressions before the last step; default:"
-        " 0:1,1:2,2:3,3:4 (compressed_ad) or 0:1",
+        "depth:weight pairs, the depth of a step being the compressions before it: shares of the training loss (steps"
+        " between two depths count as the deeper); default: 0:1,1:2,2:3,3:4 (compressed_ad) or 0:1",
     )
     hidden_size: int = option(64, "width of the residual stream", least=2)
     num_hidden_layers: int = option(4, "blocks of the decoder", least=1, most=1000)

@@ -38,11 +38,12 @@ class HistoryRows(Dataset):
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
         self.n_steps = self.columns["cell"].shape[1]
-        self.depth_D, self.chance_D = config.depths()
-        longest = config.schedule.length(int(self.depth_D.max()))
+        self.plan = config.depth_plan()
+        deepest = int(self.plan.depth_D[-1])
+        longest = config.schedule.length(deepest)
         if split == "train" and longest > self.n_steps:
             raise UserError(
-                f"a batch of depth {self.depth_D.max()} takes {longest} steps, and the histories have {self.n_steps};"
+                f"a batch of depth {deepest} takes {longest} steps, and the histories have {self.n_steps};"
                 " give smaller --depth_weights or --window, or more --history_steps"
             )
 
@@ -50,13 +51,17 @@ class HistoryRows(Dataset):
         return len(self.task_N)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """Return `steps` (B, T, 7) and `labels` (B, T), see `HistoryModel`."""
+        """Return `steps` (B, T, 7), `labels` (B, T) and, where training weighs them, `weights`: see `HistoryModel`."""
         rows_B = np.array(rows)
         if self.split != "train":
             return self.stretch(rows_B, np.zeros_like(rows_B), self.n_steps)
         depth = self.draw_depth(rows)
         length = self.config.schedule.length(depth)
-        return self.stretch(rows_B, self.draw_start(rows_B, length), length)
+        batch = self.stretch(rows_B, self.draw_start(rows_B, length), length)
+        if (self.plan.weight_D == 1).all():
+            return batch
+        weight_T = torch.from_numpy(self.plan.weight_D[self.plan.places(length)]).float()
+        return {**batch, "weights": weight_T.repeat(len(rows), 1)}
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of random draws."""
@@ -65,8 +70,8 @@ class HistoryRows(Dataset):
     def draw_depth(self, rows: list[int]) -> int:
         """Draw one depth per batch, keyed by its first row, so that all rows are equally long."""
         u = self._random(np.array(rows[:1]), "depth")[0]
-        place = np.searchsorted(np.cumsum(self.chance_D)[:-1], u, side="right")
-        return int(self.depth_D[place])
+        place = np.searchsorted(np.cumsum(self.plan.chance_D)[:-1], u, side="right")
+        return int(self.plan.depth_D[place])
 
     def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
         """Draw the first step of every row's stretch, anywhere in its history.

@@ -1,6 +1,5 @@
 """Trainer of the dark rooms: it trains on actions of histories, and is evaluated by acting."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -27,8 +26,10 @@ class HistoryTrainer(WorldTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.schedule = cast(HistoryConfig, self.unwrapped_model.config).schedule
-        self.rows_of_depth: Counter[int] = Counter()
+        config = cast(HistoryConfig, self.unwrapped_model.config)
+        self.schedule, self.depth_plan = config.schedule, config.depth_plan()
+        self.targets_D = np.zeros(len(self.depth_plan.depth_D), dtype=np.int64)
+        self.loss_part_D = np.zeros(len(self.depth_plan.depth_D))
 
     def make_processor(self, model: PreTrainedModel) -> None:
         """Steps need no tokenizer."""
@@ -42,15 +43,19 @@ class HistoryTrainer(WorldTrainer):
         return "\n".join([*lines, f"  loss on  {rows.columns['action'][row, shown].tolist()} (action)"])
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Train on one batch, counted under its depth."""
+        """Train on one batch, whose targets are counted by depth."""
         rows, length = inputs["labels"].shape
-        self.rows_of_depth[self.schedule.depth(length - 1)] += rows
+        counts_D = self.depth_plan.counts(length)
+        self.targets_D += rows * counts_D
+        self.loss_part_D += self.depth_plan.weight_D * counts_D / length
         return super().training_step(model, inputs, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add to the loss the number of rows of each depth that this process has trained on since its start."""
-        if "loss" in logs:
-            logs |= {f"rows_of_depth_{depth}": float(rows) for depth, rows in sorted(self.rows_of_depth.items())}
+        """Add to the loss the targets of each depth, and its share of the loss, in this process since its start."""
+        if "loss" in logs and self.targets_D.any():
+            share_D = self.loss_part_D / self.loss_part_D.sum()
+            for depth, targets, share in zip(self.depth_plan.depth_D, self.targets_D, share_D, strict=True):
+                logs |= {f"targets_of_depth_{depth}": float(targets), f"loss_share_of_depth_{depth}": float(share)}
         super().log(logs, *args, **kwargs)
 
     def evaluate_split(self, rows: HistoryRows) -> Evaluation:
@@ -69,7 +74,7 @@ class HistoryTrainer(WorldTrainer):
         bars = facts["label"][:TASKS_SHOWN].tolist(), reached_K[:TASKS_SHOWN], facts["optimal_return"][:TASKS_SHOWN]
         return Evaluation(
             metrics={**metrics, **accuracy_by_depth(correct_NT, depth_T)},
-            baselines=_baselines(rows, facts),
+            baselines=_baselines(rows, facts, depth_T),
             references=_references(rows, facts, source_NE),
             entropy_bound=float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
             samples=_table(facts, return_KRE, source_NE, rows),
@@ -126,13 +131,14 @@ def _histories(rows: HistoryRows, correct_NT: np.ndarray, depth_T: np.ndarray) -
     return Predictions(columns=columns, keys=("task", "history"), scores=scores, group="task")
 
 
-def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return the scores of random actions and, of accuracy, of always the most common action."""
-    actions = np.bincount(rows.columns["action"].ravel())
+def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray], depth_T: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return the scores of random actions and, of accuracies, of always the most common action."""
+    action_NT = rows.columns["action"]
+    commonest = accuracy_by_depth(action_NT == np.bincount(action_NT.ravel()).argmax(), depth_T)
     return {
         "normalised_return": {"": 0.0, "random": 0.0},  # by definition
         "return_last": {"random": float(facts["random_return"].mean())},
-        "accuracy": {"": float(actions.max() / actions.sum())},
+        **{name: {"": share} for name, share in commonest.items()},
     }
 
 

@@ -193,19 +193,27 @@ class SmallModel(PreTrainedModel):
         return self.config.hidden_size // self.config.num_attention_heads
 
     def output(
-        self, logits_BLV: torch.Tensor, labels_BL: torch.Tensor | None, num_items: torch.Tensor | int | None
+        self,
+        logits_BLV: torch.Tensor,
+        labels_BL: torch.Tensor | None,
+        num_items: torch.Tensor | int | None,
+        weights_BL: torch.Tensor | None = None,
     ) -> CausalLMOutput:
         """Return logits and, with labels, the cross-entropy in nats per label; 0 where every label is `IGNORE`.
 
         Args:
             logits_BLV: for each label the logits that predict it; nothing is shifted.
             num_items: labels of all batches of a step, by which the sum is divided; None for those of this batch.
+            weights_BL: factor of every label's cross-entropy; None for 1.
         """
         if labels_BL is None:
             return CausalLMOutput(logits=logits_BLV)  # pyright: ignore[reportArgumentType]
+        reduction = "sum" if weights_BL is None else "none"
         total = F.cross_entropy(
-            logits_BLV.flatten(0, 1).float(), labels_BL.flatten().long(), ignore_index=IGNORE, reduction="sum"
+            logits_BLV.flatten(0, 1).float(), labels_BL.flatten().long(), ignore_index=IGNORE, reduction=reduction
         )
+        if weights_BL is not None:
+            total = total @ weights_BL.flatten()
         count = torch.as_tensor((labels_BL != IGNORE).sum() if num_items is None else num_items, device=total.device)
         return CausalLMOutput(loss=total / count.clamp(min=1), logits=logits_BLV)  # pyright: ignore[reportArgumentType]
 

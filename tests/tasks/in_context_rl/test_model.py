@@ -277,9 +277,20 @@ def test_saved_and_loaded_the_logits_are_the_same(name, tmp_path):
         assert one.tolist() == other.tolist()
 
 
-def test_depths_and_their_chances_are_read():
-    depth, chance = HistoryConfig(architecture="compressed_ad", depth_weights="0:1,3:2.5, 1:0.5").depths()
-    assert depth.tolist() == [0, 3, 1] and chance.tolist() == [0.25, 0.625, 0.125]
+def test_depths_and_their_shares_are_read():
+    depth, share = HistoryConfig(architecture="compressed_ad", depth_weights="0:1,3:2.5, 1:0.5").depths()
+    assert depth.tolist() == [0, 1, 3] and share.tolist() == [0.25, 0.125, 0.625]
+
+
+def test_weights_are_factors_of_the_loss_of_every_action(name):
+    model, (steps, labels) = build(name), (random_steps(3, 9), random_labels(3, 9))
+    weights = torch.from_numpy(np.random.default_rng(0).uniform(0, 2, (3, 9)))
+    nats = -logits_of(model, steps).log_softmax(-1).gather(-1, labels[..., None])[..., 0]
+    found = model(steps=steps, labels=labels, weights=weights.float()).loss
+    assert found.item() == pytest.approx((nats * weights).mean().item(), rel=1e-5)
+    found = model(steps=steps, labels=labels, weights=weights.float(), num_items_in_batch=50).loss
+    assert found.item() == pytest.approx((nats * weights).sum().item() / 50, rel=1e-5)
+    assert model(steps=steps, labels=labels).loss.item() == pytest.approx(nats.mean().item(), rel=1e-5)
 
 
 DEFAULT = {key: getattr(HistoryModelOptions(), key) for key in ("n_latents", *(set(TINY) - {"size", "n_latents"}))}

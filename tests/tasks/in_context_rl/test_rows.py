@@ -27,7 +27,7 @@ SMALL = {"size": 5, "n_streams": 3, "history_steps": 200, "eval_streams": 1}
 LENGTHS = {0: 30, 1: 50, 3: 90}
 """Steps of a stretch by depth, with a window of 30 of which 10 stay."""
 
-DEPTHS = "0:1,3:3,1:2"
+DEPTHS = "0:6,3:2,1:2"
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +143,25 @@ print(json.dumps([digests, row_uniform([42, 2], "start", np.arange(50), 2).tolis
     ]
 
 
-def test_depths_come_as_often_as_their_weights_say(train):
+def test_depths_come_as_often_as_gives_them_their_shares(train):
     counts = Counter()
     for epoch in range(70):
         train.set_epoch(epoch)
         counts.update(train.draw_depth([row]) for row in range(len(train)))
     n = sum(counts.values())
-    assert stats.chisquare([counts[0], counts[1], counts[3]], [n / 6, n * 2 / 6, n * 3 / 6]).pvalue > 1e-3
+    # Of a stretch of depth 3 are 30, 20 and 40 of 90 steps of depth 0, 1 and more: 0.45 x 40 / 90 is the asked 0.2.
+    assert stats.chisquare([counts[0], counts[1], counts[3]], [n * 0.3, n * 0.25, n * 0.45]).pvalue > 1e-3
+
+
+def test_steps_are_weighed_where_drawing_alone_does_not_give_the_shares(data):
+    rows = rows_of(data, depth_weights="0:1,1:2,3:3")
+    batch = rows.__getitems__([4, 0, 9])
+    assert batch["labels"].shape == batch["weights"].shape == (3, LENGTHS[3])
+    assert str(batch["weights"].dtype) == "torch.float32"
+    for weights in batch["weights"].double():
+        found = [weights[first:last].sum() for first, last in ((0, 30), (30, 50), (50, 90))]
+        assert np.array(found) / 90 == pytest.approx([1 / 6, 2 / 6, 3 / 6])
+    assert "weights" not in rows_of(data, "test", depth_weights="0:1,1:2,3:3").__getitems__([0])
 
 
 def test_stretches_begin_anywhere_and_those_beyond_an_end_are_moved_inside(train):

@@ -57,8 +57,8 @@ def test_a_run_leaves_model_figures_and_what_it_is_to_be_compared_with(task, pre
     for name in ("normalised_return", "reference_source_normalised_return", "accuracy", "entropy_bound"):
         assert f"final_test_{name}" in results
     history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
-    counts = [entry["rows_of_depth_0"] for entry in history if "loss" in entry]
-    assert counts == [8, 16]
+    counts = [entry["targets_of_depth_0"] for entry in history if "loss" in entry]
+    assert counts == [8 * 20, 16 * 20]
     assert AutoModel.from_pretrained(folder).config.architecture == "ad"
 
 
@@ -180,7 +180,7 @@ def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
 @pytest.mark.slow
 def test_two_processes_train_with_batches_that_do_not_use_the_encoder(prefix):
     folder = prefix / "depths"
-    launched([*TINY, *COMPRESSED[:-1], "0:1,1:1", "--max_steps", "8", "--output_dir", str(folder)], 2)
+    launched([*TINY, *COMPRESSED[:-1], "0:3,1:1", "--max_steps", "8", "--output_dir", str(folder)], 2)
     assert (folder / "results.json").is_file()
 
 

@@ -47,7 +47,7 @@ def make_trainer(data, folder, options, **arguments):
     return task.load("trainer")(task, data, build_rows(task, data, model), model, given)
 
 
-WINDOWED = {"architecture": "compressed_ad", "window": 6, "keep": 2, "depth_weights": "0:1,1:2,3:1"}
+WINDOWED = {"architecture": "compressed_ad", "window": 6, "keep": 2, "depth_weights": "0:5,1:2,3:3"}
 
 
 @pytest.fixture(scope="module")
@@ -214,16 +214,21 @@ def trained(tmp_path_factory):
     return trainer, before, logged, trainer.evaluate()
 
 
-def test_the_logged_depths_add_up_to_the_rows_trained_on(trained):
+def test_the_logged_targets_add_up_to_the_steps_trained_on(trained):
     _, _, logged, _ = trained
     logs = [(log, learnt) for log, learnt in logged if "loss" in log]
     assert len(logs) == 12
+    steps = {0: {0: 6}, 1: {0: 6, 1: 4}, 3: {0: 6, 1: 4, 3: 8}}  # of a row by its depth; depth 2 counts as 3
     for number, (log, learnt) in enumerate(logs, start=1):
-        counts = {int(name.rsplit("_", 1)[1]): value for name, value in log.items() if name.startswith("rows_of_depth")}
-        assert set(counts) <= {0, 1, 3} and {depth: rows for depth, rows in counts.items() if rows} == learnt
+        targets = {depth: log[f"targets_of_depth_{depth}"] for depth in (0, 1, 3)}
+        assert targets == {
+            depth: sum(rows * steps[deepest].get(depth, 0) for deepest, rows in learnt.items()) for depth in (0, 1, 3)
+        }
+        assert sum(log[f"loss_share_of_depth_{depth}"] for depth in (0, 1, 3)) == pytest.approx(1)
         epochs, batches = divmod(5 * number, 3)  # of 18 rows: 8, 8 and 2
         assert sum(learnt.values()) == 18 * epochs + 8 * batches
-    assert set(learnt) == {0, 1, 3} and max(learnt, key=learnt.get) == 1  # of double weight
+    shares = [logs[-1][0][f"loss_share_of_depth_{depth}"] for depth in (0, 1, 3)]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.12)  # 60 batches
 
 
 def test_a_run_learns_something_but_not_more_than_there_is_to_know(trained):
