@@ -41,6 +41,7 @@ class Acted:
         return_SKRE: returns. score_SK: normalised return of the last episodes, mean over rollouts.
         metrics: by seed. context: most vectors that the decoder sees.
         flops: see `cost.flops_per_action`. seconds: CPU time per action, several measurements.
+        speed_up: see `pace.speed_up`.
     """
 
     return_SKRE: "np.ndarray"
@@ -50,6 +51,7 @@ class Acted:
     parameters: int
     flops: dict[str, float]
     seconds: list[float]
+    speed_up: float | None = None
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Comparison:
 
     def run(self, path: Path, folder: Path, children: Children) -> None:
         """Train unfinished runs, let every model act; write and track table and figure of the finished ones."""
+        from tasks.in_context_rl.pace import say_yardsticks
+
         runs = {name: seeds for name, seeds in children.train_seeds(read_seeded(path), folder).items() if seeds}
         rows = _test_rows([run for seeds in runs.values() for run in seeds.values()])
         by_model = _act(runs, rows, self.rollouts)
@@ -68,7 +72,7 @@ class Comparison:
         figures.save_figure(_figure(by_model, rows, path.stem), folder / "compare.png")
         children.tracker.table({name: [row[name] for row in measured] for name in measured[0]}, "compare.json")
         children.tracker.file(folder / "compare.png")
-        print(f"\n{table(measured)}\nwritten: {folder / 'compare.csv'}, compare.png")
+        print(f"\n{table(measured)}\n{say_yardsticks(rows)}\nwritten: {folder / 'compare.csv'}, compare.png")
 
 
 def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
@@ -91,6 +95,7 @@ def summary(by_model: Mapping[str, Acted]) -> list[dict[str, Any]]:
         low, high = interquartile_interval(acted.score_SK) or (None, None)
         stated = (len(acted.metrics), interquartile_mean(acted.score_SK), low, high)
         row |= interval_columns("interquartile_mean", dict(zip(INTERVAL, stated, strict=True)))
+        row["speed_up"] = acted.speed_up
         row["context"], row["context_ratio"] = acted.context, acted.context / first.context
         for kind, flops in acted.flops.items():
             row[f"flops_{kind}"], row[f"flops_{kind}_ratio"] = flops, flops / first.flops[kind]
@@ -106,7 +111,7 @@ def _of_seeds(acted: Acted, metric: str) -> dict[int, float]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as text, and below them differences to the first one; a ratio is to the first row."""
-    shown = format_table([_shown(row) for row in rows], {"last 10": ".2f", "solved": ".0%"})
+    shown = format_table([_shown(row) for row in rows], {"last 10": ".2f", "solved": ".0%", "regret": ".0f"})
     differences = [
         say_difference("normalised return", row["model"], rows[0]["model"], difference, "+.3f")
         for row in rows
@@ -127,6 +132,8 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "normalised": interval_cell(interval_of(row, "normalised_return"), ".3f"),
         "IQM": interval_cell(interval_of(row, "interquartile_mean"), ".3f"),
         "solved": row["success_rate"],
+        "regret": row["regret"],
+        "faster than source": "source never there" if row["speed_up"] is None else f"{row['speed_up']:.1f} x",
         "context (ratio)": f"{row['context']} ({row['context_ratio']:.2f})",
         "MFLOP cached": f"{row['flops_cached'] / 1e6:.2f} ({row['flops_cached_ratio']:.2f})",
         "recomputed": f"{row['flops_recomputed'] / 1e6:.2f} ({row['flops_recomputed_ratio']:.2f})",
@@ -161,6 +168,7 @@ def _act(runs: Mapping[str, SeedRuns], rows: "HistoryRows", rollouts: int) -> di
     from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
     from tasks.in_context_rl.metric import ReturnInContext, example_scores
     from tasks.in_context_rl.model import HistoryModel
+    from tasks.in_context_rl.pace import speed_up
     from tasks.in_context_rl.rollout import rollout
     from tasks.in_context_rl.trainer import ROLLOUT_SEED
 
@@ -182,14 +190,16 @@ def _act(runs: Mapping[str, SeedRuns], rows: "HistoryRows", rollouts: int) -> di
                 returns.append(rollout(model, rows.room, repeated, episodes, draws))
         scores = [example_scores(return_NE, random_N, optimal_N)[0]["normalised_return"] for return_NE in returns]
         measured = [metric.compute(predictions=return_NE.tolist(), **bounds) for return_NE in returns]
+        return_SKRE = np.stack(returns).reshape(len(of_seeds), len(tasks), rollouts, episodes)
         by_model[name] = Acted(
-            np.stack(returns).reshape(len(of_seeds), len(tasks), rollouts, episodes),
+            return_SKRE,
             np.stack(scores).reshape(len(of_seeds), len(tasks), rollouts).mean(axis=2),
             dict(zip(runs[name], measured, strict=True)),
             of_seeds[0].n_latents + of_seeds[0].schedule.window,
             of_seeds[0].num_parameters(),
             flops_per_action(of_seeds[0]),
             seconds[name],
+            speed_up(return_SKRE.mean(axis=(0, 1, 2)), rows),
         )
     return by_model
 
@@ -201,7 +211,6 @@ def _figure(by_model: Mapping[str, Acted], rows: "HistoryRows", title: str) -> A
 
     from tasks.in_context_rl.figures import draw_profile, draw_references
 
-    _, facts = rows.tasks()
     figure = Figure(figsize=(13, 4.6), dpi=110, layout="constrained")
     axes, profile_axes = figure.subplots(1, 2)
     colours = ("#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#97266d", "#234e52")
@@ -213,7 +222,7 @@ def _figure(by_model: Mapping[str, Acted], rows: "HistoryRows", title: str) -> A
             axes, range(1, of_seed_SE.shape[1] + 1), of_seed_SE.tolist(), color=colour, lw=2.2, label=label
         )
         draw_profile(profile_axes, acted.score_SK, thresholds_T, colour, name)
-    draw_references(axes, rows.returns().mean(axis=0), facts, int(rows.options["eval_episodes"]))
+    draw_references(axes, rows, int(rows.options["eval_episodes"]))
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=f"{title}: tasks that were held out")
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -1,17 +1,22 @@
 """Figures of learning in context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tasks.in_context_rl.aggregate import performance_profile, profile_band
+from tasks.in_context_rl.yardsticks import LABELS
+
+if TYPE_CHECKING:
+    from tasks.in_context_rl.rows import HistoryRows
 
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#718096"
 
 
-def curves_figure(return_KE: np.ndarray, source_E: np.ndarray, facts: Mapping[str, np.ndarray], title: str) -> Figure:
+def curves_figure(return_KE: np.ndarray, rows: "HistoryRows", title: str) -> Figure:
     """Draw the return by episode in context, each of K tasks thin and their mean thick, and `draw_references`."""
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
@@ -20,23 +25,27 @@ def curves_figure(return_KE: np.ndarray, source_E: np.ndarray, facts: Mapping[st
         axes.plot(episode_E, return_KE.T, color=_BLUE, alpha=0.25, lw=0.8)
     label = f"the model, mean of {len(return_KE)} tasks"
     axes.plot(episode_E, return_KE.mean(axis=0), color=_BLUE, lw=2.2, label=label)
-    draw_references(axes, source_E, facts, len(episode_E))
+    draw_references(axes, rows, len(episode_E))
     axes.set(xlabel="episode in context", ylabel="return of an episode", title=title, xlim=(1, max(2, len(episode_E))))
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def draw_references(axes: Axes, source_E: np.ndarray, facts: Mapping[str, np.ndarray], n_episodes: int) -> None:
-    """Draw what a model's returns are compared with: the source, optimal and random actions.
+def draw_references(axes: Axes, rows: "HistoryRows", n_episodes: int) -> None:
+    """Draw what a model's returns in the tasks of these rows are compared with, as far as it has episodes.
 
-    Args:
-        source_E: mean return of the source in its own episodes, of the same tasks.
-        facts: `random_return` and `optimal_return` of the tasks.
-        n_episodes: episodes of the model; the source is shown for as many at most.
+    The source is drawn at its own pace: where a history keeps every fourth episode, every fourth has a point.
     """
+    _, facts = rows.tasks()
+    source = rows.source_episode_E, rows.returns().mean(axis=0)
+    shown = source[0] <= n_episodes
+    axes.plot(source[0][shown], source[1][shown], color=_RED, lw=1.2, marker=".", ms=4, label="the source, same tasks")
+    for (name, return_KRE), style in zip(rows.yardsticks.items(), ("-.", (0, (1, 1))), strict=True):
+        mean_E = return_KRE.mean(axis=(0, 1))
+        regret = float((facts["optimal_return"].mean() - mean_E).sum())
+        label = f"{LABELS[name]} (regret {regret:.0f})"
+        axes.plot(np.arange(1, len(mean_E) + 1), mean_E, color="black", ls=style, lw=1.1, label=label)
     random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
-    shown_E = source_E[:n_episodes]
-    axes.plot(np.arange(1, len(shown_E) + 1), shown_E, color=_RED, lw=1.2, label="the source, same tasks")
     axes.axhline(optimal, color=_GREY, ls="--", lw=1, label=f"optimal actions ({optimal:.2f})")
     axes.axhline(random, color=_GREY, ls=":", lw=1, label=f"random actions ({random:.2f})")
     axes.grid(alpha=0.25)

@@ -23,6 +23,7 @@ Returns:
     return_last: the same in rewards. return_first: of the first episode.
     optimality: return_last over the mean optimum.
     area_under_curve: the normalised return of all episodes.
+    regret: what all episodes together bring less than optimal ones, in rewards: the area above the curve.
     success_rate: rollouts that reach at least half of their optimum in the last episodes.
 """
 
@@ -60,6 +61,7 @@ def example_scores(
         "return_first": return_NE[:, 0],
         "optimality": last_N / optimal_N,
         "area_under_curve": normalised_NE.mean(axis=1),
+        "regret": (optimal_N[:, None] - return_NE).sum(axis=1),
         "success_rate": last_N >= optimal_N / 2,
     }
     return scores, {"optimality": optimal_N}

@@ -71,6 +71,11 @@ class RoomTasks:
     def __getitem__(self, chosen: Sequence[int] | np.ndarray) -> "RoomTasks":
         return RoomTasks(self.goals_NG[chosen], self.moves_NA[chosen])
 
+    @cached_property
+    def action_of_move_NM(self) -> np.ndarray:
+        """The action that makes each move."""
+        return np.argsort(self.moves_NA, axis=1)
+
     def repeated(self, times: int) -> "RoomTasks":
         """Repeat every task `times` times in a row."""
         return RoomTasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
@@ -87,6 +92,25 @@ def step(
     wanted_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
     reward_N = ((cell_N == wanted_N) & (stage_N < room.n_goals)).astype(np.uint8)
     return cell_N, stage_N + reward_N, reward_N
+
+
+def best_actions(
+    room: Room, tasks: RoomTasks, cell_N: np.ndarray, stage_N: np.ndarray, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Return an optimal action of every agent, (N,), on a shortest way to the next goal, where it stays.
+
+    Args:
+        rng: decides where down or up is as good as right or left; without one, down or up come first.
+    """
+    every_N = np.arange(len(tasks))
+    goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
+    (goal_row_N, goal_column_N), (row_N, column_N) = np.divmod(goal_N, room.size), np.divmod(cell_N, room.size)
+    down_N, right_N = goal_row_N - row_N, goal_column_N - column_N
+    down_first_N = True if rng is None else rng.random(len(tasks)) < 0.5
+    is_vertical_N = (down_N != 0) & (down_first_N | (right_N == 0))
+    ways = [is_vertical_N & (down_N > 0), is_vertical_N & (down_N < 0), right_N > 0, right_N < 0]
+    move_N = np.select(ways, [0, 1, 2, 3], 4)
+    return tasks.action_of_move_NM[every_N, move_N]
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,18 @@ ROOMS: Mapping[str, Callable[[int, int], RoomFamily]] = {
     "key_to_door": key_to_door,
 }
 """Families of rooms by name, made from size and horizon."""
+
+
+def family_of(room: Room) -> RoomFamily:
+    """Return the family that has these rules.
+
+    Raises:
+        UserError: none has.
+    """
+    for make in ROOMS.values():
+        if (family := make(room.size, room.horizon)).room == room:
+            return family
+    raise UserError(f"no family of rooms has these rules: {room}; build the dataset again")
 
 
 def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[int], list[int]]:

@@ -1,5 +1,6 @@
 """Splits of histories as tensors: random sections for training, complete histories for evaluation."""
 
+from functools import cached_property
 from typing import Any
 
 import datasets
@@ -13,6 +14,7 @@ from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
 from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, room_of
+from tasks.in_context_rl.yardsticks import yardstick_returns
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import row_uniform
@@ -113,6 +115,16 @@ class HistoryRows(Dataset):
         reward_NT = self.columns["reward"]
         return reward_NT.reshape(len(self), -1, self.room.horizon).sum(-1, dtype=np.int64)
 
+    @property
+    def source_episode_E(self) -> np.ndarray:
+        """Numbers, from 1, of the episodes of a history among all that its learner has learnt from."""
+        return 1 + int(self.options["keep_every"]) * np.arange(self.n_steps // self.room.horizon)
+
+    @cached_property
+    def yardsticks(self) -> dict[str, np.ndarray]:
+        """The returns of each yardstick in the split's tasks, (K, R, E), in as many episodes as models have."""
+        return yardstick_returns(self.room, self.tasks()[0], int(self.options["eval_episodes"]))
+
     def _random(self, rows_B: np.ndarray, use: str) -> np.ndarray:
         return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
 
@@ -166,5 +178,5 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
 
 def rows_of(data: StoredDataset, split: str, config: HistoryConfig, fixed_width: bool = False) -> HistoryRows:
     """Return a split of a stored dataset."""
-    options = data.fact("options", dataset_seed=int, eval_episodes=int, eval_rollouts=int)
+    options = data.fact("options", dataset_seed=int, keep_every=int, eval_episodes=int, eval_rollouts=int)
     return HistoryRows(split, data.splits[split], room_of(data), config, options)

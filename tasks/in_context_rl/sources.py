@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, step
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, best_actions, step
 
 Policy = Callable[[np.ndarray, int], np.ndarray]
 """States (N,) and the step's number -> probabilities of the actions (N, A)."""
@@ -80,16 +80,11 @@ class FadingOracle:
     def policy(self, room: Room, tasks: RoomTasks, n_steps: int) -> tuple[Policy, Learn]:
         """Return how N oracles act; they learn nothing."""
         every_N = np.arange(len(tasks))
-        action_of_move_NM = np.argsort(tasks.moves_NA, axis=1)
 
         def policy(state_N: np.ndarray, number: int) -> np.ndarray:
             stage_N, cell_N = np.divmod(state_N, room.n_cells)
-            goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
-            (goal_row_N, goal_column_N), (row_N, column_N) = np.divmod(goal_N, room.size), np.divmod(cell_N, room.size)
-            down_N, right_N = goal_row_N - row_N, goal_column_N - column_N
-            move_N = np.select([down_N > 0, down_N < 0, right_N > 0, right_N < 0], [0, 1, 2, 3], 4)
             best_NA = np.zeros((len(tasks), N_ACTIONS), dtype=bool)
-            best_NA[every_N, action_of_move_NM[every_N, move_N]] = True
+            best_NA[every_N, best_actions(room, tasks, cell_N, stage_N)] = True
             return _add_noise(best_NA, self, number, n_steps)
 
         return policy, lambda *_: None

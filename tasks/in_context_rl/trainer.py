@@ -66,8 +66,10 @@ class HistoryTrainer(WorldTrainer):
     def score(self, rows: HistoryRows, correct_NT: np.ndarray, return_KRE: np.ndarray) -> Evaluation:
         """Score predicted actions (right or not) and the returns of R rollouts in each of K tasks, E episodes each."""
         _, facts = rows.tasks()
-        bounds = {name: facts[f"{name}_return"].repeat(return_KRE.shape[1]).tolist() for name in ("random", "optimal")}
-        metrics = self.metric.compute(predictions=return_KRE.reshape(-1, return_KRE.shape[2]).tolist(), **bounds)
+        metrics, references = self._scored(return_KRE, facts), _references(rows, facts)
+        for name, returns in rows.yardsticks.items():
+            for metric, value in self._scored(returns, facts).items():
+                references.setdefault(metric, {})[name] = value
         depth_T = np.array([self.schedule.depth(step) for step in range(rows.n_steps)])
         reached_K, source_NE = return_KRE[:, :, -LAST:].mean(axis=(1, 2)), rows.returns()
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
@@ -75,7 +77,7 @@ class HistoryTrainer(WorldTrainer):
         return Evaluation(
             metrics={**metrics, **accuracy_by_depth(correct_NT, depth_T)},
             baselines=_baselines(rows, facts, depth_T),
-            references=_references(rows, facts, source_NE),
+            references=references,
             entropy_bound=float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
             samples=_table(facts, return_KRE, source_NE, rows),
             predictions={
@@ -84,10 +86,15 @@ class HistoryTrainer(WorldTrainer):
             },
             values=correct_NT.mean(axis=1),
             figures={
-                "curves.png": lambda: curves_figure(return_KRE.mean(axis=1), source_NE.mean(axis=0), facts, step),
+                "curves.png": lambda: curves_figure(return_KRE.mean(axis=1), rows, step),
                 "per_task.png": lambda: per_task_figure(*bars, step),
             },
         )
+
+    def _scored(self, return_KRE: np.ndarray, facts: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return the metrics of R rollouts in each of K tasks."""
+        bounds = {name: facts[f"{name}_return"].repeat(return_KRE.shape[1]).tolist() for name in ("random", "optimal")}
+        return self.metric.compute(predictions=return_KRE.reshape(-1, return_KRE.shape[2]).tolist(), **bounds)
 
     @torch.no_grad()
     def _predicted(self, rows: HistoryRows) -> np.ndarray:
@@ -134,18 +141,22 @@ def _histories(rows: HistoryRows, correct_NT: np.ndarray, depth_T: np.ndarray) -
 def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray], depth_T: np.ndarray) -> dict[str, dict[str, float]]:
     """Return the scores of random actions and, of accuracies, of always the most common action."""
     action_NT = rows.columns["action"]
+    random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
     commonest = accuracy_by_depth(action_NT == np.bincount(action_NT.ravel()).argmax(), depth_T)
     return {
         "normalised_return": {"": 0.0, "random": 0.0},  # by definition
-        "return_last": {"random": float(facts["random_return"].mean())},
+        "return_last": {"random": random},
+        "return_first": {"random": random},
+        "optimality": {"random": random / optimal},
+        "area_under_curve": {"random": 0.0},
+        "regret": {"random": int(rows.options["eval_episodes"]) * (optimal - random)},
         **{name: {"": share} for name, share in commonest.items()},
     }
 
 
-def _references(
-    rows: HistoryRows, facts: Mapping[str, np.ndarray], source_NE: np.ndarray
-) -> dict[str, dict[str, float]]:
+def _references(rows: HistoryRows, facts: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Return the scores of optimal actions, and of the source in the last tenth of its learning."""
+    source_NE = rows.returns()
     end_NE = source_NE[:, -max(1, source_NE.shape[1] // 10) :]
     row_by_task = {task: place for place, task in enumerate(facts["task"].tolist())}
     place_N = np.array([row_by_task[task] for task in rows.task_N.tolist()])

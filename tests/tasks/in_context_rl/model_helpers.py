@@ -1,6 +1,7 @@
 """Small history models, made-up histories, and rows that are written by hand."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -148,3 +149,17 @@ def as_rows(world, config, columns, split="validation"):
         config,
         {"dataset_seed": 0},
     )
+
+
+class Rows:
+    """Test rows of a source of which every second episode is kept."""
+
+    options: ClassVar = {"eval_episodes": 3}
+    source_episode_E = 1 + 2 * np.arange(20)
+    yardsticks: ClassVar = {"psrl": np.full((2, 4, 3), 6.0), "search": np.full((2, 4, 3), 6.5)}
+
+    def tasks(self):
+        return None, {"random_return": np.array([0.1, 0.3]), "optimal_return": np.array([5.0, 9.0])}
+
+    def returns(self):
+        return np.arange(40).reshape(2, 20)

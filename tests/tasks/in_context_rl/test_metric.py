@@ -41,12 +41,13 @@ def test_optimal_returns_are_1_and_random_ones_0():
 def test_returns_are_scored_as_by_hand(last):
     returns, random, optimal = random_returns()
     found = score(returns, random, optimal, last=last)
-    ends, shares, areas, solved = [], [], [], 0
+    ends, shares, areas, solved, missed = [], [], [], 0, []
     for row, low, high in zip(returns.tolist(), random.tolist(), optimal.tolist(), strict=True):
         end = row[max(0, len(row) - last) :]
         ends.append(sum(end) / len(end))
         shares.append((ends[-1] - low) / (high - low))
         areas.append((sum(row) / len(row) - low) / (high - low))
+        missed += [high - value for value in row]
         solved += 2 * ends[-1] >= high
     expected = {
         "normalised_return": math.fsum(shares) / 7,
@@ -54,6 +55,7 @@ def test_returns_are_scored_as_by_hand(last):
         "return_first": math.fsum(row[0] for row in returns) / 7,
         "optimality": math.fsum(ends) / math.fsum(optimal),
         "area_under_curve": math.fsum(areas) / 7,
+        "regret": math.fsum(missed) / 7,
         "success_rate": solved / 7,
     }
     assert found == pytest.approx(expected) and 0 < solved < 7

@@ -3,7 +3,6 @@
 import csv
 import json
 import shlex
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +24,8 @@ from tests.helpers import (
 from trainers.commands import study
 from trainers.run import main
 from trainers.studies.study_file import read_seeded
+
+from .model_helpers import Rows
 
 SMALL = shlex.split(
     "--size 3 --horizon 10 --keep_every 1 --n_streams 4 --history_steps 200 --n_val_tasks 2 --eval_streams 1"
@@ -93,12 +94,12 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, names, prefix, capsys
 
 def test_a_comparison_gives_means_with_intervals_paired_differences_and_ratios_to_the_first():
     returns, scores = torch.zeros(2, 1, 1, 3).numpy(), np.array([[0.2], [0.6]])
-    measured = {"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0}
+    measured = {"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0, "regret": 7}
     one = Acted(
         returns, scores, {1: measured, 2: measured}, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6]
     )
     better = {seed: {**measured, "optimality": share} for seed, share in ((1, 0.9), (2, 0.7))}
-    two = Acted(returns, scores, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6])
+    two = Acted(returns, scores, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6], 1.84)
     first, second = compare.summary({"one": one, "two": two})
     assert first["context_ratio"] == first["flops_cached_ratio"] == first["time_ratio"] == 1
     half = stats.t.ppf(0.975, 1) * np.std([0.7, 0.9], ddof=1) / np.sqrt(2)
@@ -108,6 +109,7 @@ def test_a_comparison_gives_means_with_intervals_paired_differences_and_ratios_t
     assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
     assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
     shown = compare.table([first, second])
+    assert "1.8 x" in shown and "source never there" in shown
     assert "80.0% [-47.1%, 207.1%]" in shown and "means over n seeds, 2 at most" in shown
     assert "normalised return: two minus one, same seeds (n = 2): +0.000 [+0.000, +0.000]" in shown
 
@@ -154,22 +156,14 @@ def test_runs_on_different_datasets_are_not_compared(prefix, tmp_path, capsys):
 
 
 def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
-    class Rows:
-        options: ClassVar = {"eval_episodes": 3}
-
-        def tasks(self):
-            return None, {"random_return": np.array([0.1, 0.3]), "optimal_return": np.array([5.0, 9.0])}
-
-        def returns(self):
-            return np.arange(40).reshape(2, 20)
-
     returns = np.arange(24.0).reshape(2, 2, 2, 3)  # seeds, tasks, rollouts, episodes
     scores = np.array([[0.0, 1.0], [0.5, 1.0]])  # seeds, tasks
     found = {name: Acted(returns, scores, {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
     axes, profiles = compare._figure(found, Rows(), "x").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert lines["a (sees 100; n = 2)"] == lines["b (sees 40; n = 2)"] == returns.mean(axis=(0, 1, 2)).tolist()
-    assert lines["the source, same tasks"] == [10, 11, 12] and len(lines) == 2 * 3 + 3
+    assert lines["the source, same tasks"] == [10, 11] and len(lines) == 2 * 3 + 5
+    assert lines["posterior sampling (regret 3)"] == [6, 6, 6]
     assert {"optimal actions (7.00)", "random actions (0.20)"} <= lines.keys()
     assert {line.get_label() for line in profiles.lines} >= {"a", "b"}
 

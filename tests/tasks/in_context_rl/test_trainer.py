@@ -102,6 +102,7 @@ def test_who_acts_optimally_is_evaluated_as_optimal(trainer, rows, monkeypatch):
     monkeypatch.setattr(trainer.unwrapped_model.config, "act_temperature", 0)
     found = trainer.evaluate_split(rows)
     assert found.metrics["normalised_return"] == pytest.approx(1) == found.metrics["area_under_curve"]
+    assert found.metrics["regret"] == pytest.approx(0)
     assert found.samples["first"] == found.samples["optimal"] == facts["optimal_return"].tolist()
 
 
@@ -110,6 +111,15 @@ def test_what_stands_beside_does_not_depend_on_the_model(trainer, rows, monkeypa
     for name in ("baselines", "references", "entropy_bound"):
         assert getattr(best, name) == getattr(worst, name) is not None
     assert best.baselines["normalised_return"] == {"": 0, "random": 0}
+    random = scored(trainer, rows, False, rows.tasks()[1]["random_return"]).metrics
+    for name in ("return_first", "return_last", "optimality", "area_under_curve", "regret"):
+        assert best.baselines[name]["random"] == pytest.approx(random[name], abs=1e-9)
+    for name in best.metrics.keys() - {name for name in best.metrics if name.startswith("accuracy")}:
+        assert {"psrl", "search"} <= best.references[name].keys()
+    for name in ("psrl", "search"):
+        returns = rows.yardsticks[name]
+        assert returns.shape[::2] == (len(rows.tasks()[0]), EVALUATION["eval_episodes"])
+        assert best.references["return_first"][name] == pytest.approx(returns[:, :, 0].mean())
 
     rng, shape = np.random.default_rng(0), rows.columns["reward"].shape  # a source that does not settle
     monkeypatch.setitem(rows.columns, "reward", rng.integers(0, 2, shape, dtype=np.uint8))
