@@ -13,9 +13,9 @@ def _three_diagonals(rng: np.random.Generator, max_side: int) -> Pair:
     side = between(rng, 5, max_side)
     number = np.indices((side, side)).sum(axis=0)  # of each cell's anti-diagonal
     full = np.array(draw_colours(rng, 3), dtype=np.uint8)[number % 3]
-    shown = rng.choice(2 * side - 3, between(rng, 3, 5), replace=False) + 1
+    shown = rng.choice(2 * side - 1, between(rng, 3, 5), replace=False)
     while set((shown % 3).tolist()) != {0, 1, 2}:
-        shown = rng.choice(2 * side - 3, len(shown), replace=False) + 1
+        shown = rng.choice(2 * side - 1, len(shown), replace=False)
     return np.where(np.isin(number, shown), full, 0).astype(np.uint8), full
 
 
@@ -43,7 +43,7 @@ def _solve_diagonal_cross(grid: Grid) -> Grid:
 def _nearest_border(rng: np.random.Generator, max_side: int) -> Pair:
     height, width = between(rng, 5, max_side), between(rng, 5, max_side)
     left, right = draw_colours(rng, 2, without=(0, _GREEN))
-    dots = scattered(rng, height, width, 0.12)
+    dots = scattered(rng, height, width, rng.uniform(0.02, 0.15))
     dots[:, [0, -1]] = False
     if width % 2:
         dots[:, width // 2] = False  # as near to one border as to the other
@@ -65,7 +65,8 @@ def _solve_nearest_border(grid: Grid) -> Grid:
 
 def _crossings(rng: np.random.Generator, max_side: int) -> Pair:
     height, width = between(rng, 5, max_side), between(rng, 5, max_side)
-    top, side = scattered(rng, 1, width - 1, 0.4)[0], scattered(rng, height - 1, 1, 0.4)[:, 0]
+    share = rng.uniform(0.2, 0.6)
+    top, side = scattered(rng, 1, width - 1, share)[0], scattered(rng, height - 1, 1, share)[:, 0]
     grid = blank(height, width)
     grid[0, :-1], grid[1:, -1] = top * _GREY, side * _GREY
     output = grid.copy()

@@ -13,8 +13,10 @@ _CORNERS: dict[tuple[int, int], int] = {(-1, -1): 3, (-1, 1): 6, (1, -1): 8, (1,
 def _count_rooms(rng: np.random.Generator, max_side: int) -> Pair:
     height, width = between(rng, 6, max_side), between(rng, 6, max_side)
     wall, ground = draw_colours(rng, 2)
-    rows = [r + 1 for r in spaced(rng, height - 2, between(rng, 1, max(2, height // 5)))]
-    columns = [c + 1 for c in spaced(rng, width - 2, between(rng, 1, max(2, width // 5)))]
+    rows, columns = (
+        [place + 1 for place in spaced(rng, side - 2, between(rng, 1, min((side - 1) // 2, side // 5 + 2)))]
+        for side in (height, width)
+    )
     grid = blank(height, width, ground)
     grid[rows], grid[:, columns] = wall, wall
     return grid, blank(len(rows) + 1, len(columns) + 1, ground)
@@ -121,20 +123,20 @@ def _solve_four_corners(grid: Grid) -> Grid:
 
 
 def _halo(rng: np.random.Generator, max_side: int) -> Pair:
-    """Draw red dominoes, which get a green border, and single red cells, which do not."""
+    """Draw red dominoes, which get a green border, and single red cells, which do not; they touch at corners only."""
     height, width = between(rng, 6, max_side), between(rng, 6, max_side)
     grid, (taken, halo) = blank(height, width), np.zeros((2, height, width), bool)
-    for size in [2] * between(rng, 1, max(1, height * width // 60)) + [1] * between(rng, 1, height * width // 16):
+    n_dominoes, n_singles = between(rng, 1, max(2, height * width // 30)), between(rng, 1, height * width // 10)
+    for size in [2] * n_dominoes + [1] * n_singles:
         tall, wide = (size, 1) if rng.random() < 0.5 else (1, size)
         row, column = between(rng, 0, height - tall), between(rng, 0, width - wide)
-        cells, around = np.zeros_like(taken), np.zeros_like(taken)
-        cells[row : row + tall, column : column + wide] = True
-        around[max(0, row - 1) : row + tall + 1, max(0, column - 1) : column + wide + 1] = True
-        if (cells & taken).any():
+        piece = np.s_[row : row + tall, column : column + wide]
+        if taken[piece].any():
             continue
-        taken |= around
-        grid[cells] = _RED
-        halo |= around & (size == 2)
+        grid[piece] = _RED
+        rows, columns = (np.s_[max(0, place - 1) : place + long + 1] for place, long in ((row, tall), (column, wide)))
+        taken[rows, piece[1]] = taken[piece[0], columns] = True
+        halo[rows, columns] |= size == 2
     return grid, np.where(grid == 0, halo * _GREEN, grid).astype(np.uint8)
 
 

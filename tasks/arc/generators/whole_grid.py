@@ -5,9 +5,9 @@ import numpy as np
 from tasks.arc.generators.concept import Concept, Grid, Pair, between, blank, draw_colours, scattered
 
 
-def _few_colours(rng: np.random.Generator, height: int, width: int, background: bool) -> Grid:
-    """Draw a grid of 2 or 3 colours cell by cell; black is one of them if `background`."""
-    palette = draw_colours(rng, between(rng, 2, 3))
+def _few_colours(rng: np.random.Generator, height: int, width: int, most: int, background: bool) -> Grid:
+    """Draw a grid of 2 to `most` colours cell by cell; black is one of them if `background`."""
+    palette = draw_colours(rng, between(rng, 2, most))
     if background:
         palette[0] = 0
     grid = np.array(palette, dtype=np.uint8)[rng.integers(len(palette), size=(height, width))]
@@ -16,7 +16,7 @@ def _few_colours(rng: np.random.Generator, height: int, width: int, background: 
 
 
 def _mirror_right(rng: np.random.Generator, max_side: int) -> Pair:
-    grid = _few_colours(rng, between(rng, 2, max_side), between(rng, 2, max_side // 2), background=False)
+    grid = _few_colours(rng, between(rng, 2, max_side), between(rng, 2, max_side // 2), 3, background=False)
     return grid, np.hstack([grid, grid[:, ::-1]])
 
 
@@ -27,7 +27,7 @@ def _mirror_down(rng: np.random.Generator, max_side: int) -> Pair:
 
 
 def _enlarge(rng: np.random.Generator, max_side: int) -> Pair:
-    grid = _few_colours(rng, between(rng, 2, max_side // 3), between(rng, 2, max_side // 3), background=True)
+    grid = _few_colours(rng, between(rng, 2, max_side // 3), between(rng, 2, max_side // 3), 4, background=True)
     return grid, np.kron(grid, np.ones((3, 3), dtype=np.uint8))
 
 
@@ -36,11 +36,19 @@ def _crop_and_mirror(rng: np.random.Generator, max_side: int) -> Pair:
     inner_h, inner_w = between(rng, 3, height - 2), between(rng, 3, width - 2)
     ground, figure = draw_colours(rng, 2)
     thing = blank(inner_h, inner_w, ground)
-    thing[scattered(rng, inner_h, inner_w, 0.3)] = figure
+    for _ in range(between(rng, 1, 4)):
+        thing[_stroke(rng, inner_h, inner_w)] = figure
     grid = blank(height, width)
     top, left = between(rng, 0, height - inner_h), between(rng, 0, width - inner_w)
     grid[top : top + inner_h, left : left + inner_w] = thing
     return grid, thing[:, ::-1]
+
+
+def _stroke(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the rows and columns of 1 to 6 cells, each a step up, down, left or right of the one before."""
+    steps = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])[rng.integers(4, size=between(rng, 1, 6))]
+    walk = (rng.integers((height, width)) + steps.cumsum(axis=0)).clip(0, (height - 1, width - 1))
+    return walk[:, 0], walk[:, 1]
 
 
 def _solve_crop_and_mirror(grid: Grid) -> Grid:

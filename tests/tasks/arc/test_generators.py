@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.sources import distinct_pairs
@@ -45,6 +46,52 @@ def test_solvers_solve_what_is_generated_at_every_size(name):
             solved = CONCEPTS[name].solve(before)
             np.testing.assert_array_equal(solved, after)
             assert solved.dtype == np.uint8
+
+
+def described(before, after):
+    """Sides; colours; pieces of one colour, joined at edges and also at corners; cells that are not black."""
+    masks = [before == colour for colour in np.unique(before[before > 0])]
+    joined_by = ndimage.generate_binary_structure(2, 1), ndimage.generate_binary_structure(2, 2)
+    pieces = [sum(ndimage.label(mask, joined)[1] for mask in masks) for joined in joined_by]
+    of_each = [(*grid.shape, len(np.unique(grid)), np.count_nonzero(grid)) for grid in (before, after)]
+    return [*of_each[0], *of_each[1], *pieces]
+
+
+@pytest.mark.parametrize("name", CONCEPTS)
+def test_every_real_pair_lies_within_what_is_generated_at_its_size(name, corpora):
+    real = corpora["arcagi/train"][name]
+    for before, after in real.train + real.test:
+        wanted = np.array(described(before, after))
+        rng = np.random.default_rng(3)
+        least, most = wanted + 1, wanted - 1
+        for _ in range(3000):  # it ends at the first draw with which all is covered
+            drawn = described(*CONCEPTS[name].generate(rng, max(10, *before.shape, *after.shape)))
+            least, most = np.minimum(least, drawn), np.maximum(most, drawn)
+            if (least <= wanted).all() and (wanted <= most).all():
+                break
+        else:
+            pytest.fail(f"{name}: {wanted.tolist()} is outside {least.tolist()} to {most.tolist()}")
+
+
+def test_small_grids_are_as_rich_as_the_real_ones():
+    """Side 10 is smaller than the real grids of these tasks, so their range cannot be compared there."""
+    rng = np.random.default_rng(4)
+    rooms = {CONCEPTS["1190e5a7"].generate(rng, 10)[1].shape for _ in range(2000)}
+    assert {(2, 4), (3, 2), (5, 3), (5, 5)} <= rooms
+    dominoes, pieces, touching = set(), set(), 0
+    for _ in range(500):
+        red = CONCEPTS["b27ca6d3"].generate(rng, 10)[0] == 2
+        sizes = np.bincount(ndimage.label(red)[0].ravel())[1:]
+        assert set(sizes.tolist()) <= {1, 2}
+        dominoes.add(int((sizes == 2).sum()))
+        touching += ndimage.label(red, np.ones((3, 3)))[1] < len(sizes)
+    assert {1, 2, 3} <= dominoes and touching > 50
+    for max_side in (10, 30):
+        for _ in range(200):
+            figure = CONCEPTS["7468f01a"].generate(rng, max_side)[1]
+            background = np.bincount(figure.ravel()).argmax()
+            pieces.add(ndimage.label(figure != background)[1])
+    assert pieces == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("name", CONCEPTS)
