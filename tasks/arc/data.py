@@ -50,6 +50,11 @@ def build(options: ArcOptions) -> BuiltDataset:
             f"no task of --train_source {options.train_source} is left to train on; "
             + "; ".join(notes or ["it is empty"])
         )
+    if options.n_val and not any(task.tests for task in seen):
+        raise UserError(
+            f"--train_source {options.train_source} holds no pairs out to choose a checkpoint by; give one more source,"
+            " such as generated,rules, or --n_val 0"
+        )
     if options.n_test and max(len(task.tests) for task in seen) <= options.n_val:
         notes.append(f"there is no split test: no task has more than the {options.n_val} held-out pairs of --n_val")
     parts: dict[str, tuple[list[ArcTask], Callable[[ArcTask], list[Pair]]]] = {

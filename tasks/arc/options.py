@@ -19,14 +19,16 @@ class ArcOptions:
 
     train_source: str = option(
         "generated",
-        "generated, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder or file of JSON; several with"
-        " commas between",
+        "generated, rules, arcagi/train, arcagi/eval, arcagi2/train, arcagi2/eval, or a folder or file of JSON; several"
+        " with commas between",
         is_path=solutions_beside,
     )
     unseen_source: str = option(
         "generated", "source of tasks that are only evaluated; none: no such tasks", is_path=solutions_beside
     )
     pairs_per_task: int = option(400, "different pairs per generated task", least=4, most=100_000)
+    n_rules: int = option(300, "rules of the source rules, each put together of three parts", least=1, most=1000)
+    pairs_per_rule: int = option(20, "different pairs per rule, all of them to train on", least=3, most=10_000)
     n_val: int = option(20, "held-out pairs per training task, evaluated during training", least=0)
     n_test: int = option(40, "held-out pairs per task (of an unseen one all), evaluated at the end", least=0)
     max_side: int = option(30, "largest side of a grid; larger pairs of other sources are left out", least=10, most=30)

