@@ -28,7 +28,7 @@ _WITHOUT: dict[str, set[str]] = {
     "full": {*_TURNS - {"turn_left"}, "fill", "box", *_MIRRORED_CROPS},
     "symmetric": {"mirror_lr", "mirror_ud", "turn_half", "outline", *_MIRRORED_CROPS},
     "asymmetric": _DENSE,
-    "holed": {*_TURNS, "hollow"},
+    "holed": {*_TURNS, "hollow", *_MIRRORED_CROPS},
     "solid": {"outline", *_DENSE, *_COPIES},
     "smallest": _DENSE,
     "tall": _DENSE,
@@ -162,6 +162,6 @@ def all_rules() -> tuple[Rule, ...]:
 def _is_rule(change: str, selection: str, place: str) -> bool:
     if {change, place} & _WITHOUT.get(selection, set()):
         return False
-    if (change == "box" and place in _MIRRORED_CROPS) or (change == "outline" and place in _COPIES):
-        return False
+    if (change in {"box", *_DENSE} and place in _MIRRORED_CROPS) or (change == "outline" and place in _COPIES):
+        return False  # what comes out is its own mirror image; there is no room for two
     return place != "stay" if change == "keep" else place != "gone"
