@@ -1,9 +1,9 @@
 """Ask a model for the distances of cities that are to be moved, as it is and with their states edited."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,21 @@ if TYPE_CHECKING:
 
 Role = Literal["first", "second"]
 """Which city of a prompt is moved."""
+BEHIND: dict[Role, str] = {"first": ",c_", "second": ")"}
+"""What follows the number of the city in every prompt: a model may keep the place at any of these tokens.
+
+At `=` the question is complete: what is there may be the answer instead of the place.
+"""
 MOST_GENERATED = 6  # five digits and <eos>
+
+
+class Site(NamedTuple):
+    """Where a state is edited."""
+
+    block: int
+    """The output of this one, from 1."""
+    token: int
+    """How many tokens behind the last digit of the city's number."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +49,12 @@ class Mind:
     vocabulary: Vocabulary = VOCABULARY
 
     def states(self, role: Role, city_N: np.ndarray, partner_N: np.ndarray) -> np.ndarray:
-        """Return the outputs of all blocks at the last digit of cities, (N, blocks, D)."""
+        """Return the outputs of all blocks at the last digit and the tokens behind, (N, blocks, tokens, D)."""
         unique, place_N = np.unique(self.prefixes(role, city_N, partner_N), return_inverse=True)
         blocks = range(1, int(self.model.config.num_hidden_layers) + 1)  # pyright: ignore
-        found = extract_hidden_states(self.model, unique.tolist(), blocks, 1, self.vocabulary)
-        return found[:, :, 0][place_N]
+        prompts = [f"{prefix}{BEHIND[role]}" for prefix in unique.tolist()]
+        found = extract_hidden_states(self.model, prompts, blocks, 1 + len(BEHIND[role]), self.vocabulary)
+        return found[place_N]
 
     def prefixes(self, role: Role, city_N: np.ndarray, partner_N: np.ndarray) -> list[str]:
         """Return the prompts up to the last digit of the cities."""
@@ -50,10 +65,10 @@ class Mind:
 
     def prompts(self, role: Role, city_N: np.ndarray, partner_N: np.ndarray) -> list[str]:
         """Return the complete prompts."""
-        begun = self.prefixes(role, city_N, partner_N)
+        begun = [f"{prefix}{BEHIND[role]}" for prefix in self.prefixes(role, city_N, partner_N)]
         if role == "second":
-            return [f"{prefix})=" for prefix in begun]
-        return [f"{prefix},c_{to})=" for prefix, to in zip(begun, self.city_id_C[partner_N].tolist(), strict=True)]
+            return [f"{prefix}=" for prefix in begun]
+        return [f"{prefix}{to})=" for prefix, to in zip(begun, self.city_id_C[partner_N].tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class Asked:
 
     Attributes:
         own_R, target_R: The city of each row, and the one at whose place it is to be. Rows of the table of cities.
-        own_RLD, target_RLD: Their states at all blocks, in the same prompt.
+        own_RLTD, target_RLTD: Their states at all blocks and tokens, in the same prompt.
     """
 
     def __init__(self, mind: Mind, role: Role, own_N: np.ndarray, target_N: np.ndarray, partner_NP: np.ndarray) -> None:
@@ -90,22 +105,31 @@ class Asked:
         self.prompts = mind.prompts(role, self.own_R, partner_R)
         # <bos> is token 0, and a character a token, so that the last of k characters is token k.
         self.token_R = np.array([len(prefix) for prefix in mind.prefixes(role, self.own_R, partner_R)])
-        self.own_RLD, self.target_RLD = (mind.states(role, city, partner_R) for city in (self.own_R, self.target_R))
+        self.own_RLTD, self.target_RLTD = (mind.states(role, city, partner_R) for city in (self.own_R, self.target_R))
 
     @cached_property
     def before_NP(self) -> np.ndarray:
-        """The answers without an edit, in km."""
-        return self.answers({})
+        """The answers without an edit, in km; NaN: unreadable."""
+        return self._answers(self.token_R, {})
 
-    def answers(self, states: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Return the answers in km, (N, P), with other states (R, D) at the outputs of blocks; NaN: unreadable."""
-        texts = answers_with(self.mind.model, self.prompts, self.token_R, states, MOST_GENERATED, self.mind.vocabulary)
+    def states_at(self, site: Site) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states of the cities, and of those at the targets, (R, D) each."""
+        return self.own_RLTD[:, site.block - 1, site.token], self.target_RLTD[:, site.block - 1, site.token]
+
+    def follow(self, site: Site, state_RD: np.ndarray, target_N3: np.ndarray | None = None) -> Followed:
+        """Return how the answers follow, to the targets or to other places, if the states at a site are these."""
+        after_NP = self._answers(self.token_R + site.token, {site.block: state_RD})
+        return self._followed(after_NP, self.target_N3 if target_N3 is None else target_N3)
+
+    def unedited(self) -> Followed:
+        """Return how the answers follow if nothing is edited."""
+        return self._followed(self.before_NP, self.target_N3)
+
+    def _answers(self, token_R: np.ndarray, states: dict[int, np.ndarray]) -> np.ndarray:
+        texts = answers_with(self.mind.model, self.prompts, token_R, states, MOST_GENERATED, self.mind.vocabulary)
         return _km(texts).reshape(self.shape)
 
-    def follow(self, states: Mapping[int, np.ndarray], target_N3: np.ndarray | None = None) -> Followed:
-        """Return how the answers follow, to the targets or to other places."""
-        to_N3 = self.target_N3 if target_N3 is None else target_N3
-        after_NP = self.answers(states)
+    def _followed(self, after_NP: np.ndarray, to_N3: np.ndarray) -> Followed:
         own_NP, target_NP = (angles_km(place[:, None], self.partner_NP3) for place in (self.own_N3, to_N3))
         found_N3 = place_by_answers(after_NP, self.partner_NP3)
         arrived_N, off_km_N = shares_of_way(found_N3, self.own_N3, to_N3)

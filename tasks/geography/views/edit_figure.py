@@ -19,27 +19,30 @@ _STYLES = {
 }
 
 
-def draw_blocks(rows: Sequence[Mapping[str, Any]], title: str) -> "Figure":
+def draw_blocks(rows: Sequence[Mapping[str, Any]], heading: str) -> "Figure":
     """Draw how much of the way cities have made, by block and edit, for both cities of a prompt.
 
     Args:
-        rows: Of the table `blocks`: `city`, `block`, `edit`, `n`, `arrived`, `arrived_from`, `arrived_to`.
+        rows: Of the table `blocks`, one token of each city: `city`, `block`, `token`, `edit`, `n`, `arrived`,
+            `arrived_from`, `arrived_to`.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = Figure(figsize=(9, 4), dpi=120, layout="constrained")
-    figure.suptitle(f"{title}: how far a city is moved by editing one token at one block", fontsize=10, color=INK)
+    figure.suptitle(f"{heading}: how far a city is moved by editing one token at one block", fontsize=10, color=INK)
     for axes, city in zip(figure.subplots(1, 2, sharey=True), ("first", "second"), strict=True):
+        of_city = [row for row in rows if row["city"] == city]
         axes.axhline(0.8, color=GREY, lw=0.8, ls="--")
         for edit, (label, colour, marker) in _STYLES.items():
-            mine = [row for row in rows if (row["city"], row["edit"]) == (city, edit)]
+            mine = [row for row in of_city if row["edit"] == edit]
             middle, low, high = (np.array([row[f"arrived{end}"] for row in mine]) for end in ("", "_from", "_to"))
             ends = [middle - low, high - middle]
             blocks = [row["block"] for row in mine]
             axes.errorbar(blocks, middle, ends, label=label, color=colour, marker=marker, ms=5, lw=1.2, capsize=2)
         axes.set(xlabel="block", ylim=(-0.3, 1.1))
-        axes.set_title(f"{city} city of the prompt, {rows[0]['n']} cities", fontsize=9, loc="left", color=INK)
+        title = f"{city} city of the prompt, token `{of_city[0]['token']}`, {of_city[0]['n']} cities"
+        axes.set_title(title, fontsize=9, loc="left", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(alpha=0.25)

@@ -105,7 +105,7 @@ def along_sphere(own_N3: np.ndarray, target_N3: np.ndarray, share: float) -> np.
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted to the states of one block, of cities that are not moved."""
+    """What was fitted to the states of one token at one block, of cities that are not moved."""
 
     probe: PlaceProbe
     encoder: Encode
@@ -114,7 +114,7 @@ class Fitted:
     shuffled: Encode
 
 
-def fit_block(states_ND: np.ndarray, place_N3: np.ndarray, seed: int) -> Fitted:
+def fit_site(states_ND: np.ndarray, place_N3: np.ndarray, seed: int) -> Fitted:
     """Fit everything; `shuffled` is the encoder fitted to places that belong to other cities."""
     encoder, degree = fit_encoder(states_ND, place_N3)
     other_N3 = place_N3[np.random.default_rng(seed).permutation(len(place_N3))]

@@ -16,10 +16,11 @@ WIDTH, READ_AT = 64, 2
 
 
 class Planted(nn.Module):
-    """Keeps the place of a city at the last digit of its number, in all blocks."""
+    """Keeps the place of a city at the last digit of its number or so many tokens behind, in all blocks."""
 
-    def __init__(self, cities, n_blocks=3, knows=True):
+    def __init__(self, cities, n_blocks=3, knows=True, behind=0):
         super().__init__()
+        self.behind = behind
         rng = np.random.default_rng(1)
         vectors = vectors_of(places_deg(cities))
         self.known = {
@@ -41,7 +42,8 @@ class Planted(nn.Module):
         state = torch.zeros(*ids.shape, WIDTH)
         for row, text in enumerate(texts_of(ids)):
             for found in re.finditer(r"c_(\d+)", text):
-                state[row, found.end()] = self.known[found[1]] @ self.write + self.offset
+                if found.end() + self.behind < len(state[row]):
+                    state[row, found.end() + self.behind] = self.known[found[1]] @ self.write + self.offset
         states = [state]
         for layer in self.layers:
             states.append(layer(states[-1]))
@@ -55,7 +57,7 @@ class Planted(nn.Module):
 
     def answer(self, text, state_TD):
         """The distance between the places in the states; one that has nothing to do with them, unless it knows."""
-        ends = [found.end() for found in re.finditer(r"c_(\d+)", text)]
+        ends = [found.end() + self.behind for found in re.finditer(r"c_(\d+)", text)]
         one, other = ((state_TD[end] - self.offset) @ self.read for end in ends)
         if not self.knows:
             one, other = (self.known[number] for number in re.findall(r"c_(\d+)", text))

@@ -59,9 +59,23 @@ def test_a_model_that_does_not_use_its_map_follows_nothing(tmp_path):
 
 def test_what_is_edited_behind_the_reading_changes_nothing(tmp_path):
     rows = look(tmp_path, n_blocks=4).tables["blocks"]
-    arrived = {(row["block"], row["edit"]): row["arrived"] for row in rows if row["city"] == "first"}
+    mine = [row for row in rows if (row["city"], row["token"]) == ("first", "last digit")]
+    arrived = {(row["block"], row["edit"]): row["arrived"] for row in mine}
     assert arrived[1, "encoder"] > 0.99 and arrived[2, "swap"] > 0.99
     assert abs(arrived[3, "encoder"]) < 0.01 and abs(arrived[3, "swap"]) < 0.01
+
+
+def test_a_map_behind_the_number_is_found_and_moved_there(tmp_path):
+    found = look(tmp_path, behind=1)
+    chosen = {row["city"]: row["token"] for row in found.tables["moved"]}
+    assert chosen == {"first": ",", "second": ")"}
+    for city in ("first", "second"):
+        assert found.metrics[f"{city}_encoder_arrived"] == pytest.approx(1, abs=0.01)
+        assert found.metrics[f"{city}_swap_arrived"] == pytest.approx(1, abs=0.01)
+    elsewhere = [row for row in found.tables["blocks"] if row["token"] != chosen[row["city"]]]
+    assert {row["edit"] for row in elsewhere} == {"encoder"}
+    assert max(abs(row["arrived"]) for row in elsewhere) < 0.01
+    assert "`,`" in found.figures["blocks.png"]().axes[0].get_title("left")
 
 
 def test_a_linear_map_is_left_by_neither_way_and_equal_seeds_give_equal_tables(found, tmp_path):
