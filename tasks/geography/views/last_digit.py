@@ -1,4 +1,4 @@
-"""The hidden states of cities where their place is known first: at the last digit of a city's number."""
+"""The hidden states of cities where their place can be known first: at the last digit of a number, and behind it."""
 
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,27 @@ def states_at_last_digit(
     """
     if not 0 <= block <= last_block(model):
         raise UserError(f"--block is {block}, but the model has the blocks 1 to {last_block(model)} (0: the embedding)")
-    begin = task.probe_prompt.partition("{id}")[0]
-    for name, value in data.metadata["options"].items():
-        begin = begin.replace(f"{{{name}}}", str(value))
+    begin, _ = _around_number(task, data)
     prompts = [f"{begin}{city_id}" for city_id in cities.city_id.tolist()]
     states_NLTD = extract_hidden_states(model, prompts, [block], 1, read_vocabulary(data.path / "tokenizer"))
     return states_NLTD[:, 0, 0].astype(np.float64)
+
+
+def states_from_last_digit(model: "PreTrainedModel", task: Task, data: StoredDataset, cities: Cities) -> np.ndarray:
+    """Return what all blocks, from 0 (the embedding) on, hold at the last digit and the tokens that the probe's prompt
+    has behind it, (n, blocks, tokens, D) float32."""
+    begin, behind = _around_number(task, data)
+    prompts = [f"{begin}{city_id}{behind}" for city_id in cities.city_id.tolist()]
+    blocks, vocabulary = range(last_block(model) + 1), read_vocabulary(data.path / "tokenizer")
+    return extract_hidden_states(model, prompts, blocks, 1 + len(behind), vocabulary)
+
+
+def _around_number(task: Task, data: StoredDataset) -> tuple[str, str]:
+    """Return what the probe's prompt has before the number of a city, and behind."""
+    begin, _, behind = task.probe_prompt.partition("{id}")
+    for name, value in data.metadata["options"].items():
+        begin, behind = (text.replace(f"{{{name}}}", str(value)) for text in (begin, behind))
+    return begin, behind
 
 
 def number_of_digits(cities: Cities) -> np.ndarray:

@@ -7,8 +7,11 @@ from sklearn.metrics.pairwise import haversine_distances
 
 from geo.sphere import chord_of_km, great_circle_km
 from tasks.geography.views import behaviour, coherence, resampling, scaling
+from tasks.geography.views.last_digit import states_at_last_digit, states_from_last_digit
 from tests.helpers import refusal
 from tokenization.characters import EOS_ID, PAD_ID, VOCABULARY, ColumnEncoder
+from trainers.models.decoder import DecoderOptions, build_decoder
+from trainers.probes.probe import extract_hidden_states
 
 from ..probe_helpers import RADIUS_KM, places_deg, real_cities
 from .view_helpers import linear_states, planted, unit
@@ -147,7 +150,9 @@ def looked(tmp_path, monkeypatch):
         inspected, cities = planted(tmp_path, n)
         km = np.rint(true_km(cities)).astype(int)
         monkeypatch.setattr(behaviour, "generate_answers", answers_by(km_of or (lambda i, j: str(km[i, j]))))
-        monkeypatch.setattr(behaviour, "states_at_last_digit", lambda *args: states(cities))
+        states_NLTD = np.random.default_rng(9).normal(size=(n, 3, 4, 16))
+        states_NLTD[:, 1, 2] = states(cities)  # elsewhere is nothing
+        monkeypatch.setattr(behaviour, "states_from_last_digit", lambda *args: states_NLTD)
         monkeypatch.setattr(coherence, "TRIANGLES", 500)
         return behaviour.Behaviour(behaviour.BehaviourOptions(**options)).look(inspected)
 
@@ -160,6 +165,8 @@ def test_a_model_that_knows_all_is_perfect_and_the_same_answers_shuffled_are_wor
     assert metrics["cities"] == 40 and metrics["unreadable_answers"] == 0
     assert metrics["answers_map_error_km_mean"] == metrics["rounded_map_error_km_mean"] < 1
     assert metrics["probe_map_error_km_mean"] < 1
+    assert (metrics["probe_block"], metrics["probe_tokens_behind"]) == (1, 2)
+    assert found.lines[1] == "the probe reads block 1, 2 tokens behind the last digit"
     assert metrics["shuffled_map_error_km_mean"] > 4_000
     assert metrics["answers_triangle_share"] == 0 and metrics["shuffled_triangle_share"] > 0.05
     assert metrics["answers_asymmetry_km_mean"] == 0 and metrics["shuffled_asymmetry_km_mean"] > 3_000
@@ -181,7 +188,7 @@ def test_the_sample_is_seeded_and_at_most_half_of_the_world(looked):
 
 def test_a_head_that_knows_nothing_is_worse_than_the_mouth(looked):
     noise = np.random.default_rng(0)
-    metrics = looked(sample=40, states=lambda cities: noise.normal(size=(len(cities), 8))).metrics
+    metrics = looked(sample=40, states=lambda cities: noise.normal(size=(len(cities), 16))).metrics
     assert metrics["answers_minus_probe_km_mean"] < metrics["answers_minus_probe_km_mean_to"] < -4_000
 
 
@@ -199,3 +206,18 @@ def test_answers_that_cannot_be_read_are_counted_and_left_out(looked):
 def test_a_world_of_few_cities_is_refused(looked):
     with refusal("8", "larger"):
         looked(n=8)
+
+
+def test_states_are_those_of_the_prompt_that_the_probe_shows(tmp_path):
+    inspected, cities = planted(tmp_path, 6)
+    model = tiny_decoder()
+    found = states_from_last_digit(model, inspected.task, inspected.data, cities)
+    whole = extract_hidden_states(model, [f"dist(c_{city},c_" for city in cities.city_id.tolist()], range(3), 4)
+    np.testing.assert_array_equal(found, whole)
+    digit = states_at_last_digit(model, inspected.task, inspected.data, cities, 2)
+    np.testing.assert_allclose(found[:, 2, 0], digit, rtol=1e-4, atol=1e-5)
+
+
+def tiny_decoder():
+    sizes = DecoderOptions(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    return build_decoder(sizes, len(VOCABULARY), 32, {"pad_token_id": PAD_ID, "eos_token_id": EOS_ID}).eval()
