@@ -70,27 +70,29 @@ def test_a_replay_computes_what_the_pass_computes(dtype, datasets_once, prefix, 
     trainer = prepared([word for word in tiny if word != "--use_cpu"], prefix)
     model, rows = trainer.unwrapped_model.train(), trainer.train_dataset
     rows.fixed_width = True
-    weights = list(model.parameters())
+    compile_training(model, 0)
     for start in (0, 8, 16):
-        batch, labels = rows.__getitems__(list(range(start, start + 8))), torch.tensor(40, device="cuda")
+        batch = rows.__getitems__(list(range(start, start + 8)))
         batch["known"] |= {name: batch["known"][name].cuda() for name in ("order_B", "place_A", "label_A")}
-        found = []
-        for n_rows in (0, 8):
-            if model.compiled_rows != n_rows and model.graphed_loss is None:
-                compile_training(model, n_rows)
-            model.compiled_rows = n_rows
-            with torch.autocast("cuda", dtype, dtype != torch.float32):
-                loss = model(**batch, num_items_in_batch=labels).loss
-            found.append((loss.detach().clone(), [g.clone() for g in torch.autograd.grad(loss, weights)]))
-        (loss, replayed), (expected, gradients) = found
+        expected, gradients = loss_and_gradients(model, batch, dtype, 0)
+        loss, replayed = loss_and_gradients(model, batch, dtype, 8)
         near = 1e-3 if dtype == torch.float32 else 2e-2  # kernels that add up in no fixed order, TF32
         torch.testing.assert_close(loss, expected, rtol=near, atol=0)
         for one, other in zip(replayed, gradients, strict=True):
             assert (one - other).norm() <= near * other.norm()
         with torch.no_grad():
-            for weight in weights:
+            for weight in model.parameters():
                 weight.add_(torch.randn_like(weight), alpha=0.01)  # the next replay must see it
     assert model.graphed_loss.recorded is not None
+
+
+def loss_and_gradients(model, batch, dtype, compiled_rows):
+    """Returns copies: while a loss lives, its nodes of autograd are of another stream than the recording's."""
+    model.compiled_rows = compiled_rows
+    with torch.autocast("cuda", dtype, dtype != torch.float32):
+        loss = model(**batch, num_items_in_batch=torch.tensor(40, device="cuda")).loss
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    return loss.detach().clone(), [gradient.clone() for gradient in gradients]
 
 
 @on_gpu

@@ -1,0 +1,33 @@
+"""The table of the first cities is that of the stages of `--grow`, and only such a table is written."""
+
+from geo.cities import load_cities
+from tasks.geography.city_probe import CityProbeOptions
+from tasks.geography.first_cities import main
+from tasks.geography.growing import growing_world, order_of_joining
+from tests.helpers import assert_named
+from trainers import registry
+from trainers.folders import dataset_folder
+from trainers.folders.run_folder import RunFolder
+from trainers.probes.probe import Probe
+
+
+def test_the_first_cities_are_those_of_the_rows_of_a_stage(finished_run, tmp_path, capfd):
+    run, to = RunFolder(finished_run), tmp_path / "first.csv"
+    assert main([str(finished_run), "--size", "15", "--to", str(to)]) == 0
+    data = dataset_folder.load(run.dataset, "location", "dataset")
+    found, all_cities = load_cities(to, min_population=0), load_cities(run.dataset / "cities.csv", min_population=0)
+    assert set(found.city_id.tolist()) == set(all_cities.city_id[order_of_joining(all_cities)[:15]].tolist())
+    world = growing_world(data, "train")
+    asked = [int(prompt[6:-2]) for prompt in data.splits["train"]["prompt"]]
+    assert {city for city, size in zip(asked, world.smallest_N, strict=True) if size <= 15} <= set(
+        found.city_id.tolist()
+    )
+    probe: Probe = registry.load("location").load("probe")(
+        CityProbeOptions(cities_csv=str(to)), registry.load("location"), data, 2
+    )
+    assert len(probe.prompts) == 15
+    before = to.read_bytes()
+    for size, flag in (("0", "--size"), ("100000", "--size"), ("5", "--to")):
+        assert main([str(finished_run), "--size", size, "--to", str(to)]) == 2
+        assert_named(capfd.readouterr().err, flag, size if flag == "--size" else str(to))
+    assert to.read_bytes() == before
