@@ -23,11 +23,11 @@ from geo.cities import Cities
 from geo.maps.predictions import prediction_map
 from geo.sphere import chord_of_km, great_circle_km, unit_vectors
 from tasks.geography.city_probe import MAX_TRAIN
-from tasks.geography.linear_maps import degrees_of, errors_km, linear_degrees, linear_vectors
+from tasks.geography.linear_maps import degrees_of, linear_degrees
 from tasks.geography.pair_answers import parse_km
 from tasks.geography.views.charts import errors_figure
 from tasks.geography.views.coherence import both_ways, coherence, mean_over_pairs
-from tasks.geography.views.last_digit import states_from_last_digit
+from tasks.geography.views.last_digit import states_from_last_digit, where_the_map_is
 from tasks.geography.views.resampling import bootstrap_median
 from tasks.geography.views.scaling import distances_between, lay_onto, placeable, scale
 from tasks.geography.world import stored_cities
@@ -193,15 +193,9 @@ def _decode_states(inspected: Inspected, cities: Cities, others: np.ndarray) -> 
         others: Rows of the table in random order: the first fifth chooses block and token.
     """
     states_NLTD = states_from_last_digit(inspected.model, inspected.task, inspected.data, cities)
+    block, token = where_the_map_is(states_NLTD, cities, others)
     places_deg = np.stack([cities.lat_deg, cities.lon_deg], axis=1)
-    choose, fit = np.split(others, [len(others) // 5])
-
-    def off_km(cell: tuple[int, int]) -> float:
-        decoded_N3 = linear_vectors(states_NLTD[:, *cell], places_deg, fit)
-        return float(errors_km(decoded_N3[choose], places_deg[choose]).mean())
-
-    block, token = min(np.ndindex(states_NLTD.shape[1:3]), key=off_km)
-    return linear_degrees(states_NLTD[:, block, token], places_deg, others), block, token
+    return linear_degrees(states_NLTD[:, block, token], places_deg, others), block + 1, token
 
 
 def _say(metrics: Mapping[str, float]) -> list[str]:

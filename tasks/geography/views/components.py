@@ -1,7 +1,8 @@
 """What the states of cities look like without a probe: principal components, dimension, likeness to other models.
 
-The states are those at the last digit of a city's number, at the output of one block, of all cities together and of
-those whose numbers have equally many digits: a number's length is seen by the model, and has nothing to do with places.
+The states are those of one token at the output of one block: where a linear map decodes places best (so much a label
+chooses), or the last digit at `--block`. They are looked at of all cities together and of those whose numbers have
+equally many digits: a number's length is seen by the model, and has nothing to do with places.
 Beside them the untrained model (control) and the true places on the sphere (what a perfect globe would give). The
 likeness of runs by mutual nearest neighbours and debiased CKA has permuted cities and untrained models as nulls.
 
@@ -9,7 +10,7 @@ EXPECTED, written down before the flagship was looked at (width 128, 5,075 citie
 40 to 70 % of the variance; a globe appears in them only in part, disparity 0.2 to 0.5 (cities at random: above 0.99)
 and 0.1 to 0.4 among numbers of four digits; participation ratio 4 to 12; TwoNN 4 to 10 between nearest neighbours, less
 between farther ones, where the true places have less than 2, since cities lie in clusters. The untrained model's states
-are those of digits: disparity above 0.95.
+are those of digits: disparity above 0.95. (The last digit at the last block was read then.)
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,14 @@ import numpy as np
 from geo.cities import Cities
 from geo.continents import continents_of
 from geo.sphere import unit_vectors
+from tasks.geography.city_probe import MAX_TRAIN
 from tasks.geography.views.charts import components_figure, matrix_figure
-from tasks.geography.views.last_digit import last_block, number_of_digits, states_at_last_digit
+from tasks.geography.views.last_digit import (
+    groups_of,
+    states_at_last_digit,
+    states_from_last_digit,
+    where_the_map_is,
+)
 from tasks.geography.views.likeness import Represented, compare_all, matrices_of
 from tasks.geography.views.resampling import jackknife
 from tasks.geography.views.shape import (
@@ -55,7 +62,9 @@ _PERFECT, _UNTRAINED, _OWN = "true places", "untrained", "states"
 class ComponentsOptions:
     """Which states are looked at, and what they are compared with."""
 
-    block: int | None = option(None, "block whose output is read; default: the last", least=0)
+    block: int | None = option(
+        None, "block read at the last digit; default: block and token where places are decoded best", least=0
+    )
     with_runs: str | None = option(None, "folders of other runs on this world, with commas between, to compare with")
     neighbours: int = option(10, "neighbours of a city that should be the same in two models", least=1)
     permutations: int = option(200, "random orders of the cities that make up a null", least=1)
@@ -80,8 +89,11 @@ class Components(View):
         return _joined(found, self._compare(inspected, cities, sources)) if self.chosen.with_runs else found
 
     def _states(self, model: "PreTrainedModel", task: Task, data: StoredDataset, cities: Cities) -> np.ndarray:
-        block = last_block(model) if self.chosen.block is None else self.chosen.block
-        return states_at_last_digit(model, task, data, cities, block)
+        if self.chosen.block is not None:
+            return states_at_last_digit(model, task, data, cities, self.chosen.block)
+        states_NLTD = states_from_last_digit(model, task, data, cities)
+        order = np.random.default_rng(self.chosen.components_seed).permutation(len(cities))
+        return states_NLTD[:, *where_the_map_is(states_NLTD, cities, order[:MAX_TRAIN])].astype(np.float64)
 
     def _compare(self, inspected: Inspected, cities: Cities, sources: Mapping[str, np.ndarray]) -> ViewResult:
         """Return likeness of this run, its untrained model, the other runs and the true places, each to each."""
@@ -142,7 +154,7 @@ def describe(cities: Cities, sources: Mapping[str, np.ndarray], chosen: Componen
     Args:
         sources: `states`, perhaps `untrained`, and `true places`, (n, D) each, in the order of the cities.
     """
-    groups = groups_of(cities)
+    groups = groups_of(cities, _LEAST)
     if not groups:
         raise UserError(f"{len(cities)} cities are too few to see a shape in; look at a run with at least {_LEAST}")
     table, components, figures = [], [], {}
@@ -166,13 +178,6 @@ def describe(cities: Cities, sources: Mapping[str, np.ndarray], chosen: Componen
         if column not in ("group", "source") and np.isfinite(value)
     }
     return ViewResult(metrics, {"shape": table, "components": components}, figures, [*lines, *_say(table)])
-
-
-def groups_of(cities: Cities) -> dict[str, np.ndarray]:
-    """Return the rows of all cities, and of those whose numbers have equally many digits; no group of few cities."""
-    digits = number_of_digits(cities)
-    found = {f"{n}_digits": np.flatnonzero(digits == n) for n in np.unique(digits).tolist()}
-    return {name: rows for name, rows in {"all": np.arange(len(cities)), **found}.items() if len(rows) >= _LEAST}
 
 
 def _shape_row(

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Role = Literal["first", "second"]
 """Which city of a prompt is moved."""
-BEHIND: dict[Role, str] = {"first": ",c_", "second": ")"}
+BEHIND: dict[Role, str] = {"first": ",c_", "second": ")="}
 """What follows the number of the city in every prompt: a model may keep the place at any of these tokens.
 
-At `=` the question is complete: what is there may be the answer instead of the place.
+At `=` the question is complete, and a swapped state may hold the answer itself; encoder and probe know only places.
 """
 MOST_GENERATED = 6  # five digits and <eos>
 
@@ -67,7 +67,7 @@ class Mind:
         """Return the complete prompts."""
         begun = [f"{prefix}{BEHIND[role]}" for prefix in self.prefixes(role, city_N, partner_N)]
         if role == "second":
-            return [f"{prefix}=" for prefix in begun]
+            return begun
         return [f"{prefix}{to})=" for prefix, to in zip(begun, self.city_id_C[partner_N].tolist(), strict=True)]
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo.cities import Cities
+from tasks.geography.linear_maps import errors_km, linear_vectors
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
 from trainers.errors import UserError
@@ -38,12 +39,33 @@ def states_at_last_digit(
 
 
 def states_from_last_digit(model: "PreTrainedModel", task: Task, data: StoredDataset, cities: Cities) -> np.ndarray:
-    """Return what all blocks, from 0 (the embedding) on, hold at the last digit and the tokens that the probe's prompt
-    has behind it, (n, blocks, tokens, D) float32."""
+    """Return the outputs of all blocks at the last digit and the tokens that the probe's prompt has behind it.
+
+    Returns:
+        (n, blocks from 1 on, tokens, D) float32.
+    """
     begin, behind = _around_number(task, data)
     prompts = [f"{begin}{city_id}{behind}" for city_id in cities.city_id.tolist()]
-    blocks, vocabulary = range(last_block(model) + 1), read_vocabulary(data.path / "tokenizer")
+    blocks, vocabulary = range(1, last_block(model) + 1), read_vocabulary(data.path / "tokenizer")
     return extract_hidden_states(model, prompts, blocks, 1 + len(behind), vocabulary)
+
+
+def where_the_map_is(states_NLTD: np.ndarray, cities: Cities, rows: np.ndarray) -> tuple[int, int]:
+    """Return the place along L and along T of the states from which a linear map decodes places best.
+
+    Args:
+        states_NLTD: Of all cities.
+        rows: Of some, in random order: the first fifth chooses, the map is fitted to the others.
+    """
+    places_deg = np.stack([cities.lat_deg, cities.lon_deg], axis=1)
+    choose, fit = np.split(rows, [len(rows) // 5])
+
+    def off_km(cell: tuple[int, ...]) -> float:
+        decoded_N3 = linear_vectors(states_NLTD[:, *cell], places_deg, fit)
+        return float(errors_km(decoded_N3[choose], places_deg[choose]).mean())
+
+    block, token = min(np.ndindex(states_NLTD.shape[1:3]), key=off_km)
+    return block, token
 
 
 def _around_number(task: Task, data: StoredDataset) -> tuple[str, str]:
@@ -57,3 +79,10 @@ def _around_number(task: Task, data: StoredDataset) -> tuple[str, str]:
 def number_of_digits(cities: Cities) -> np.ndarray:
     """Return how many digits the number of each city has, (n,) int64."""
     return np.array([len(str(city_id)) for city_id in cities.city_id.tolist()])
+
+
+def groups_of(cities: Cities, least: int) -> dict[str, np.ndarray]:
+    """Return the rows of all cities, and of those whose numbers have equally many digits; no group of fewer cities than `least`."""
+    digits = number_of_digits(cities)
+    found = {f"{n}_digits": np.flatnonzero(digits == n) for n in np.unique(digits).tolist()}
+    return {name: rows for name, rows in {"all": np.arange(len(cities)), **found}.items() if len(rows) >= least}

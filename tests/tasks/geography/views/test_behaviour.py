@@ -165,8 +165,8 @@ def test_a_model_that_knows_all_is_perfect_and_the_same_answers_shuffled_are_wor
     assert metrics["cities"] == 40 and metrics["unreadable_answers"] == 0
     assert metrics["answers_map_error_km_mean"] == metrics["rounded_map_error_km_mean"] < 1
     assert metrics["probe_map_error_km_mean"] < 1
-    assert (metrics["probe_block"], metrics["probe_tokens_behind"]) == (1, 2)
-    assert found.lines[1] == "the probe reads block 1, 2 tokens behind the last digit"
+    assert (metrics["probe_block"], metrics["probe_tokens_behind"]) == (2, 2)
+    assert found.lines[1] == "the probe reads block 2, 2 tokens behind the last digit"
     assert metrics["shuffled_map_error_km_mean"] > 4_000
     assert metrics["answers_triangle_share"] == 0 and metrics["shuffled_triangle_share"] > 0.05
     assert metrics["answers_asymmetry_km_mean"] == 0 and metrics["shuffled_asymmetry_km_mean"] > 3_000
@@ -212,10 +212,10 @@ def test_states_are_those_of_the_prompt_that_the_probe_shows(tmp_path):
     inspected, cities = planted(tmp_path, 6)
     model = tiny_decoder()
     found = states_from_last_digit(model, inspected.task, inspected.data, cities)
-    whole = extract_hidden_states(model, [f"dist(c_{city},c_" for city in cities.city_id.tolist()], range(3), 4)
+    whole = extract_hidden_states(model, [f"dist(c_{city},c_" for city in cities.city_id.tolist()], [1, 2], 4)
     np.testing.assert_array_equal(found, whole)
     digit = states_at_last_digit(model, inspected.task, inspected.data, cities, 2)
-    np.testing.assert_allclose(found[:, 2, 0], digit, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[:, 1, 0], digit, rtol=1e-4, atol=1e-5)
 
 
 def tiny_decoder():
