@@ -76,13 +76,8 @@ def _around_number(task: Task, data: StoredDataset) -> tuple[str, str]:
     return begin, behind
 
 
-def number_of_digits(cities: Cities) -> np.ndarray:
-    """Return how many digits the number of each city has, (n,) int64."""
-    return np.array([len(str(city_id)) for city_id in cities.city_id.tolist()])
-
-
 def groups_of(cities: Cities, least: int) -> dict[str, np.ndarray]:
-    """Return the rows of all cities, and of those whose numbers have equally many digits; no group of fewer cities than `least`."""
-    digits = number_of_digits(cities)
+    """Return the rows of all cities, and of those whose numbers have equally many digits; small groups are left out."""
+    digits = np.array([len(str(city_id)) for city_id in cities.city_id.tolist()])
     found = {f"{n}_digits": np.flatnonzero(digits == n) for n in np.unique(digits).tolist()}
     return {name: rows for name, rows in {"all": np.arange(len(cities)), **found}.items() if len(rows) >= least}
