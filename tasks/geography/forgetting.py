@@ -36,6 +36,9 @@ class Forgetting:
     """What fine-tuning on invented places does to an old map, and what helps."""
 
     base: str | None = option(None, "folder of a trained distance run; default: the study's base config is trained")
+    protocol: Literal["clean", "original"] = option(
+        "clean", "protocol of the probe whose fall is measured: clean, or that of the first experiments (original)"
+    )
     read: Literal["end", "id"] = option(
         "end", "token at which the map is read: the end of the probe's prompt, or the last digit of the number (id)"
     )
@@ -57,7 +60,8 @@ class Forgetting:
         from tasks.geography.city_probe import CityProbeOptions
         from tasks.geography.forgetting_report import report
 
-        report(folder, bases, runs, study.reference, children.tracker, CityProbeOptions(read=self.read))
+        probe = CityProbeOptions(protocol=self.protocol, read=self.read)
+        report(folder, bases, runs, study.reference, children.tracker, probe)
 
     def _bases(self, study: "Study", folder: Path, children: Children) -> "dict[int | None, RunFolder]":
         """Return the finished base model of every seed; None is the one seed of a study without --seeds."""

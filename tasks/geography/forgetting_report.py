@@ -103,7 +103,7 @@ def _probe_base(base: RunFolder, probe: CityProbeOptions) -> None:
     """Probe the base as asked and, where the model has the blocks that it reads, by the protocol `original`."""
     print(f"\n== {base.path.name}: probing", flush=True)
     probe_run(base, probe)
-    if load_checkpoint(base.path).config.num_hidden_layers >= ORIGINAL_BLOCKS[-1]:
+    if probe.protocol != "original" and load_checkpoint(base.path).config.num_hidden_layers >= ORIGINAL_BLOCKS[-1]:
         probe_run(base, CityProbeOptions(protocol="original"))
 
 
