@@ -234,7 +234,7 @@ RUN = {
     "tasks.bench.coverage": run("--studies", "20"),
     "tasks.bench.precision": run("--rounds", "1"),
     "tasks.arc.bench": run("--max_side", "10", "--batch_size", "2", "--rounds", "1"),
-    "tasks.arc.nearest_patch": run("--pairs_per_task", "4", "--n_val", "1", "--n_test", "1"),
+    "tasks.arc.nearest_patch": run("--pairs_per_task", "8", "--n_val", "1", "--n_test", "1"),
     "tasks.geography.statistics": run(),
     "geo.coordinate_tool": run(),
     "tests.file_map": check_paths,

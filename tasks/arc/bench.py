@@ -118,10 +118,10 @@ def _padded_context(rows: Any, chosen: list[int]) -> Any:
     from tasks.arc.grids import PAD
 
     padded = []
-    for grids in rows.examples(chosen)[2:]:
+    for grids in rows.examples(chosen)[2:4]:
         more = LARGEST_SIDE - grids.cells_BSS.shape[1]
         cells = pad(grids.cells_BSS, (0, more, 0, more), value=PAD)
-        padded.append(cells.flatten(1).unflatten(0, (-1, rows.n_context)))
+        padded.append(cells.flatten(1).unflatten(0, (len(chosen), -1)))
     return torch.cat(padded, dim=1).long()
 
 

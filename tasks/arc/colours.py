@@ -1,18 +1,27 @@
-"""Colour codes: colours as they are, or as labels by order of appearance.
+"""Colour codes: colours as they are, or as labels.
 
-The second makes a model equivariant: exchanging colours in demonstrations and input leaves the labels unchanged, so the
-logits are permuted like the colours. Black is the background in all tasks and keeps its label. Colours that have not
-appeared share one label, whose probability is divided equally among them.
+Labels make a model equivariant: exchanging colours in demonstrations and input leaves the labels unchanged, so the
+logits are permuted like the colours. Black is the background in all tasks and keeps its label. Demonstrations are a
+set, so their order decides nothing: colours of the input are labelled by order of appearance in it, then the others by
+how many demonstrations have them, in how many cells, and in which places.
+
+Colours that this does not tell apart share a label, whose probability is divided equally among them: those that have
+appeared nowhere, and those whose exchange leaves the same set of demonstrations, such as the colours of two
+demonstrations that are equal but for them. (Places are compared by two rounds of colour refinement. Sets exist in which
+two colours differ and it does not notice; then they share a label too.)
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from tasks.arc.grids import N_COLOURS, VOCABULARY_SIZE
+from tasks.arc.grids import N_COLOURS, PAD, VOCABULARY_SIZE
 
 NEW = VOCABULARY_SIZE
 """The label of every colour that has not appeared."""
+_LATER = 2**40  # keys of colours of the input, which come first, are places and smaller than this
+_NEVER = torch.iinfo(torch.int64).max
+_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -56,24 +65,70 @@ def n_labels(colours: str) -> int:
     return VOCABULARY_SIZE + (colours == "equivariant")
 
 
-def colour_code(colours: str, input_ids: torch.Tensor, context_ids: torch.Tensor | None) -> ColourCode:
+def colour_code(
+    colours: str, input_ids: torch.Tensor, context_ids: torch.Tensor | None, by_order: bool = False
+) -> ColourCode:
     """Return the code for a batch.
 
     Args:
         colours: `table` (as they are) or `equivariant`.
-        input_ids: (B, L). context_ids: (B, P, L) or None; demonstrations are read first.
+        input_ids: (B, L). context_ids: (B, P, L) or None.
+        by_order: label all colours by order of appearance, demonstrations first: what models have learnt that were
+            trained before the order of demonstrations counted for nothing.
     """
     if colours == "table":
         return ColourCode()
-    shown = input_ids if context_ids is None else torch.cat([context_ids.flatten(1), input_ids], dim=1)
-    place_T = torch.arange(shown.shape[1], device=shown.device)
-    palette = torch.arange(1, N_COLOURS, device=shown.device)
-    first_BC = torch.where(shown[:, None] == palette[:, None], place_T, len(place_T)).amin(dim=2)
-    rank_BC = first_BC.argsort(dim=1, stable=True).argsort(dim=1) + 1
-    is_new_BC = first_BC == len(place_T)
-    label_BV = torch.arange(VOCABULARY_SIZE, device=shown.device).repeat(len(shown), 1)
-    label_BV[:, 1:N_COLOURS] = rank_BC.masked_fill(is_new_BC, NEW)
-    share_BV = torch.zeros(label_BV.shape, device=shown.device)
-    n_new_B1 = is_new_BC.sum(dim=1, keepdim=True).clamp(min=1)
-    share_BV[:, 1:N_COLOURS] = torch.where(is_new_BC, -n_new_B1.float().log(), 0.0)
+    if context_ids is not None and by_order:
+        key_BC = _first_places(torch.cat([context_ids.flatten(1), input_ids], dim=1))
+    else:
+        key_BC = _first_places(input_ids)
+        if context_ids is not None:
+            key_BC = torch.minimum(key_BC, _keys_of_demonstrations(context_ids.long(), key_BC))
+    rank_BC = 1 + (key_BC[:, None] < key_BC[:, :, None]).sum(dim=2)
+    label_BV = torch.arange(VOCABULARY_SIZE, device=input_ids.device).repeat(len(input_ids), 1)
+    label_BV[:, 1:N_COLOURS] = rank_BC.masked_fill(key_BC == _NEVER, NEW)
+    share_BV = torch.zeros(label_BV.shape, device=input_ids.device)
+    share_BV[:, 1:N_COLOURS] = -(key_BC[:, None] == key_BC[:, :, None]).sum(dim=2).float().log()
     return ColourCode(label_BV, share_BV)
+
+
+def _first_places(ids_BL: torch.Tensor) -> torch.Tensor:
+    """Return the first place of every colour but black, (B, 9) int64, `_NEVER` where there is none."""
+    place_L = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+    palette = torch.arange(1, N_COLOURS, device=ids_BL.device)
+    return torch.where(ids_BL[:, None] == palette[:, None], place_L, _NEVER).amin(dim=2)
+
+
+def _keys_of_demonstrations(ids_BPL: torch.Tensor, first_BC: torch.Tensor) -> torch.Tensor:
+    """Return numbers by which colours that the input has not are ordered, (B, 9) int64, `_NEVER` where there is none.
+
+    The places of a token in a demonstration are known by the sum of their pseudorandom numbers. A colour is told by its
+    places in every demonstration and by what these look like to those who cannot tell the same colours apart.
+    """
+    batch, n_pairs, length = ids_BPL.shape
+    number_BPL = _mixed(torch.arange(1, length + 1, device=ids_BPL.device)).expand_as(ids_BPL)
+    nothing = ids_BPL.new_zeros(batch, n_pairs, VOCABULARY_SIZE)
+    where_BPV = nothing.scatter_add(2, ids_BPL, number_BPL)
+    cells_BPV = nothing.scatter_add(2, ids_BPL, torch.ones_like(ids_BPL))
+    cells_BPV[..., PAD] = 0
+    is_there = cells_BPV > 0
+    known_BV = torch.arange(VOCABULARY_SIZE, device=ids_BPL.device).repeat(batch, 1)
+    known_BV[:, 1:N_COLOURS] = VOCABULARY_SIZE + first_BC.clamp(max=_LATER)
+    told_BV = known_BV
+    for _ in range(_ROUNDS):
+        look_BP1 = _mixed(where_BPV + _mixed(told_BV)[:, None]).mul(is_there).sum(dim=2, keepdim=True)
+        seen_BV = _mixed(where_BPV + look_BP1).mul(is_there).sum(dim=1)
+        told_BV = torch.where(known_BV < _LATER, known_BV, seen_BV)
+    told_BC, n_shown_BC, n_cells_BC = (
+        part[:, 1:N_COLOURS] for part in (told_BV, is_there.sum(dim=1), cells_BPV.sum(dim=1))
+    )
+    rarity_BC = (1 + ids_BPL.shape[1] - n_shown_BC) * 2**16 + 2**16 - n_cells_BC
+    return (rarity_BC * _LATER + told_BC % _LATER).masked_fill(n_shown_BC == 0, _NEVER)
+
+
+def _mixed(number: torch.Tensor) -> torch.Tensor:
+    """Return pseudorandom int64 for int64, in the manner of SplitMix64 (Steele, Lea & Flood 2014); it wraps around."""
+    number = number * (0x9E3779B97F4A7C15 - 2**64)
+    number = (number ^ (number >> 30)) * (0xBF58476D1CE4E5B9 - 2**64)
+    number = (number ^ (number >> 27)) * (0x94D049BB133111EB - 2**64)
+    return number ^ (number >> 31)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tasks.arc.colours import ColourCode, colour_code
+from tasks.arc.colours import ColourCode
 from tasks.arc.grids import BOS, EOS, PAD, ROW, read_grid
 from tasks.arc.model import ArcModel, Memory
 from trainers.models.blocks import Cache
@@ -53,7 +53,7 @@ class _State:
 @torch.no_grad()
 def encode(model: ArcModel, input_ids: torch.Tensor, context_ids: torch.Tensor | None = None) -> Prompts:
     """Encode prompts as `ArcModel` takes them, without any of the answer."""
-    code = colour_code(model.config.colours, input_ids, context_ids)
+    code = model.code(input_ids, context_ids)
     if model.has_encoder:
         memory = model.remember(input_ids, context_ids, code)
         # One head after another in memory: every token attends to them, and on a CPU it is faster so.

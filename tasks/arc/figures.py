@@ -51,13 +51,13 @@ def examples_figure(examples: Sequence[ArcExample], title: str) -> Figure:
 
 
 def per_task_figure(per_task: Mapping[str, tuple[float, float]], title: str) -> Figure:
-    """Draw the exact match of every task as bars, the better trivial baseline (second number) as a line on each."""
+    """Draw the exact match of every task as bars, the best trivial baseline (second number) as a line on each."""
     figure = Figure(figsize=(max(5.0, 0.55 * len(per_task) + 2), 4), dpi=110, layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(per_task))
     matched, trivial = zip(*per_task.values(), strict=True)
     axes.bar(places, matched, color="#2b6cb0", label="generated exact match")
-    axes.hlines(trivial, places - 0.4, places + 0.4, color=_WRONG, label="better of copy and common")
+    axes.hlines(trivial, places - 0.4, places + 0.4, color=_WRONG, label="best trivial baseline")
     axes.set_xticks(places, list(per_task), rotation=60, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of grids", title=title)
     axes.grid(axis="y", alpha=0.25)

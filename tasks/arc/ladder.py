@@ -30,7 +30,7 @@ MEASURES = {
     MetricName(FINAL, "unseen_tasks", "cell_accuracy"): "unseen cells",
 }
 """Columns of the table, from a run's results.json; all are shares."""
-BASELINES = ("copy", "common", "repeat")
+BASELINES = ("copy", "common", "patch", "repeat")
 
 
 @dataclass

@@ -3,7 +3,7 @@
 decoder_only        input grid and output grid as one sequence; rotary positions
 encoder_decoder     the input is encoded, the output generated; sinusoidal positions along the sequence
 + positions 2d      rotary rows and columns, and embedded distances to all four edges
-+ colours           colours are labels by order of appearance: permuting them permutes the logits
++ colours           colours are labels: permuting them permutes the logits
 + bridge            demonstration pairs are encoded too, and reach the decoder
 
 from tasks.arc.model import ArcModel; model = ArcModel.from_pretrained("outputs/runs/arc_champion-001")
@@ -20,7 +20,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from tasks.arc.colours import ColourCode, colour_code, n_labels
 from tasks.arc.grids import BOS, EOS, PAD, VOCABULARY_SIZE
 from tasks.arc.options import ArcModelOptions
-from tasks.arc.padding import groups_by_length, mask_of, rejoin, without_gaps
+from tasks.arc.padding import groups_by_length, mask_of, rejoin, spread, without_gaps
 from tasks.arc.positions import EDGE_LIMIT, cell_places, next_places, sinusoids
 from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
@@ -28,14 +28,24 @@ from trainers.models.blocks import Cache, Rotation, SmallModel, check_heads, rot
 
 
 class ArcConfig(PreTrainedConfig, ArcModelOptions):
-    """Flags and sizes of an `ArcModel`: the fields of `ArcModelOptions`."""
+    """Flags and sizes of an `ArcModel`: the fields of `ArcModelOptions`.
+
+    Attributes:
+        colours_by_order: labels depend on the order of demonstrations, as in all models saved before this field was.
+    """
 
     model_type = "arc_grids"
+    colours_by_order: bool = False
     vocab_size: int = VOCABULARY_SIZE
     pad_token_id: int = PAD
     bos_token_id: int = BOS
     eos_token_id: int = EOS
     tie_word_embeddings: bool = False
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ArcConfig":
+        """Return the config that was saved; one without `colours_by_order` is of a model that learnt such labels."""
+        return super().from_dict({"colours_by_order": True, **config_dict}, **kwargs)
 
 
 @dataclass
@@ -98,9 +108,9 @@ class ArcModel(SmallModel):
         Args:
             input_ids: (B, L), the input grid; for a decoder alone the complete sequence without its last token.
             labels: (B, L), the output grid and EOS, `IGNORE` elsewhere; nothing is shifted. PAD is on the right.
-            context_ids: (B, P, L), the demonstrations, each as `input BOS output EOS`.
+            context_ids: (B, P, L), the demonstrations, each as `input BOS output EOS`, in any order; PAD alone is none.
         """
-        code = colour_code(self.config.colours, input_ids, context_ids)
+        code = self.code(input_ids, context_ids)
         if self.has_encoder:
             seen = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
             seen, memory = seen.masked_fill(seen == IGNORE, PAD), self.remember(input_ids, context_ids, code)
@@ -109,6 +119,10 @@ class ArcModel(SmallModel):
         index = torch.arange(seen.shape[1], device=seen.device)[None]
         hidden = self.decode(seen, code, memory, index, next_places(seen) if self.is_2d else [])
         return self.output(code.logits(self.head(hidden)), labels, num_items_in_batch)
+
+    def code(self, input_ids: torch.Tensor, context_ids: torch.Tensor | None) -> ColourCode:
+        """Return the labels of the colours of a batch."""
+        return colour_code(self.config.colours, input_ids, context_ids, self.config.colours_by_order)
 
     def remember(self, input_ids: torch.Tensor, context_ids: torch.Tensor | None, code: ColourCode) -> Memory:
         """Encode the input grid, and the demonstrations if there is a bridge.
@@ -123,14 +137,17 @@ class ArcModel(SmallModel):
                 raise ValueError(f"the bridge {self.config.bridge} needs context_ids, the demonstration pairs")
             batch, n_pairs, _ = context_ids.shape
             pairs = context_ids.long().flatten(0, 1)
-            shown, shown_places, is_shown = self._encode(self.context_encoder, pairs, code.repeated(n_pairs))
+            there = (pairs != PAD).any(dim=1)  # a row may have fewer demonstrations than another
+            codes = code.repeated(n_pairs).of_rows(there)
+            shown, shown_places, is_shown = self._encode(self.context_encoder, pairs[there], codes)
             if self.config.bridge == "concat_mlp":
                 weight = (is_shown / is_shown.sum(dim=1, keepdim=True))[..., None].to(shown.dtype)
-                pooled = (shown * weight).sum(dim=1).unflatten(0, (batch, n_pairs)).mean(dim=1)
+                each = spread((shown * weight).sum(dim=1), there).unflatten(0, (batch, n_pairs))
+                pooled = each.sum(dim=1) / there.view(batch, n_pairs).sum(dim=1, keepdim=True)
             else:
                 together = [(states, shown), (real, is_shown), *zip(places, shown_places, strict=True)]
                 states, real, *places = [
-                    torch.cat([own, other.unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
+                    torch.cat([own, spread(other, there).unflatten(0, (batch, n_pairs)).flatten(1, 2)], dim=1)
                     for own, other in together
                 ]
                 states, real, places = without_gaps(states, real, places)

@@ -32,11 +32,29 @@ class ArcOptions:
     n_val: int = option(20, "held-out pairs per training task, evaluated during training", least=0)
     n_test: int = option(40, "held-out pairs per task (of an unseen one all), evaluated at the end", least=0)
     max_side: int = option(30, "largest side of a grid; larger pairs of other sources are left out", least=10, most=30)
-    n_context: int = option(2, "demonstration pairs per input", least=1, most=8)
+    n_context: int = option(2, "demonstration pairs per input (of a task with fewer, all)", least=1, most=16)
+    min_context: int | None = option(
+        None,
+        "fewest demonstrations: training inputs get from so many to --n_context, tasks with fewer are left out"
+        " (default: --n_context)",
+        least=1,
+        most=16,
+    )
+    same_context: bool = option(
+        False, "give all inputs of a task its first demonstrations, as the first experiments did, not a draw each"
+    )
+    context_seed: int = option(
+        0, "seed of the draws alone: another one draws other demonstrations for the same inputs", least=0, most=MAX_SEED
+    )
     resample_context: bool = option(False, "draw new demonstrations for every training batch")
     augment_dihedral: bool = option(False, "turn and mirror every training example at random")
     augment_colours: bool = option(False, "exchange the nine colours of every training example at random")
     dataset_seed: int = option(307, "seed of the generators and of the splits", least=0, most=MAX_SEED)
+
+    @property
+    def fewest_context(self) -> int:
+        """The fewest demonstrations of an input."""
+        return self.n_context if self.min_context is None else self.min_context
 
 
 @dataclass
@@ -47,7 +65,9 @@ class ArcModelOptions:
         "encoder_decoder", "one sequence or encoded input"
     )
     positions: Literal["1d", "2d"] = option("2d", "along the sequence, or rows and columns")
-    colours: Literal["table", "equivariant"] = option("equivariant", "colour vectors, or labels by order of appearance")
+    colours: Literal["table", "equivariant"] = option(
+        "equivariant", "colour vectors, or labels that exchanged colours exchange"
+    )
     bridge: Literal["none", "prompt", "concat_mlp", "cross_attention"] = option(
         "cross_attention", "how demonstrations reach the decoder (prompt: before the input, decoder_only)"
     )

@@ -25,6 +25,15 @@ def rejoin(parts: Sequence[torch.Tensor], groups: Sequence[Group]) -> torch.Tens
     return pad_sequence([row for part in parts for row in part], batch_first=True)[back_B]
 
 
+def spread(part_CX: torch.Tensor, there_N: torch.Tensor) -> torch.Tensor:
+    """Return N rows of which C are there (bool), zeros in place of the others."""
+    if len(part_CX) == len(there_N):
+        return part_CX
+    whole = part_CX.new_zeros((len(there_N), *part_CX.shape[1:]))
+    whole[there_N] = part_CX
+    return whole
+
+
 def without_gaps(
     states_BLD: torch.Tensor, real_BL: torch.Tensor, places: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:

@@ -32,7 +32,7 @@ class GridPredictor(Predictor):
     """Gives two attempts at every test output."""
 
     def read(self, source: Source) -> list[Question]:
-        """Read tasks; the first demonstrations are shown, as many as the run's dataset shows."""
+        """Read tasks; the first demonstrations are shown, as many as the run's dataset shows at most."""
         if source.prompts:
             raise UserError("grids are not written as words; give --file with a JSON file of ARC tasks, or pipe it in")
         options, name = self._options(), Path(source.file).stem if source.file else "standard input"
@@ -42,7 +42,7 @@ class GridPredictor(Predictor):
             raise UserError(f"{source.name} is no JSON ({error}); give a file of ARC tasks") from error
         questions = read_questions(content, name, source.name)
         for question in questions:
-            _check(question, options["n_context"])
+            _check(question, options.get("min_context") or options["n_context"])
         if larger := sum(_side(question, options["n_context"]) > options["max_side"] for question in questions):
             print(
                 f"note: {larger} of {len(questions)} test inputs have grids larger than the side of"
@@ -52,7 +52,7 @@ class GridPredictor(Predictor):
         if unseen := sum(len(question.demonstrations) > options["n_context"] for question in questions):
             print(
                 f"note: {unseen} of {len(questions)} test inputs have more demonstrations than the"
-                f" {options['n_context']} of the training; the first ones are shown",
+                f" {options['n_context']} of the training at most; the first ones are shown",
                 file=sys.stderr,
             )
         return questions
@@ -128,12 +128,12 @@ def _questions(task: str, content: Any, where: str) -> list[Question]:
     ]
 
 
-def _check(question: Question, n_context: int) -> None:
-    """Raise a `UserError` unless there are as many demonstrations as the model was trained with."""
-    if (n_shown := len(question.demonstrations)) < n_context:
+def _check(question: Question, fewest: int) -> None:
+    """Raise a `UserError` unless there are as many demonstrations as the model was trained with at least."""
+    if (n_shown := len(question.demonstrations)) < fewest:
         raise UserError(
             f"task {question.task}, test {question.test} has {n_shown} demonstrations, the model was trained with"
-            f" {n_context}; give as many"
+            f" {fewest}; give as many"
         )
 
 
@@ -144,15 +144,10 @@ def _side(question: Question, n_context: int) -> int:
 
 
 def _row(question: Question, n_context: int) -> dict[str, Any]:
-    shown = question.demonstrations[:n_context]
-    return {
-        "task": question.task,
-        "pair": question.test,
-        "input": question.before.tolist(),
-        "output": [[0]],  # never looked at: only prompts are made of these rows
-        "context_inputs": [before.tolist() for before, _ in shown],
-        "context_outputs": [after.tolist() for _, after in shown],
-    }
+    from tasks.arc.data import row_of
+
+    nothing = np.zeros((1, 1), np.uint8)  # never looked at: only prompts are made of these rows
+    return row_of(question.task, question.test, (question.before, nothing), question.demonstrations[:n_context])
 
 
 def _answer(question: Question, first: np.ndarray | None, second: np.ndarray | None) -> Answer:

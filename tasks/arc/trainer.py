@@ -57,16 +57,17 @@ class ArcTrainer(WorldTrainer):
             inputs=[grid.tolist() for grid in inputs],
             teacher_forced=[row.tolist() for row in cells],
         )
-        common = self._common(rows)
-        trivial = baselines.scores(inputs, true, common)
+        guesses = self._guesses(rows)
+        trivial = baselines.scores(inputs, true, guesses)
         trivial["exact_match"][""] = max(trivial["exact_match"].values())
-        per_task = _per_task(rows.tasks, [tried[0] for tried in readable], true, (inputs, common))
+        per_task = _per_task(rows.tasks, [tried[0] for tried in readable], true, list(guesses.values()))
         step = f"{self.task.name}, {rows.split}, step {self.state.global_step:,}"
         values = np.array([(row == grid.ravel()).mean() for row, grid in zip(cells, true, strict=True)])
         picked = pick_examples(_one_of_each_task(rows)[:SHOWN], values, self.state.global_step)
         return Evaluation(
             metrics={**metrics, **{f"exact_match_{name}": share for name, (share, _) in per_task.items()}},
             baselines={**trivial, **{f"exact_match_{name}": {"": best} for name, (_, best) in per_task.items()}},
+            references=self._ceilings(rows),
             samples=_samples(rows, picked, [tried[0] for tried in attempts], true),
             predictions={"examples": _predictions(rows, attempts, cells, list(per_task))},
             values=values,
@@ -76,13 +77,23 @@ class ArcTrainer(WorldTrainer):
             },
         )
 
+    def _guesses(self, rows: ArcRows) -> dict[str, list[np.ndarray]]:
+        """Return what the trivial baselines answer to every example."""
+        return {"copy": rows.inputs.list(), "common": self._common(rows), "patch": rows.nearest_patches}
+
+    def _ceilings(self, rows: ArcRows) -> dict[str, dict[str, float]]:
+        """Return the most that the demonstrations of tasks that are not trained on allow, with one attempt and two."""
+        if set(rows.tasks.tolist()) & set(self._common_in_training):
+            return {}  # training shows more of these than their demonstrations do
+        grids = zip(rows.inputs.list(), rows.outputs.list(), strict=True)
+        chances = [baselines.ceiling(*pair, rows.demonstrations(row)) for row, pair in enumerate(grids)]
+        most = {"exact_match": np.mean(chances), "pass_at_2": np.minimum(2 * np.array(chances), 1).mean()}
+        return {metric: {"ceiling": float(share)} for metric, share in most.items()}
+
     def _common(self, rows: ArcRows) -> list[np.ndarray]:
         """Return for every example the most common output of its task in training, or among its demonstrations."""
-        shown, n = rows.context_outputs.list(), rows.n_context
-        return [
-            self._common_in_training.get(task, baselines.most_common(shown[row * n : (row + 1) * n]))
-            for row, task in enumerate(rows.tasks.tolist())
-        ]
+        shown = [baselines.most_common([after for _, after in rows.demonstrations(row)]) for row in range(len(rows))]
+        return [self._common_in_training.get(task, shown[row]) for row, task in enumerate(rows.tasks.tolist())]
 
     @cached_property
     def _common_in_training(self) -> dict[str, np.ndarray]:
@@ -119,7 +130,7 @@ class ArcTrainer(WorldTrainer):
 def _per_task(
     tasks: np.ndarray, generated: Sequence[Any], true: Sequence[np.ndarray], guesses: Sequence[Sequence[np.ndarray]]
 ) -> dict[str, tuple[float, float]]:
-    """Return task -> its exact match and that of the better guess, for at most `TASKS_NAMED` tasks, the best ones."""
+    """Return task -> its exact match and that of the best guess, for at most `TASKS_NAMED` tasks, the best ones."""
 
     def share(grids: Sequence[Any], chosen: list[int]) -> float:
         return float(np.mean([same(grids[row], true[row]) for row in chosen]))
@@ -157,7 +168,7 @@ def _predictions(
             **dict.fromkeys(of_task, right["exact_match"]),
         },
         weights={**{name: total for name, (_, total) in counts.items()}, **of_task},
-        group="task",
+        # No group: the tasks are named, not drawn, so an interval is of pairs of these tasks (a share's is Wilson's).
     )
 
 
@@ -178,12 +189,10 @@ def _samples(
 
 
 def _drawn(rows: ArcRows, attempts: Sequence[Sequence[Any]]) -> list[ArcExample]:
-    n, examples = rows.n_context, []
+    examples = []
     for row in _one_of_each_task(rows)[:DRAWN]:
-        context = range(row * n, (row + 1) * n)
-        pairs = [(rows.context_inputs.numpy(place), rows.context_outputs.numpy(place)) for place in context]
         grids = rows.inputs.numpy(row), rows.outputs.numpy(row), attempts[row][0]
-        examples.append(ArcExample(str(rows.tasks[row]), pairs, *grids))
+        examples.append(ArcExample(str(rows.tasks[row]), rows.demonstrations(row), *grids))
     return examples
 
 

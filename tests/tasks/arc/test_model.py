@@ -1,5 +1,6 @@
 """The grid models: what logits depend on, colours, losses, files and sizes."""
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 
 from tasks.arc import padding
 from tasks.arc.decoding import encode
-from tasks.arc.grids import EOS, N_COLOURS, ROW, VOCABULARY_SIZE
+from tasks.arc.grids import EOS, N_COLOURS, PAD, ROW, VOCABULARY_SIZE
 from tasks.arc.model import ArcConfig, ArcModel
 from tests.helpers import gap, refusal
 from trainers.contract import IGNORE
@@ -105,12 +106,49 @@ def test_encoding_grids_of_like_length_together_changes_neither_loss_nor_gradien
 
 
 @pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])
-def test_the_order_of_the_demonstrations_counts_only_for_the_order_of_colours(name):
+@pytest.mark.parametrize("colours", ["table", "equivariant"])
+def test_the_order_of_the_demonstrations_counts_for_nothing(name, colours):
     torch.manual_seed(0)
-    model = ArcModel(ArcConfig(**{**LADDER[name], **TINY, "colours": "table"})).eval()
-    batch = batch_of(model.config, random_episodes(2, n_pairs=3))
+    model = ArcModel(ArcConfig(**{**LADDER[name], **TINY, "colours": colours})).eval()
+    for seed in range(5):
+        batch = batch_of(model.config, random_episodes(3, seed, n_pairs=4))
+        logits = run(model, batch).logits
+        for order in ([3, 2, 1, 0], [1, 2, 3, 0], [2, 3, 0, 1]):
+            turned = {**batch, "context_ids": batch["context_ids"][:, order]}
+            assert gap(logits, run(model, turned).logits) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])
+def test_a_model_saved_before_keeps_labels_by_order_of_appearance(name, tmp_path):
+    model, batch = build(name), batch_of(ArcConfig(**LADDER[name]), random_episodes(2, n_pairs=3))
+    model.save_pretrained(tmp_path)
+    assert not ArcModel.from_pretrained(tmp_path).config.colours_by_order
+    saved = json.loads((tmp_path / "config.json").read_text())
+    del saved["colours_by_order"]
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    old = ArcModel.from_pretrained(tmp_path)
+    labels = old.code(batch["input_ids"], batch["context_ids"]).label_BV
+    shown = torch.cat([batch["context_ids"].flatten(1), batch["input_ids"]], dim=1).tolist()
+    for row, ids in zip(labels.tolist(), shown, strict=True):
+        seen = [token for token in dict.fromkeys(ids) if 0 < token < N_COLOURS]
+        assert [row[token] for token in seen] == list(range(1, 1 + len(seen)))
     turned = {**batch, "context_ids": batch["context_ids"].flip(1)}
-    assert gap(run(model, batch).logits, run(model, turned).logits) < 1e-5
+    assert gap(run(old, batch).logits, run(old, turned).logits) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])
+def test_demonstrations_that_are_padding_change_nothing(name):
+    """A row may have fewer than the others: alone, and beside one with more, its answers and losses are the same."""
+    model, (first, *others) = build(name), random_episodes(3, n_pairs=4)
+    few = (*first[:2], first[2][:2])
+    alone, longest = batch_of(model.config, [few]), batch_of(model.config, [(*first[:2], first[2]), *others])
+    longest["context_ids"][0, 2:] = PAD
+    both = model(**alone).loss, model(**{name: part[:1] for name, part in longest.items()}).loss
+    torch.testing.assert_close(*both, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss, list(model.parameters())) for loss in both), atol=1e-6, rtol=1e-4
+    )
+    assert gap(answer_logits(model, longest)[0], answer_logits(model, alone)[0]) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["concat_mlp", "cross_attention"])

@@ -21,12 +21,14 @@ BRIDGES = ["none", "concat_mlp", "cross_attention"]
 @pytest.mark.parametrize("split", SPLITS)
 def test_rows_have_the_grids_of_the_dataset(split, make, stored):
     rows = make(split)
-    assert len(rows) == len(stored[split]) and rows.n_context == 2
+    assert len(rows) == len(stored[split]) and rows.n_shown_N.tolist() == [2] * len(rows)
     assert rows.tasks.tolist() == [name for name, _, _ in stored[split]]
     found = episodes_of(rows, list(range(len(rows))))
     for (query, context), (_, true_query, true_context) in zip(found, stored[split], strict=True):
         assert len(context) == 2 and equal(flat(query, context), flat(true_query, true_context))
     assert rows.length_N.tolist() == [len(written(a)) + len(written(b)) for _, (a, b), _ in stored[split]]
+    for row in (0, len(rows) - 1):
+        assert equal(*(list(chain(*pairs)) for pairs in (rows.demonstrations(row), stored[split][row][2])))
 
 
 def test_the_longest_answer_is_the_largest_grid_and_its_end(make):
@@ -74,6 +76,32 @@ def test_labels_of_a_decoder_are_the_next_tokens_of_the_output_alone(bridge, spl
         assert all(label in (IGNORE, following) for label, following in zip(labels, ids[1:], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "bridge"), [("encoder_decoder", "cross_attention"), ("decoder_only", "prompt")]
+)
+def test_rows_may_have_different_numbers_of_demonstrations(architecture, bridge, data, make, stored):
+    numbers = [1 + row % 2 for row in range(84)]
+    columns = {
+        name: [shown[:n] for shown, n in zip(data.splits["train"][name], numbers, strict=True)]
+        for name in ("context_inputs", "context_outputs")
+    }
+    rows, chosen = make("train", architecture, bridge, damaged(data, **columns)), [15, 3, 40, 11, 0]
+    batch = rows.__getitems__(chosen)
+    contexts = [stored["train"][row][2][: numbers[row]] for row in chosen]
+    if bridge == "prompt":
+        fronts = [
+            [*chain(*shown(context)), *written(stored["train"][row][1][0])]
+            for row, context in zip(chosen, contexts, strict=True)
+        ]
+        assert rows.prompts(chosen)["input_ids"].tolist() == padded(fronts)
+    else:
+        pieces = padded([ids for context in contexts for ids in [*shown(context), []][:2]])
+        assert batch["context_ids"].tolist() == [pieces[2 * place : 2 * place + 2] for place in range(5)]
+    for row, (query, context), expected in zip(chosen, episodes_of(rows, chosen), contexts, strict=True):
+        assert equal(flat(query, context), flat(stored["train"][row][1], expected))
+    assert len(rows.__getitems__([0, 2])["input_ids"]) == 2  # of rows that all have one
+
+
 def test_rows_of_a_part_of_a_table_are_those_of_the_whole(data, make):
     chosen = [40, 41, 42, 7, 8, 60]
     part = datasets.concatenate_datasets([data.splits["train"].select([i]) for i in chosen])
@@ -119,9 +147,9 @@ def test_missing_columns_are_refused(name, data, make):
 @pytest.mark.parametrize(
     ("columns", "names"),
     [
-        ({"context_inputs": [[[[1]]]] + [[[[1]], [[2]]]] * 83}, "equally many demonstrations"),
+        ({"context_inputs": [[[[1]]]] + [[[[1]], [[2]]]] * 83}, "more demonstration inputs than outputs, or fewer"),
         ({"context_inputs": [[[[1]]]] * 84}, "more demonstration inputs than outputs, or fewer"),
-        ({"context_inputs": [[]] * 84, "context_outputs": [[]] * 84}, "equally many demonstrations"),
+        ({"context_inputs": [[]] * 84, "context_outputs": [[]] * 84}, "without demonstrations"),
         ({"input": [[[1, None]]] + [[[1, 2]]] * 83}, "missing values"),
         ({"task": [None] * 84}, "without a task"),
     ],

@@ -2,13 +2,11 @@
 
 from itertools import permutations
 
-import datasets
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from tasks.arc.data import FEATURES
 from tasks.arc.grids import N_COLOURS
 from tests.helpers import same
 
@@ -71,16 +69,14 @@ def test_a_drawn_context_is_of_other_rows_of_the_task_and_all_of_them_occur(make
 
 
 @pytest.mark.parametrize("n_context", [1, 3, 5])
-def test_every_choice_of_other_rows_is_equally_likely(n_context, make, data):
-    table = data.splits["train"]
-    wide = {name: [row[:1] * n_context for row in table[name]] for name in ("context_inputs", "context_outputs")}
-    columns = {name: table[name] for name in ("task", "pair", "input", "output")}
-    rows = make(table=datasets.Dataset.from_dict({**columns, **wide}, features=FEATURES), resample_context=True)
-    assert rows.n_context == n_context
+def test_every_choice_of_other_rows_is_equally_likely(n_context, make):
+    rows = make(resample_context=True, n_context=n_context)
     epochs = []
     for epoch in range(2000):
         rows.set_epoch(epoch)
-        epochs.append(rows.draw_context(np.array([8])).numpy())
+        places, numbers = rows.draw_context(np.array([8]))
+        assert numbers.tolist() == [n_context]
+        epochs.append(places.numpy())
     drawn = np.array(epochs)
     others = [6, 7, 9, 10, 11]
     for column in drawn.T:
@@ -96,10 +92,28 @@ def test_a_context_is_drawn_for_tasks_of_any_number_of_rows(make, data):
     chosen, found = np.arange(13), {row: set() for row in range(13)}
     for epoch in range(60):
         rows.set_epoch(epoch)
-        for row, drawn in enumerate(rows.draw_context(chosen).view(13, 2).tolist()):
+        for row, drawn in enumerate(rows.draw_context(chosen)[0].view(13, 2).tolist()):
             assert len({row, *drawn}) == 3
             found[row] |= {*drawn}
     assert found == {row: {*block} - {row} for block in blocks for row in block}
+
+
+def test_a_number_of_demonstrations_is_drawn_too_up_to_those_there_are(make, data):
+    """3 and 6 rows of two tasks: 1 or 2, and 1 to 4 demonstrations."""
+    rows = make(
+        table=data.splits["train"].select([0, 1, 2, *range(6, 12)]), resample_context=True, n_context=4, min_context=1
+    )
+    numbers = []
+    for epoch in range(300):
+        rows.set_epoch(epoch)
+        places, n_shown = rows.draw_context(np.array([7, 1]))
+        own, other = places.split(n_shown.tolist())
+        assert len({7, *own.tolist()}) == len(own) + 1 and {*own.tolist()} <= {*range(3, 9)}
+        assert len({1, *other.tolist()}) == len(other) + 1 and {*other.tolist()} <= {0, 2}
+        numbers.append(n_shown.tolist())
+    for drawn, possible in zip(np.array(numbers).T, ([1, 2, 3, 4], [1, 2]), strict=True):
+        assert stats.chisquare([(drawn == n).sum() for n in possible]).pvalue > 1e-4
+        assert {*drawn.tolist()} == {*possible}
 
 
 def test_an_episode_is_turned_as_one(make, stored):

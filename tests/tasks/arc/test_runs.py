@@ -180,4 +180,4 @@ def test_the_ladder_trains_every_model_once(prefix, tmp_path, capsys):
     for again in (False, True):
         assert study.main(["--study", str(tmp_path / "ladder.yaml"), "--output_dir", str(prefix / "ladder")]) == 0
         assert capsys.readouterr().out.count("finished already") == 4 * again
-    assert len((prefix / "ladder" / "ladder.csv").read_text().splitlines()) == 1 + 2 + 3
+    assert len((prefix / "ladder" / "ladder.csv").read_text().splitlines()) == 1 + 2 + 4  # two models, four baselines

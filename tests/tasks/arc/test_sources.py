@@ -276,6 +276,14 @@ def test_unseen_tasks_of_which_nothing_is_left_are_refused(tmp_path):
         build(ArcOptions(unseen_source=path, **SMALL))
 
 
+def test_training_tasks_of_which_nothing_is_left_to_evaluate_are_refused(tmp_path):
+    path = write(tmp_path / "0a.json", {"train": pairs_of_sides(1, 2, 3, 4), "test": pairs_of_sides(20)})
+    with refusal("--train_source", path, "--max_side", "--n_val 0"):
+        build(ArcOptions(train_source=path, unseen_source="none", **SMALL))
+    found = build(ArcOptions(train_source=path, unseen_source="none", **{**SMALL, "n_val": 0, "n_test": 0}))
+    assert list(found.splits) == ["train"]
+
+
 def test_tasks_that_two_sources_have_are_named(folder):
     built = build(ArcOptions(train_source=f"generated,{folder}", unseen_source="none", n_context=1, **SMALL))
     assert any("6d0aefbc" in note and str(folder) in note for note in built.facts["adjustments"])

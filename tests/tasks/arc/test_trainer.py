@@ -1,6 +1,7 @@
 """The trainer of arc: the best and the worst, figures, answers."""
 
 import copy
+import math
 from collections import Counter
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
+from tasks.arc.baselines import ceiling
+from tasks.arc.nearest_patch import nearest_patch
 from tasks.arc.trainer import TASKS_NAMED, _per_task
 from trainers import registry
 from trainers.base import build_rows
 from trainers.folders import dataset_folder
+from trainers.runs.evaluation import intervals_of
 
 from .score_helpers import GENERATED
 
@@ -91,9 +95,47 @@ def test_the_baselines_stand_beside_and_do_not_depend_on_the_answers(trainer, ro
     best, worst = perfect(trainer, rows).baselines, nonsense(trainer, rows).baselines
     assert best == worst
     exact = best["exact_match"]
-    assert exact[""] == max(exact["copy"], exact["common"]) and 0 < best["cell_accuracy"]["repeat"] < 1
+    assert exact[""] == max(exact["copy"], exact["common"], exact["patch"]) and 0 < best["cell_accuracy"]["repeat"] < 1
+    patched = [
+        np.array_equal(nearest_patch(rows.inputs.numpy(row), rows.demonstrations(row)), rows.outputs.numpy(row))
+        for row in range(len(rows))
+    ]
+    assert exact["patch"] == np.mean(patched)
     copied = [a.tolist() == b.tolist() for a, b in zip(rows.inputs.list(), rows.outputs.list(), strict=True)]
     assert exact["copy"] == np.mean(copied)
+
+
+def test_the_ceiling_stands_beside_the_metric_for_tasks_that_are_not_trained_on(trainer, rows):
+    found = perfect(trainer, rows).references
+    if rows.split == "validation":
+        assert found == {}
+        return
+    ours = zip(rows.inputs.list(), rows.outputs.list(), strict=True)
+    chances = [ceiling(*pair, rows.demonstrations(row)) for row, pair in enumerate(ours)]
+    twice = np.mean([min(1, 2 * chance) for chance in chances])
+    assert found == {"exact_match": {"ceiling": np.mean(chances)}, "pass_at_2": {"ceiling": twice}}
+    assert 0 < np.mean(chances) <= 1
+
+
+def test_an_interval_of_a_share_is_wilsons_of_all_pairs_and_of_each_tasks(trainer, rows):
+    true = rows.outputs.list()
+    right = np.arange(len(rows)) % 3 == 0
+    attempts = [[grid if good else None, None] for grid, good in zip(true, right, strict=True)]
+    found = intervals_of(trainer.score(rows, attempts, [grid.ravel() for grid in true]).predictions)
+
+    def expected(good):
+        return pytest.approx(proportion_ci(int(good.sum()), len(good)))
+
+    assert found["exact_match"] == found["pass_at_2"] == expected(right)
+    for task in set(rows.tasks.tolist()):
+        assert found[f"exact_match_{task}"] == expected(right[rows.tasks == task])
+
+
+def proportion_ci(count, n, z=1.959963984540054):
+    """Wilson's interval as Wilson wrote it (1927): the shares that lie within z standard errors of their own."""
+    share = count / n
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def test_the_common_output_is_that_of_training_or_else_of_the_demonstrations(trainer, rows, data):
