@@ -74,7 +74,7 @@ def test_every_parameter_reaches_sbatch(tmp_path, monkeypatch):
     executor = submitit.AutoExecutor(tmp_path, cluster="slurm")
     executor.update_parameters(**read_parameters(text))
     written = executor._executor._make_submission_file_text("", "")
-    asked = [line for line in written.splitlines() if line.startswith("#SBATCH") and ("=some" in line or "77" in line)]
+    asked = [line for line in written.splitlines() if line.startswith("#SBATCH") and ("=some" in line or "=77" in line)]
     assert len(asked) == len(PARAMETERS)
 
 
