@@ -13,7 +13,7 @@ from datasets import Dataset, Features, List, Value
 
 from tasks.arc.copies import without_copies
 from tasks.arc.generators.concept import Pair
-from tasks.arc.options import ArcOptions
+from tasks.arc.options import ArcOptions, fewest_context
 from tasks.arc.sources import ArcTask, load_sources
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
@@ -37,37 +37,8 @@ def build(options: ArcOptions) -> BuiltDataset:
     Raises:
         UserError: a source that cannot be read, or nothing left to train on or to evaluate.
     """
-    if options.fewest_context > options.n_context:
-        raise UserError(
-            f"--min_context {options.min_context} is more than --n_context {options.n_context}; give the fewest"
-            " demonstrations of an input, and the most"
-        )
     notes: list[str] = []
-    # A training pair is shown other pairs of its task, a held-out one any of the demonstrations.
-    seen = load_sources(options.train_source, False, options, notes)
-    seen = _drop_unfit(seen, options.fewest_context + 1, options, notes)
-    unseen = [] if options.unseen_source == "none" else load_sources(options.unseen_source, True, options, notes)
-    unseen = _drop_unfit(unseen, options.fewest_context, options, notes)
-    is_asked = options.n_val + options.n_test > 0
-    if is_asked and options.unseen_source != "none" and not any(task.tests for task in unseen):
-        raise UserError(
-            f"no pair of --unseen_source {options.unseen_source} is left to evaluate ({'; '.join(notes)});"
-            " give another, or none"
-        )
-    seen = without_copies(seen, unseen, notes)
-    if not seen:
-        raise UserError(
-            f"no task of --train_source {options.train_source} is left to train on; "
-            + "; ".join(notes or ["it is empty"])
-        )
-    if options.n_val and not any(task.tests for task in seen):
-        raise UserError(
-            f"--train_source {options.train_source} holds no pairs out to choose a checkpoint by"
-            f" ({'; '.join(notes) or 'it has none'}); give one more source, such as generated,rules, or a larger"
-            " --max_side, or --n_val 0"
-        )
-    if options.n_test and max(len(task.tests) for task in seen) <= options.n_val:
-        notes.append(f"there is no split test: no task has more than the {options.n_val} held-out pairs of --n_val")
+    seen, unseen = _load(options, notes)
     parts: dict[str, tuple[list[ArcTask], Callable[[ArcTask], list[Pair]]]] = {
         "train": (seen, lambda task: task.demonstrations),
         "validation": (seen, lambda task: task.tests[: options.n_val]),
@@ -88,6 +59,49 @@ def build(options: ArcOptions) -> BuiltDataset:
     )
 
 
+def _load(options: ArcOptions, notes: list[str]) -> tuple[list[ArcTask], list[ArcTask]]:
+    """Return the tasks to train on, and those that are only evaluated.
+
+    Args:
+        notes: gets a sentence for everything that is left out.
+    """
+    if (fewest := fewest_context(vars(options))) > options.n_context:
+        raise UserError(
+            f"--min_context {options.min_context} is more than --n_context {options.n_context}; give the fewest"
+            " demonstrations of an input, and the most"
+        )
+    # A training pair is shown other pairs of its task, a held-out one any of the demonstrations.
+    seen = _drop_unfit(load_sources(options.train_source, False, options, notes), fewest + 1, options, notes)
+    unseen = [] if options.unseen_source == "none" else load_sources(options.unseen_source, True, options, notes)
+    unseen = _drop_unfit(unseen, fewest, options, notes)
+    is_asked = options.n_val + options.n_test > 0
+    if is_asked and options.unseen_source != "none" and not any(task.tests for task in unseen):
+        raise UserError(
+            f"no pair of --unseen_source {options.unseen_source} is left to evaluate ({'; '.join(notes)});"
+            " give another, or none"
+        )
+    seen = without_copies(seen, unseen, notes)
+    _check_training(seen, options, notes)
+    return seen, unseen
+
+
+def _check_training(seen: Sequence[ArcTask], options: ArcOptions, notes: list[str]) -> None:
+    """Raise a `UserError` if nothing is left to train on, or none of it is held out; note that there is no test."""
+    if not seen:
+        raise UserError(
+            f"no task of --train_source {options.train_source} is left to train on; "
+            + "; ".join(notes or ["it is empty"])
+        )
+    if options.n_val and not any(task.tests for task in seen):
+        raise UserError(
+            f"--train_source {options.train_source} holds no pairs out to choose a checkpoint by"
+            f" ({'; '.join(notes) or 'it has none'}); give one more source, such as generated,rules, or a larger"
+            " --max_side, or --n_val 0"
+        )
+    if options.n_test and max(len(task.tests) for task in seen) <= options.n_val:
+        notes.append(f"there is no split test: no task has more than the {options.n_val} held-out pairs of --n_val")
+
+
 def _drop_unfit(tasks: Sequence[ArcTask], needed: int, options: ArcOptions, notes: list[str]) -> list[ArcTask]:
     """Drop pairs that are too large, then tasks with fewer demonstrations than are needed."""
 
@@ -104,8 +118,8 @@ def _drop_unfit(tasks: Sequence[ArcTask], needed: int, options: ArcOptions, note
     if len(enough) < len(fits):
         flag = "n_context" if options.min_context is None else "min_context"
         notes.append(
-            f"{len(fits) - len(enough)} of {len(fits)} tasks are left out, because --{flag} {options.fewest_context}"
-            f" needs {needed} demonstrations of them"
+            f"{len(fits) - len(enough)} of {len(fits)} tasks are left out, because --{flag}"
+            f" {fewest_context(vars(options))} needs {needed} demonstrations of them"
         )
     return enough
 
@@ -134,7 +148,7 @@ def _draw_context(rng: np.random.Generator, n_pairs: int, own: int | None, optio
     if options.same_context:
         drawn = np.arange(most)
     else:
-        n_shown = most if own is None else rng.integers(options.fewest_context, most + 1)
+        n_shown = most if own is None else rng.integers(fewest_context(vars(options)), most + 1)
         drawn = rng.choice(n_others, n_shown, replace=False)
     return (drawn if own is None else drawn + (drawn >= own)).tolist()
 

@@ -15,6 +15,7 @@ import numpy as np
 from tasks.arc.generators.concept import Pair
 from tasks.arc.options import ArcOptions
 from trainers.common.tables import format_table
+from trainers.errors import UserError
 from trainers.settings.command import command
 
 _OUTSIDE = -1
@@ -42,7 +43,12 @@ def main(options: ArcOptions) -> None:
     from tasks.arc.data import build
 
     found: dict[str, list[tuple[float, float]]] = {}
-    unseen: Any = build(options).splits["unseen_tasks"]
+    unseen: Any = build(options).splits.get("unseen_tasks")
+    if unseen is None:
+        raise UserError(
+            f"--unseen_source {options.unseen_source}, --n_val {options.n_val} and --n_test {options.n_test} leave no"
+            " pair of an unseen task to solve; give others"
+        )
     for row in unseen:
         given, expected = (np.array(row[name], np.uint8) for name in ("input", "output"))
         shown = [[np.array(grid, np.uint8) for grid in row[name]] for name in ("context_inputs", "context_outputs")]

@@ -1,8 +1,9 @@
 """Options of the dataset of `arc` and of its models."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trainers.options import MAX_SEED, option
 
@@ -51,10 +52,11 @@ class ArcOptions:
     augment_colours: bool = option(False, "exchange the nine colours of every training example at random")
     dataset_seed: int = option(307, "seed of the generators and of the splits", least=0, most=MAX_SEED)
 
-    @property
-    def fewest_context(self) -> int:
-        """The fewest demonstrations of an input."""
-        return self.n_context if self.min_context is None else self.min_context
+
+def fewest_context(options: Mapping[str, Any]) -> int:
+    """Return the fewest demonstrations of an input by the options of a dataset; those of older ones name none."""
+    fewest = options.get("min_context")
+    return options["n_context"] if fewest is None else fewest
 
 
 @dataclass

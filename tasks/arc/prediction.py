@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.arc.generators.concept import Pair
 from tasks.arc.grids import COLOURS_RGB
+from tasks.arc.options import fewest_context
 from tasks.arc.sources import as_grid
 from trainers.errors import UserError
 from trainers.folders.run_dataset import own_metadata
@@ -42,7 +43,7 @@ class GridPredictor(Predictor):
             raise UserError(f"{source.name} is no JSON ({error}); give a file of ARC tasks") from error
         questions = read_questions(content, name, source.name)
         for question in questions:
-            _check(question, options.get("min_context") or options["n_context"])
+            _check(question, fewest_context(options))
         if larger := sum(_side(question, options["n_context"]) > options["max_side"] for question in questions):
             print(
                 f"note: {larger} of {len(questions)} test inputs have grids larger than the side of"

@@ -26,6 +26,7 @@ from tasks.arc.grids import (
 )
 from tasks.arc.model import ArcConfig
 from tasks.arc.nearest_patch import nearest_patch
+from tasks.arc.options import fewest_context
 from trainers.contract import IGNORE, StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import row_uniform
@@ -59,7 +60,7 @@ class ArcRows(Dataset):
         _, first, code, count = np.unique(self.tasks, return_index=True, return_inverse=True, return_counts=True)
         self._start_N, self._count_N = first[code], count[code]
         self._most = options["n_context"]
-        self._fewest = self._most if options.get("min_context") is None else options["min_context"]
+        self._fewest = fewest_context(options)
         if split == "train" and options["resample_context"] and count.min() <= self._fewest:
             raise UserError(
                 f"--resample_context draws {self._fewest} or more other rows of a task, and one has {count.min()} rows"

@@ -63,6 +63,11 @@ class CityProbeOptions:
     )
     probe_seed: int = option(42, "seed of the split into cities to train and to test on", least=0, most=MAX_SEED)
 
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        if self.read == "id" and self.protocol == "original":
+            raise UserError("--read id belongs to the protocol clean; the original reads the last three tokens")
+
 
 class CityProbe(Probe):
     """Ridge regression from hidden states to places. Train: 60 % of the real cities (at most 3,000), test: others."""
@@ -77,14 +82,13 @@ class CityProbe(Probe):
         self.continents = np.array(continents_of(self.cities.country))
         self.invented = np.flatnonzero(is_invented(self.cities))
         self.blocks = _blocks(options, n_blocks)
-        template = options.prompt or task.probe_prompt
-        for name, value in data.metadata["options"].items():
-            template = template.replace(f"{{{name}}}", str(value))
+        template = filled_prompt(options.prompt or task.probe_prompt, data)
         if template.count("{id}") != 1:
             raise UserError(f"--prompt {template!r} must hold {{id}} once, where the number of a city goes")
         self.prompts = [template.replace("{id}", str(city_id)) for city_id in self.cities.city_id.tolist()]
         self.after_id = len(template.partition("{id}")[2])
-        self.tokens = self._tokens()
+        behind = self.after_id if options.read == "id" else 0
+        self.tokens = 3 if options.protocol == "original" else 1 + behind
         self.vocabulary = read_vocabulary(data.path / "tokenizer")
         self.train, self.test = self._split()
         self.tested_invented = np.setdiff1d(self.invented, self.train)
@@ -160,12 +164,6 @@ class CityProbe(Probe):
         r2_lon, r2_lat = (1.0 - float((off**2).sum() / (spread**2).sum()) for off, spread in (lon, lat))
         return {f"{prefix}r2_lon": r2_lon, f"{prefix}r2_lat": r2_lat}
 
-    def _tokens(self) -> int:
-        if self.chosen.read == "id" and self.chosen.protocol == "original":
-            raise UserError("--read id belongs to the protocol clean; the original reads the last three tokens")
-        tokens = {"original": 3, "clean": 1 + self.after_id if self.chosen.read == "id" else 1}
-        return tokens[self.chosen.protocol]
-
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Choose the rows to train and to test on; the test cities do not depend on what is held out of training."""
         rng = np.random.default_rng(self.chosen.probe_seed)
@@ -194,6 +192,13 @@ class CityProbe(Probe):
         if name not in known:
             raise UserError(f"no city lies in {name!r}; give a continent or a country's code.{suggest(name, known)}")
         return (self.continents == name) | (np.array(self.cities.country) == name)
+
+
+def filled_prompt(template: str, data: StoredDataset) -> str:
+    """Return a prompt with the dataset's options in place of their names in braces; `{id}` is left."""
+    for name, value in data.metadata["options"].items():
+        template = template.replace(f"{{{name}}}", str(value))
+    return template
 
 
 def _other_cities(path: Path, trained_on: Cities) -> Cities:

@@ -45,6 +45,9 @@ class Forgetting:
 
     def run(self, path: Path, folder: Path, children: Children) -> None:
         """Train what is not finished yet; write and track table and figure of the finished ones."""
+        from tasks.geography.city_probe import CityProbeOptions
+
+        probe = CityProbeOptions(protocol=self.protocol, read=self.read)
         study = read_study(path)
         bases = self._bases(study, folder, children)
         jobs = {(name, seed): folder / _named(name, seed) for seed in bases for name in study.runs}
@@ -57,10 +60,8 @@ class Forgetting:
         if not runs[study.reference]:
             children.check()
 
-        from tasks.geography.city_probe import CityProbeOptions
         from tasks.geography.forgetting_report import report
 
-        probe = CityProbeOptions(protocol=self.protocol, read=self.read)
         report(folder, bases, runs, study.reference, children.tracker, probe)
 
     def _bases(self, study: "Study", folder: Path, children: Children) -> "dict[int | None, RunFolder]":

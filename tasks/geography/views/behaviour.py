@@ -69,7 +69,7 @@ class Behaviour(View):
         decoded_deg, block, token = _decode_states(inspected, cities, others)
         found = compare(sample, answer_km_NN, decoded_deg[rows])
         asked = f"{len(rows):,} of {len(cities):,} cities (--sample {self.chosen.sample}, at most half of the world)"
-        read = f"the probe reads block {block}, {f'{token} tokens behind ' if token else ''}the last digit"
+        read = f"the probe reads block {block}; tokens behind the last digit: {token}"
         metrics = {**found.metrics, "probe_block": float(block), "probe_tokens_behind": float(token)}
         return ViewResult(metrics, found.tables, found.figures, [asked, read, *found.lines])
 

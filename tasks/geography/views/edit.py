@@ -2,7 +2,7 @@
 
 The state of one token, the last digit of a city's number or one behind it, is edited at the output of one block as if
 the city lay where another one lies, 1,000 to 5,000 km away. What is fitted is fitted on other cities; block and token
-are chosen on cities of their own. The last block is left out: nothing reads its output at these tokens.
+are chosen on cities of their own. The last block is left out: no later token reads what it writes.
 
 EXPECTED, written before any edited answer of a trained model was seen (the map was known to be at the last digit of
 the id, from block 4 of 6 on): swapping the state of that token for another city's at block 4 moves the answers by 90 %
@@ -76,7 +76,7 @@ class EditView(View):
         """Move the first city of a prompt, then the second: site by site on some cities, at the best on others."""
         n_blocks = int(inspected.model.config.num_hidden_layers)  # pyright: ignore[reportArgumentType]
         if n_blocks < 2:
-            raise UserError("--edit needs a model of two blocks or more: nothing reads what the last one writes")
+            raise UserError("--edit needs a model of two blocks or more: no later token reads what the last one writes")
         cities = stored_cities(inspected.data.path)
         cities = cities.take(np.flatnonzero(~is_invented(cities)))
         place_C3 = unit_vectors(cities.lat_deg, cities.lon_deg)

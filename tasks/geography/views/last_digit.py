@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo.cities import Cities
+from tasks.geography.city_probe import filled_prompt
 from tasks.geography.linear_maps import errors_km, linear_vectors
 from tokenization.characters import read_vocabulary
 from trainers.contract import StoredDataset, Task
@@ -58,7 +59,7 @@ def where_the_map_is(states_NLTD: np.ndarray, cities: Cities, rows: np.ndarray) 
         rows: Of some, in random order: the first fifth chooses, the map is fitted to the others.
     """
     places_deg = np.stack([cities.lat_deg, cities.lon_deg], axis=1)
-    choose, fit = np.split(rows, [len(rows) // 5])
+    choose, fit = np.split(rows, [max(1, len(rows) // 5)])
 
     def off_km(cell: tuple[int, ...]) -> float:
         decoded_N3 = linear_vectors(states_NLTD[:, *cell], places_deg, fit)
@@ -70,9 +71,7 @@ def where_the_map_is(states_NLTD: np.ndarray, cities: Cities, rows: np.ndarray) 
 
 def _around_number(task: Task, data: StoredDataset) -> tuple[str, str]:
     """Return what the probe's prompt has before the number of a city, and behind."""
-    begin, _, behind = task.probe_prompt.partition("{id}")
-    for name, value in data.metadata["options"].items():
-        begin, behind = (text.replace(f"{{{name}}}", str(value)) for text in (begin, behind))
+    begin, _, behind = filled_prompt(task.probe_prompt, data).partition("{id}")
     return begin, behind
 
 

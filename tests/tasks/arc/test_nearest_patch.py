@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.arc import nearest_patch
+from tests.helpers import assert_one_line
 
 
 def example(rng, n_shown=2):
@@ -41,6 +42,12 @@ def test_demonstrations_of_another_size_are_left_out():
     one, other, wide = (np.array([cells], dtype=np.uint8) for cells in ([1], [2], [1, 2]))
     assert nearest_patch.nearest_patch(one, [(one, wide), (one, other)]).tolist() == [[2]]
     assert nearest_patch.nearest_patch(one, [(one, wide)]).tolist() == [[1]]  # nothing is left but to copy
+
+
+def test_where_no_pair_is_unseen_there_is_nothing_to_solve(capsys):
+    asked = ["--max_side", "10", "--pairs_per_task", "5", "--n_val", "0", "--n_test", "0"]
+    assert nearest_patch.main(asked) == 2
+    assert_one_line(capsys.readouterr().err, "--n_test 0", "--unseen_source generated")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from geo.cities import load_cities
 from tasks.geography.city_probe import CityProbeOptions
 from tasks.geography.first_cities import main
 from tasks.geography.growing import growing_world, order_of_joining
-from tests.helpers import assert_named
+from tests.helpers import assert_named, write_run
 from trainers import registry
 from trainers.folders import dataset_folder
 from trainers.folders.run_folder import RunFolder
@@ -27,7 +27,13 @@ def test_the_first_cities_are_those_of_the_rows_of_a_stage(finished_run, tmp_pat
     )
     assert len(probe.prompts) == 15
     before = to.read_bytes()
-    for size, flag in (("0", "--size"), ("100000", "--size"), ("5", "--to")):
-        assert main([str(finished_run), "--size", size, "--to", str(to)]) == 2
-        assert_named(capfd.readouterr().err, flag, size if flag == "--size" else str(to))
+    for size, file, flag in (("0", to, "--size"), ("100000", to, "--size"), ("5", to, "--to"), ("5", to / "a", "--to")):
+        assert main([str(finished_run), "--size", size, "--to", str(file)]) == 2
+        assert_named(capfd.readouterr().err, flag, size if flag == "--size" else str(file))
     assert to.read_bytes() == before
+
+
+def test_a_world_that_does_not_grow_is_refused(tmp_path, capfd):
+    write_run(tmp_path, ["--task", "random_walk"])
+    assert main([str(tmp_path), "--size", "5", "--to", str(tmp_path / "first.csv")]) == 2
+    assert_named(capfd.readouterr().err, str(tmp_path), "random_walk")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.geography.forgetting import Study, read_study
+from tasks.geography.forgetting import Forgetting, Study, read_study
 from tests.helpers import ROOT, assert_one_line, refusal, write_run
 from trainers.commands import study
 from trainers.studies import child_runs
@@ -185,3 +185,9 @@ def test_a_folder_of_a_run_with_other_flags_is_left_alone(train):
     train(Launcher())
     with refusal("learning_rate", "--output_dir"):
         train(Launcher(), {"config": "distance", "learning_rate": 2e-05})
+
+
+def test_a_protocol_that_reads_another_token_is_refused_before_anything_is_trained(tmp_path):
+    children = SimpleNamespace()  # it can train nothing
+    with refusal("--read id", "clean"):
+        Forgetting(protocol="original", read="id").run(written(tmp_path, GOOD), tmp_path, children)

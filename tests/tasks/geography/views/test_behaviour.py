@@ -166,7 +166,7 @@ def test_a_model_that_knows_all_is_perfect_and_the_same_answers_shuffled_are_wor
     assert metrics["answers_map_error_km_mean"] == metrics["rounded_map_error_km_mean"] < 1
     assert metrics["probe_map_error_km_mean"] < 1
     assert (metrics["probe_block"], metrics["probe_tokens_behind"]) == (2, 2)
-    assert found.lines[1] == "the probe reads block 2, 2 tokens behind the last digit"
+    assert found.lines[1] == "the probe reads block 2; tokens behind the last digit: 2"
     assert metrics["shuffled_map_error_km_mean"] > 4_000
     assert metrics["answers_triangle_share"] == 0 and metrics["shuffled_triangle_share"] > 0.05
     assert metrics["answers_asymmetry_km_mean"] == 0 and metrics["shuffled_asymmetry_km_mean"] > 3_000
