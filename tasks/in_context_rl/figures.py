@@ -40,7 +40,7 @@ def draw_references(axes: Axes, rows: "HistoryRows", n_episodes: int) -> None:
     source = rows.source_episode_E, rows.returns().mean(axis=0)
     shown = source[0] <= n_episodes
     axes.plot(source[0][shown], source[1][shown], color=_RED, lw=1.2, marker=".", ms=4, label="the source, same tasks")
-    for (name, return_KRE), style in zip(rows.yardsticks.items(), ("-.", (0, (1, 1))), strict=True):
+    for (name, return_KRE), style in zip(rows.yardsticks.items(), ("-.", (0, (1, 1)), (0, (6, 2))), strict=True):
         mean_E = return_KRE.mean(axis=(0, 1))
         regret = float((facts["optimal_return"].mean() - mean_E).sum())
         label = f"{LABELS[name]} (regret {regret:.0f})"

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
+from tasks.in_context_rl.intents import Yardstick
 from tasks.in_context_rl.options import HistoryOptions
 from tasks.in_context_rl.rooms import ROOMS, RoomFamily, optimal_returns, random_returns, shuffled_split
-from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, record
+from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, Source, record
+from tasks.in_context_rl.yardsticks import YARDSTICKS
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
@@ -57,8 +59,10 @@ def build(options: HistoryOptions) -> BuiltDataset:
     )
 
 
-def source_of(options: HistoryOptions) -> QLearning | FadingOracle:
+def source_of(options: HistoryOptions) -> Source:
     """Return the policy that makes the histories."""
+    if options.source in YARDSTICKS:
+        return Yardstick(options.source)
     start = {"q_learning": 0.1, "fading_oracle": 1.0}[options.source]
     start = start if options.noise_start is None else options.noise_start
     noise = start, options.noise_end, options.noise_share

@@ -2,6 +2,8 @@
 
 ad             one causal decoder over the newest steps (Laskin et al. 2022)
 compressed_ad  older steps are folded repeatedly into a few latents, which precede the newest ones
+dpt            as ad, but it predicts the optimal action in the agent's cell, not the one that the source took there
+               (decision-pretrained transformer, Lee et al. 2023): every step is a query after the steps before it
 
 from tasks.in_context_rl.model import HistoryModel; HistoryModel.from_pretrained("outputs/runs/darkroom-001")
 """
@@ -26,7 +28,7 @@ from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.models.blocks import Block, Cache, RunBlock, SmallModel, check_heads, rotary_table, stack_blocks
 
-_DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4"}
+_DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4", "dpt": "0:1"}
 
 
 class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
@@ -63,7 +65,7 @@ class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
 
 
 class HistoryModel(SmallModel):
-    """Both models; `ad` has no latents. Both follow the schedule, so that acting step by step gives the same logits."""
+    """All three models; only `compressed_ad` has latents. Acting step by step by the schedule gives the same logits."""
 
     config_class = HistoryConfig
     main_input_name = "labels"  # one element per step; `steps` has seven
@@ -94,7 +96,7 @@ class HistoryModel(SmallModel):
 
         Args:
             steps: (B, T, 7), consecutive steps of B histories, see `encoding.encode`.
-            labels: (B, T), the actions taken, `IGNORE` where they are not trained on.
+            labels: (B, T), the actions taken (`dpt`: optimal ones), `IGNORE` where they are not trained on.
             weights: (B, T), of the loss of every action; None for 1.
         """
         hidden = self.read(self.embed(steps), self.block_runner(len(steps)))
@@ -196,10 +198,10 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
             f"--depth_weights {weights!r} cannot be read; write different depths from 0 on, each with a"
             " weight above 0, e.g. 0:1,1:2,2:3,3:4"
         ) from error
-    if options.architecture == "ad" and depth_D.tolist() != [0]:
+    if options.architecture != "compressed_ad" and depth_D.tolist() != [0]:
         raise UserError(
-            f"--depth_weights {weights} is for --architecture compressed_ad: what leaves the window of ad"
-            " changes nothing; leave it out"
+            f"--depth_weights {weights} is for --architecture compressed_ad: what leaves the window of"
+            f" {options.architecture} changes nothing; leave it out"
         )
     return HistoryModel(config)
 

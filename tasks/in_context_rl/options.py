@@ -15,8 +15,10 @@ class HistoryOptions:
 
     size: int = option(9, "rows and columns of the room", least=2, most=15)
     horizon: int = option(20, "steps of an episode", least=1, most=10_000)
-    source: Literal["q_learning", "fading_oracle"] = option(
-        "q_learning", "source of the histories: a learner, or an optimal policy whose noise fades"
+    source: Literal["q_learning", "fading_oracle", "psrl", "search", "matching"] = option(
+        "q_learning",
+        "source of the histories: a learner, an optimal policy whose noise fades, or an agent that knows the rules and"
+        " every possible task, but not which it is in",
     )
     n_streams: int = option(100, "histories per training task", least=1)
     history_steps: int = option(4000, "steps of a history, complete episodes", least=1)
@@ -43,7 +45,11 @@ class HistoryOptions:
 class HistoryModelOptions:
     """Sizes and windows of a `tasks.in_context_rl.model.HistoryModel`; its config has the same fields."""
 
-    architecture: Literal["ad", "compressed_ad"] = option("ad", "forget what leaves the window, or compress it")
+    architecture: Literal["ad", "compressed_ad", "dpt"] = option(
+        "ad",
+        "predict the source's actions and forget what leaves the window (ad) or compress it (compressed_ad), or predict"
+        " optimal actions, as ad does (dpt)",
+    )
     window: int = option(100, "steps visible at once", least=1)
     keep: int = option(50, "steps that stay when the window is full", least=0)
     n_latents: int = option(15, "vectors that older steps are folded into (compressed_ad)", least=1)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.model import HistoryConfig
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, room_of
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, best_actions, room_of
 from tasks.in_context_rl.yardsticks import yardstick_returns
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
@@ -28,6 +28,7 @@ class HistoryRows(Dataset):
     Attributes:
         split: name. table: the stored rows. room: the rules.
         columns: (N, T) arrays by name, see `histories.STEP_COLUMNS`; goals (N, G) and moves (N, A).
+        label_NT: the action to predict in every step: the one taken or, for `dpt`, an optimal one.
         task_N: number of each history's task.
     """
 
@@ -39,6 +40,7 @@ class HistoryRows(Dataset):
         self.columns = _columns(split, table)
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
+        self.label_NT = self._optimal_actions() if config.architecture == "dpt" else self.columns["action"]
         self.n_steps = self.columns["cell"].shape[1]
         self.plan = config.depth_plan()
         deepest = int(self.plan.depth_D[-1])
@@ -100,7 +102,8 @@ class HistoryRows(Dataset):
             at("reward", before_BT),
             place_BT % self.room.horizon == 0,
         )
-        return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(at("action", place_BT))}
+        label_BT = self.label_NT[row_B1, place_BT].astype(np.int64)
+        return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(label_BT)}
 
     def tasks(self) -> tuple[RoomTasks, dict[str, np.ndarray]]:
         """Return the split's tasks in order of appearance, and facts about them; `row` is the first row of each."""
@@ -124,6 +127,18 @@ class HistoryRows(Dataset):
     def yardsticks(self) -> dict[str, np.ndarray]:
         """The returns of each yardstick in the split's tasks, (K, R, E), in as many episodes as models have."""
         return yardstick_returns(self.room, self.tasks()[0], int(self.options["eval_episodes"]))
+
+    def _optimal_actions(self) -> np.ndarray:
+        """Return an optimal action in every step, (N, T) uint8; where several are, one is drawn."""
+        rng = np.random.default_rng(self.options["dataset_seed"])
+        tasks = RoomTasks(self.columns["goals"], self.columns["moves"])
+        action_NT, stage_N = np.empty_like(self.columns["action"]), np.zeros(len(self), dtype=np.int64)
+        for number, (cell_N, reward_N) in enumerate(zip(self.columns["cell"].T, self.columns["reward"].T, strict=True)):
+            if number % self.room.horizon == 0:
+                stage_N = np.zeros_like(stage_N)
+            action_NT[:, number] = best_actions(self.room, tasks, cell_N.astype(np.int64), stage_N, rng)
+            stage_N = stage_N + reward_N * self.room.once
+        return action_NT
 
     def _random(self, rows_B: np.ndarray, use: str) -> np.ndarray:
         return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]

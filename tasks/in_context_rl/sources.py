@@ -1,6 +1,6 @@
-"""Sources of learning histories: tabular Q-learning, or an oracle whose noise fades.
+"""Sources of learning histories: tabular Q-learning, an oracle whose noise fades, or a yardstick (see `intents`).
 
-Both record the probability of every action, which gives the entropy bound of a model of the histories.
+All record the probability of every action, which gives the entropy bound of a model of the histories.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.in_context_rl.intents import Yardstick
 from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, best_actions, step
 
 Policy = Callable[[np.ndarray, int], np.ndarray]
@@ -90,9 +91,10 @@ class FadingOracle:
         return policy, lambda *_: None
 
 
-def record(
-    source: QLearning | FadingOracle, room: Room, tasks: RoomTasks, n_steps: int, rng: np.random.Generator
-) -> Histories:
+Source = QLearning | FadingOracle | Yardstick
+
+
+def record(source: Source, room: Room, tasks: RoomTasks, n_steps: int, rng: np.random.Generator) -> Histories:
     """Record histories of N tasks, all at once; equal seeds give equal histories."""
     policy, learn = source.policy(room, tasks, n_steps)
     n = len(tasks)

@@ -40,7 +40,7 @@ class HistoryTrainer(WorldTrainer):
         shown = slice(0, rows.room.horizon)
         lines = [f"  task     {rows.table[row]['label']}"]
         lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in ("cell", "reward", "next_cell")]
-        return "\n".join([*lines, f"  loss on  {rows.columns['action'][row, shown].tolist()} (action)"])
+        return "\n".join([*lines, f"  loss on  {rows.label_NT[row, shown].tolist()} (action)"])
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on one batch, whose targets are counted by depth."""
@@ -78,7 +78,7 @@ class HistoryTrainer(WorldTrainer):
             metrics={**metrics, **accuracy_by_depth(correct_NT, depth_T)},
             baselines=_baselines(rows, facts, depth_T),
             references=references,
-            entropy_bound=float(-np.log(rows.columns["probability"].astype(np.float64)).mean()),
+            entropy_bound=_entropy_bound(rows),
             samples=_table(facts, return_KRE, source_NE, rows),
             predictions={
                 "rollouts": _rollouts(facts, return_KRE),
@@ -114,6 +114,13 @@ class HistoryTrainer(WorldTrainer):
         return return_NE.reshape(len(tasks), rollouts, episodes)
 
 
+def _entropy_bound(rows: HistoryRows) -> float | None:
+    """Return the least possible loss, the source's own surprise at its actions; None where others are predicted."""
+    if rows.label_NT is not rows.columns["action"]:
+        return None
+    return float(-np.log(rows.columns["probability"].astype(np.float64)).mean())
+
+
 def _rollouts(facts: Mapping[str, np.ndarray], return_KRE: np.ndarray) -> Predictions:
     """Return one row for every rollout: its task and the returns of its episodes."""
     tasks, rollouts, episodes = return_KRE.shape
@@ -140,9 +147,9 @@ def _histories(rows: HistoryRows, correct_NT: np.ndarray, depth_T: np.ndarray) -
 
 def _baselines(rows: HistoryRows, facts: Mapping[str, np.ndarray], depth_T: np.ndarray) -> dict[str, dict[str, float]]:
     """Return the scores of random actions and, of accuracies, of always the most common action."""
-    action_NT = rows.columns["action"]
+    label_NT = rows.label_NT
     random, optimal = (float(facts[f"{name}_return"].mean()) for name in ("random", "optimal"))
-    commonest = accuracy_by_depth(action_NT == np.bincount(action_NT.ravel()).argmax(), depth_T)
+    commonest = accuracy_by_depth(label_NT == np.bincount(label_NT.ravel()).argmax(), depth_T)
     return {
         "normalised_return": {"": 0.0, "random": 0.0},  # by definition
         "return_last": {"random": random},

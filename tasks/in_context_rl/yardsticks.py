@@ -1,9 +1,11 @@
 """Yardsticks of learning in context: agents that know the rules and every possible task of a room, but not which it is.
 
-psrl    draws a task from the exact posterior at the beginning of every episode, and acts optimally in it to the end
-        (posterior sampling: Osband, Russo and Van Roy 2013, "(More) Efficient Reinforcement Learning via Posterior
-        Sampling")
-search  also draws another one as soon as what it has seen rules out the one that it acts for
+psrl      draws a task from the exact posterior at the beginning of every episode, and acts optimally in it to the end
+          (posterior sampling: Osband, Russo and Van Roy 2013, "(More) Efficient Reinforcement Learning via Posterior
+          Sampling")
+search    also draws another one as soon as what it has seen rules out the one that it acts for
+matching  draws another one at every step, and so takes every action with the probability that it is the best
+          (probability matching): what a perfect model of the best action does, which `dpt` learns to be
 
 All tasks are equally likely at first, and nothing in a room is left to chance, so the posterior is uniform over the
 tasks that fit all that was seen. The tasks are all combinations of goals and orders of the actions, and so are those
@@ -14,9 +16,12 @@ import numpy as np
 
 from tasks.in_context_rl.rooms import Room, RoomTasks, best_actions, family_of, step
 
-YARDSTICKS = {"psrl": False, "search": True}
-"""Name -> whether a task that is ruled out in the middle of an episode is given up at once."""
-LABELS = {"psrl": "posterior sampling", "search": "search within an episode"}
+YARDSTICKS = ("psrl", "search", "matching")
+LABELS = {
+    "psrl": "posterior sampling",
+    "search": "search within an episode",
+    "matching": "matching of action probabilities",
+}
 _ROLLOUTS, _SEED = 1024, 0  # of all tasks together, at least
 
 
@@ -54,12 +59,8 @@ class Posterior:
         return ~(fits_NG.all(axis=1) & self.order_NP[every_N, order_N])
 
 
-def play(room: Room, tasks: RoomTasks, n_episodes: int, within_episode: bool, rng: np.random.Generator) -> np.ndarray:
-    """Let a yardstick act in N tasks, E episodes each; return their returns, (N, E).
-
-    Args:
-        within_episode: a task that is ruled out in the middle of an episode is given up at once.
-    """
+def play(room: Room, tasks: RoomTasks, n_episodes: int, yardstick: str, rng: np.random.Generator) -> np.ndarray:
+    """Let a yardstick act in N tasks, E episodes each; return their returns, (N, E)."""
     n, posterior = len(tasks), Posterior(room, len(tasks))
     return_NE = np.zeros((n, n_episodes))
     for episode in range(n_episodes):
@@ -72,9 +73,10 @@ def play(room: Room, tasks: RoomTasks, n_episodes: int, within_episode: bool, rn
             posterior.observe(cell_N, stage_N, action_N, next_N, reward_N)
             cell_N, stage_N = next_N, next_stage_N
             return_NE[:, episode] += reward_N
-            if within_episode:
-                refuted = np.flatnonzero(posterior.rules_out(goals_NG, order_N))
-                goals_NG[refuted], order_N[refuted] = posterior.draw(refuted, rng)
+            if yardstick != "psrl":
+                anew_N = posterior.rules_out(goals_NG, order_N) | (yardstick == "matching")
+                anew = np.flatnonzero(anew_N)
+                goals_NG[anew], order_N[anew] = posterior.draw(anew, rng)
     return return_NE
 
 
@@ -82,10 +84,10 @@ def yardstick_returns(room: Room, tasks: RoomTasks, n_episodes: int) -> dict[str
     """Return the returns of each yardstick in K tasks, R rollouts of E episodes each, (K, R, E)."""
     rollouts = -(-_ROLLOUTS // len(tasks))
     return {
-        name: play(room, tasks.repeated(rollouts), n_episodes, within_episode, np.random.default_rng(_SEED)).reshape(
+        name: play(room, tasks.repeated(rollouts), n_episodes, name, np.random.default_rng(_SEED)).reshape(
             len(tasks), rollouts, n_episodes
         )
-        for name, within_episode in YARDSTICKS.items()
+        for name in YARDSTICKS
     }
 
 

@@ -156,7 +156,9 @@ class Rows:
 
     options: ClassVar = {"eval_episodes": 3}
     source_episode_E = 1 + 2 * np.arange(20)
-    yardsticks: ClassVar = {"psrl": np.full((2, 4, 3), 6.0), "search": np.full((2, 4, 3), 6.5)}
+    yardsticks: ClassVar = {
+        name: np.full((2, 4, 3), level) for name, level in (("psrl", 6.0), ("search", 6.5), ("matching", 5.5))
+    }
 
     def tasks(self):
         return None, {"random_return": np.array([0.1, 0.3]), "optimal_return": np.array([5.0, 9.0])}

@@ -26,6 +26,10 @@ WRONG = {
         {"architecture": "ad", "depth_weights": "0:1,1:2"},
         "--depth_weights --architecture",
     ),
+    "deep weights for dpt": (
+        {"architecture": "dpt", "depth_weights": "0:1,1:2"},
+        "--depth_weights --architecture dpt",
+    ),
     "one deep weight for ad": (
         {"architecture": "ad", "depth_weights": "1:1"},
         "--depth_weights --architecture",
@@ -44,7 +48,7 @@ def test_sizes_that_do_not_fit_are_refused(case):
         build_model(HistoryModelOptions(**{"architecture": "compressed_ad", **given}), STORED)
 
 
-@pytest.mark.parametrize("architecture", ["ad", "compressed_ad"])
+@pytest.mark.parametrize("architecture", ["ad", "compressed_ad", "dpt"])
 @pytest.mark.parametrize("weights", UNREADABLE)
 def test_depth_weights_that_say_nothing_are_refused(weights, architecture):
     with refusal("--depth_weights", repr(weights)):

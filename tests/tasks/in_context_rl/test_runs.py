@@ -162,7 +162,7 @@ def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
     axes, profiles = compare._figure(found, Rows(), "x").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert lines["a (sees 100; n = 2)"] == lines["b (sees 40; n = 2)"] == returns.mean(axis=(0, 1, 2)).tolist()
-    assert lines["the source, same tasks"] == [10, 11] and len(lines) == 2 * 3 + 5
+    assert lines["the source, same tasks"] == [10, 11] and len(lines) == 2 * 3 + 6
     assert lines["posterior sampling (regret 3)"] == [6, 6, 6]
     assert {"optimal actions (7.00)", "random actions (0.20)"} <= lines.keys()
     assert {line.get_label() for line in profiles.lines} >= {"a", "b"}

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 from tasks.in_context_rl import rollout
 from tasks.in_context_rl.metric import LAST
 from tasks.in_context_rl.rooms import N_ACTIONS
+from tasks.in_context_rl.yardsticks import YARDSTICKS
 from tests.helpers import refusal
 from trainers import registry
 from trainers.base import build_rows
@@ -115,8 +116,8 @@ def test_what_stands_beside_does_not_depend_on_the_model(trainer, rows, monkeypa
     for name in ("return_first", "return_last", "optimality", "area_under_curve", "regret"):
         assert best.baselines[name]["random"] == pytest.approx(random[name], abs=1e-9)
     for name in best.metrics.keys() - {name for name in best.metrics if name.startswith("accuracy")}:
-        assert {"psrl", "search"} <= best.references[name].keys()
-    for name in ("psrl", "search"):
+        assert set(YARDSTICKS) <= best.references[name].keys()
+    for name in YARDSTICKS:
         returns = rows.yardsticks[name]
         assert returns.shape[::2] == (len(rows.tasks()[0]), EVALUATION["eval_episodes"])
         assert best.references["return_first"][name] == pytest.approx(returns[:, :, 0].mean())

@@ -18,8 +18,8 @@ SMALL = {"darkroom": (3, 4, 3), "darkroom_permuted": (2, 4, 2), "dark_key_to_doo
 class Enumeration:
     """A yardstick by its definition, task by task and without numpy, in one true task."""
 
-    def __init__(self, name, size, horizon, n_episodes, true, within_episode):
-        self.horizon, self.n_episodes, self.true, self.within_episode = horizon, n_episodes, true, within_episode
+    def __init__(self, name, size, horizon, n_episodes, true, yardstick):
+        self.horizon, self.n_episodes, self.true, self.yardstick = horizon, n_episodes, true, yardstick
         self.tasks = [rules(name, size, number) for number in range(len(FAMILIES[name](size).tasks))]
         self.once, self.size, self.start = name == "dark_key_to_door", size, self.tasks[0][0]
         for method in ("outcome", "good_actions", "fitting", "begin", "rest"):
@@ -66,7 +66,8 @@ class Enumeration:
         for action in self.good_actions(meant, place, stage):
             seen = self.outcome(self.true, place, stage, action)
             known = self.fitting(belief, place, stage, action)
-            new = sorted(known) if self.within_episode and meant not in known else [meant]
+            anew = {"psrl": False, "search": meant not in known, "matching": True}[self.yardstick]
+            new = sorted(known) if anew else [meant]
             after = self.mean([self.rest(episode, known, *seen[:2], task, left - 1) for task in new])
             ways.append((after[0] + seen[2], *after[1:]))
         return self.mean(ways)
@@ -79,12 +80,12 @@ def test_expected_returns_are_those_of_enumeration(name, yardstick):
     world, each = FAMILIES[name](size, horizon), 3000
     numbers = some_tasks(world, 2, seed=1)
     tasks = world.tasks[numbers].repeated(each)
-    found = play(world.room, tasks, n_episodes, YARDSTICKS[yardstick], np.random.default_rng(0))
+    found = play(world.room, tasks, n_episodes, yardstick, np.random.default_rng(0))
     for number, returns in zip(numbers.tolist(), found.reshape(2, each, n_episodes), strict=True):
-        by_hand = Enumeration(name, size, horizon, n_episodes, number, YARDSTICKS[yardstick])
+        by_hand = Enumeration(name, size, horizon, n_episodes, number, yardstick)
         expected = by_hand.begin(0, frozenset(range(len(world.tasks))))
         for sample, mean in zip(returns.T, expected, strict=True):
-            assert within(sample, mean) or np.allclose(sample, mean)
+            assert within(sample, mean) or np.allclose(sample, mean, atol=1e-3)
 
 
 @families
