@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import os
 import re
 import socket
@@ -17,7 +18,9 @@ from accelerate.commands.launch import launch_command_parser
 
 from tests.document_commands import TINY_RUN, as_verb, lines, programs, small_flags, small_study
 from tests.helpers import ROOT, write_run
+from trainers import registry
 from trainers.__main__ import main as world_models
+from trainers.folders import dataset_folder
 
 LINES = lines()
 PROGRAMS = list({tuple(as_verb(words) or words): words for line in LINES for words in programs(line)}.values())
@@ -40,9 +43,21 @@ def test_a_command_is_understood(line, prefix, capsys, request, tmp_path):
             run_folder = request.getfixturevalue("finished_run") if "outputs/runs/" in line else ""
             if verb[0] == "probe" and "outputs/runs/distance" in line:  # its task has views that `location` has not
                 write_run(run_folder := tmp_path, ["--task", "distance"])
+            if "--adapt" in verb:
+                run_folder = run_that_adapts(tmp_path)
             check_verb([str(run_folder) if word.startswith("outputs/runs/") else word for word in verb], capsys)
         else:
             UNDERSTAND[program_of(words)](words, capsys)
+
+
+def run_that_adapts(folder):
+    """A run of `arc` that has just started; with its dataset, whose options are flags of `evaluate`."""
+    task = registry.load("arc")
+    write_run(folder, ["--task", task.name])
+    data = dataset_folder.build_or_load(task, task.options(**task.small), folder)
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "dataset_folder": str(data.path)}))
+    return folder
 
 
 def check_launcher(words):
@@ -171,6 +186,8 @@ def small_verb(verb, workplace, tmp_path):
     if verb[0] in ("study", "sweep"):
         folder = workplace / "studies" / tmp_path.name
         return [verb[0], str(small_study(verb[1], tmp_path)), *verb[2:], "--output_dir", str(folder)]
+    if "--adapt" in verb:
+        return [*verb, "--adapt_steps", "1", "--adapt_batch_size", "2", "--adapt_queries", "1", "--no_adapt_controls"]
     unchanged = ("evaluate", "predict", "probe", "compare", "clean-runs", "push", "tasks")
     assert verb[0] in unchanged, f"nothing makes {verb} small"
     return verb

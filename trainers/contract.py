@@ -40,10 +40,10 @@ class SummarySpec:
 
 PARTS = (
     *("build_dataset", "build_model", "metric", "trainer", "rows"),
-    *("tokenizer", "probe", "predictor", "explain", "grows"),
+    *("tokenizer", "probe", "predictor", "adapter", "explain", "grows"),
 )
 """The fields of a task that name an object as `"module:attribute"`."""
-OPTIONAL = ("tokenizer", "probe", "predictor", "explain", "grows")
+OPTIONAL = ("tokenizer", "probe", "predictor", "adapter", "explain", "grows")
 """Those that may be empty."""
 
 
@@ -82,6 +82,8 @@ class Task:
     """Prompt of the probe, with `{id}` for the thing that is probed and `{option}` for an option."""
     predictor: str = "trainers.runs.text_prediction:TextPredictor"
     """`module:class`, a `trainers.runs.prediction.Predictor` for prompts of a user's own; empty: there are none."""
+    adapter: str = ""
+    """`module:class`, a `trainers.runs.adaptation.Adapter`, for `world-models evaluate RUN --adapt`; empty: none."""
     explain: str = ""
     """`module:function`, (prompts, answers, folder of the dataset) -> column -> values: what the answers of a text task
     mean, None where one cannot be read; empty: they are shown as they are."""

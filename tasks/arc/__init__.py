@@ -16,6 +16,7 @@ TASK = Task(
     trainer="trainer:ArcTrainer",
     tokenizer="",
     predictor="prediction:GridPredictor",
+    adapter="tasks.arc.adapt.adapter:TestTimeTraining",
     primary_metric="exact_match",
     greater_is_better=True,
     reports={"ladder": "ladder:Ladder"},

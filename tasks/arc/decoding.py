@@ -18,12 +18,13 @@ class Generated:
 
     Attributes:
         ids_BT: int64, PAD after EOS. runner_up_BT: the second best token at each place. margin_BT: difference of
-            the two best logits, infinite after EOS.
+            the two best logits, infinite after EOS. log_likelihood_BT: of each token in nats, 0 after EOS.
     """
 
     ids_BT: torch.Tensor
     runner_up_BT: torch.Tensor
     margin_BT: torch.Tensor
+    log_likelihood_BT: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,16 @@ def generate(
     state = _begin(model, prompts, max_new_tokens)
     token_B = torch.full((len(prompts.ids_BL),), BOS, device=prompts.ids_BL.device)
     done_B = torch.zeros_like(token_B, dtype=torch.bool)
-    steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    steps: list[tuple[torch.Tensor, ...]] = []
     for step in range(max_new_tokens):
-        two_best = _step(model, prompts, state, token_B).topk(2, dim=1)
-        (best, second), (first_B, runner_up_B) = (part.unbind(1) for part in two_best)
+        logits_BV = _step(model, prompts, state, token_B)
+        (best, second), (first_B, runner_up_B) = (part.unbind(1) for part in logits_BV.topk(2, dim=1))
         if forced_BT is not None and step < forced_BT.shape[1]:
             first_B = torch.where(forced_BT[:, step] >= 0, forced_BT[:, step], first_B)
+        likely_B = logits_BV.float().log_softmax(dim=1).gather(1, first_B[:, None])[:, 0]
         token_B = first_B.masked_fill(done_B, PAD)
-        steps.append((token_B, runner_up_B, (best - second).masked_fill(done_B, torch.inf)))
+        margin_B = (best - second).masked_fill(done_B, torch.inf)
+        steps.append((token_B, runner_up_B, margin_B, likely_B.masked_fill(done_B, 0)))
         done_B = done_B | (token_B == EOS)
         if bool(done_B.all()):
             break

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tasks.arc.grids import COLOURS_RGB
 
 PALETTE = ListedColormap([f"#{colour}" for colour in COLOURS_RGB])
-_RIGHT, _WRONG = "#2f855a", "#c53030"
+RIGHT, WRONG = "#2f855a", "#c53030"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def examples_figure(examples: Sequence[ArcExample], title: str) -> Figure:
         for axes in line:
             axes.axis("off")
         for axes, (label, cells) in zip(line, shown, strict=False):
-            _draw(axes, cells, label, "black")
+            draw_grid(axes, cells, label, "black")
         if example.generated is None:
-            _draw(line[-1], np.zeros((1, 1)), "no grid", _WRONG)
+            draw_grid(line[-1], np.zeros((1, 1)), "no grid", WRONG)
         else:
             is_right = np.array_equal(example.generated, example.expected)
-            _draw(line[-1], example.generated, "generated", _RIGHT if is_right else _WRONG)
+            draw_grid(line[-1], example.generated, "generated", RIGHT if is_right else WRONG)
     return figure
 
 
@@ -57,7 +57,7 @@ def per_task_figure(per_task: Mapping[str, tuple[float, float]], title: str) -> 
     places = np.arange(len(per_task))
     matched, trivial = zip(*per_task.values(), strict=True)
     axes.bar(places, matched, color="#2b6cb0", label="generated exact match")
-    axes.hlines(trivial, places - 0.4, places + 0.4, color=_WRONG, label="best trivial baseline")
+    axes.hlines(trivial, places - 0.4, places + 0.4, color=WRONG, label="best trivial baseline")
     axes.set_xticks(places, list(per_task), rotation=60, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of grids", title=title)
     axes.grid(axis="y", alpha=0.25)
@@ -65,6 +65,7 @@ def per_task_figure(per_task: Mapping[str, tuple[float, float]], title: str) -> 
     return figure
 
 
-def _draw(axes: Axes, cells: np.ndarray, label: str, colour: str) -> None:
+def draw_grid(axes: Axes, cells: np.ndarray, label: str, colour: str) -> None:
+    """Draw one grid under its label."""
     axes.imshow(cells, cmap=PALETTE, vmin=0, vmax=9)
     axes.set_title(label, fontsize=8, color=colour)

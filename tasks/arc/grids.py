@@ -53,6 +53,15 @@ class Grids:
         return [self.numpy(index) for index in range(len(self))]
 
 
+def pack(grids: Sequence[np.ndarray], side: int) -> Grids:
+    """Return grids, none with a side longer than `side`, as tensors."""
+    cells = np.full((len(grids), side, side), PAD, dtype=np.uint8)
+    for number, grid in enumerate(grids):
+        cells[number, : grid.shape[0], : grid.shape[1]] = grid
+    shapes = torch.tensor([grid.shape for grid in grids], dtype=torch.int64).reshape(-1, 2)
+    return Grids(torch.from_numpy(cells), shapes[:, 0], shapes[:, 1])
+
+
 def tokens(grids: Grids) -> torch.Tensor:
     """Return the grids written row by row, (B, L) uint8; PAD on the right."""
     step_B1 = grids.width_B[:, None] + 1

@@ -144,7 +144,11 @@ class ArcRows(Dataset):
 
     def prompts(self, rows: list[int]) -> Batch:
         """Return the prompts of generation: `input_ids`, and `context_ids` if the model has a bridge for them."""
-        before, _, *context = self.examples(rows)
+        return self.prompts_of(self.examples(rows))
+
+    def prompts_of(self, examples: Examples) -> Batch:
+        """Write examples without their answers; see `prompts`."""
+        before, _, *context = examples
         written = {} if self.config.architecture == "decoder_only" else self._context(*context)
         return {"input_ids": self._prompt(before, *context)[0], **written}
 

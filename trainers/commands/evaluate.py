@@ -2,9 +2,11 @@
 
     world-models evaluate outputs/runs/location-001
     world-models evaluate outputs/runs/random_walk_small-001 --checkpoint all --radius_km 500
+    world-models evaluate outputs/runs/arc-001 --adapt
 
 Scores are computed by the code that scores in training. Everything goes to `<run>/evaluations/` and into an MLflow run
 below that of the training. With a run, --help shows the options of its dataset: with another value, a dataset is built.
+With --adapt too, it shows those of test-time training.
 """
 
 import os
@@ -17,8 +19,9 @@ from trainers.folders.run_dataset import dataset_of, dataset_options
 from trainers.folders.run_folder import named_run
 from trainers.folders.weights import named_weights
 from trainers.options import option
+from trainers.runs.adaptation import adapt_run, only, with_adapter_flags
 from trainers.settings.command import command
-from trainers.settings.layers import Layer
+from trainers.settings.layers import Layer, is_true
 
 
 @dataclass
@@ -29,6 +32,15 @@ class EvaluateOptions:
     checkpoint: str = option("best", "weights: best, last, all, or a step's")
     split: str | None = option(None, "split of the dataset; default: all but train")
     dataset: str | None = option(None, "folder of another dataset of the task")
+    adapt: bool = option(False, "test-time training: train a copy on what each task shows, then let that answer")
+
+
+def _more_options(flags: Layer) -> type:
+    """Return the dataset's options, and those of test-time training if it is asked for."""
+    options = _dataset_options(flags)
+    if "adapt" not in flags or not is_true(flags["adapt"]):
+        return options
+    return with_adapter_flags(named_run(" ".join(flags.get("run", []))).task, options)
 
 
 def _dataset_options(flags: Layer) -> type:
@@ -40,12 +52,16 @@ def _dataset_options(flags: Layer) -> type:
     return run.task.options
 
 
-@command(EvaluateOptions, positional="run", extra=_dataset_options)
-def main(options: EvaluateOptions, dataset: Any) -> None:
+@command(EvaluateOptions, positional="run", extra=_more_options)
+def main(options: EvaluateOptions, more: Any) -> None:
     """Evaluate one run."""
     run = named_run(options.run)
     weights = named_weights(run, options.checkpoint)
-    data = dataset_of(run, options.dataset, dataset)
+    kind = run.task.options if options.dataset else dataset_options(run)
+    data = dataset_of(run, options.dataset, only(kind, more))
+    if options.adapt:
+        adapt_run(run, weights, data, options.split, only(run.task.load("adapter").options, more))
+        return
 
     from trainers.runs.evaluation import evaluate_run  # heavy: imported when everything that is named was found
 

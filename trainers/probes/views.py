@@ -100,7 +100,7 @@ def run_view(run: RunFolder, name: str, options: Any, checkpoint: str = "best") 
     for line in found.lines:
         print(line, flush=True)
     folder = run.probe_folder(name)
-    paths = _write_found(folder, found)
+    paths = write_found(folder, found)
     paths.append(folder / "view.json")
     content = {"options": dataclasses.asdict(options), "step": step, "metrics": found.metrics}
     write_json(paths[-1], content)
@@ -108,7 +108,7 @@ def run_view(run: RunFolder, name: str, options: Any, checkpoint: str = "best") 
     return folder, found
 
 
-def _write_found(folder: Path, found: ViewResult) -> list[Path]:
+def write_found(folder: Path, found: ViewResult) -> list[Path]:
     """Write tables and figures; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in found.tables.items():

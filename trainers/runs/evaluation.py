@@ -93,7 +93,7 @@ def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDatase
     if other and PartialState().is_main_process:
         print(f"note: {other}", flush=True)
     folder = run.evaluations if data.path == run.dataset else run.evaluations / data.path.name
-    with _tracked(run, data) if PartialState().is_main_process else contextlib.nullcontext() as tracker:
+    with tracked_evaluation(run, data) if PartialState().is_main_process else contextlib.nullcontext() as tracker:
         for step, path in weights.items():
             trainer = load_trainer(settings, path, step, data)
             scored = score_splits(trainer, split)
@@ -108,14 +108,21 @@ def evaluate_run(run: RunFolder, weights: Mapping[int, Path], data: StoredDatase
 
 
 @contextlib.contextmanager
-def _tracked(run: RunFolder, data: StoredDataset) -> Iterator[Tracker]:
-    """Hold the run's folder of evaluations, and start an MLflow run below that of the training."""
+def tracked_evaluation(run: RunFolder, data: StoredDataset, how: str = "") -> Iterator[Tracker]:
+    """Hold the run's folder of evaluations, and start an MLflow run below that of the training.
+
+    Args:
+        how: What the MLflow run's name says besides "evaluated".
+    """
     run.evaluations.mkdir(exist_ok=True)
     with (
         hold_lock(run.evaluations),
         tracked_run(open_store(run.task.name), run.evaluations, None, run.run_id) as tracker,
     ):
-        named = {"mlflow.runName": f"{run.path.name} evaluated", EVALUATES_TAG: run.run_id or run.path.name}
+        named = {
+            "mlflow.runName": f"{run.path.name} evaluated {how}".strip(),
+            EVALUATES_TAG: run.run_id or run.path.name,
+        }
         tracker.tags({"task": run.task.name, **named, "dataset.folder": data.path.name})
         tracker.dataset(data)
         yield tracker

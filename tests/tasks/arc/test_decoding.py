@@ -175,3 +175,15 @@ def test_what_is_solved_in_training_is_generated_exactly():
     assert [cut(ids) for ids in found] == forced == [[*written(after), EOS] for _, after, _ in episodes]
     for ids, (_, after, _) in zip(found.numpy(), episodes, strict=True):
         np.testing.assert_array_equal(read_grid(ids), after)
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_log_likelihoods_are_those_of_the_answer_read_in_one_go(name):
+    model, episodes = build(name, seed=3), random_episodes(4, seed=1)
+    _, found = generated(model, episodes)
+    answers = [cut(ids) for ids in found.ids_BT]
+    logits = answer_logits(model, batch_of(model.config, episodes, answers))
+    for row, (answer, scores) in enumerate(zip(answers, logits, strict=True)):
+        expected = allowed(scores).log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0]
+        assert gap(found.log_likelihood_BT[row, : len(answer)], expected) < 1e-4
+        assert not found.log_likelihood_BT[row, len(answer) :].any()

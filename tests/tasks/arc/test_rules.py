@@ -215,3 +215,17 @@ def test_rules_are_trained_on_beside_other_tasks_which_are_held_out():
 def test_rules_alone_are_refused_where_a_checkpoint_is_chosen():
     with refusal("--train_source rules", "generated,rules", "--n_val 0"):
         build(ArcOptions(**SMALL, train_source="rules", n_rules=3))
+
+
+def test_unseen_rules_are_others_than_any_that_can_be_trained_on():
+    small = {**SMALL, "n_rules": 6, "pairs_per_rule": 12}
+    found = rows_of(build(ArcOptions(**small, train_source="generated,rules", unseen_source="rules")))
+    names = [rule.name for rule in all_rules()]
+    asked = {row["task"] for row in found["unseen_tasks"]}
+    assert asked == set(names[-6:]) and not asked & set(names[:1000])
+    assert len(found["unseen_tasks"]) == 6 * (SMALL["n_val"] + SMALL["n_test"])
+
+
+def test_unseen_rules_need_pairs_to_show():
+    with refusal("--pairs_per_rule 5", "--n_val and --n_test", "5"):
+        build(ArcOptions(**SMALL, unseen_source="rules", n_rules=3, pairs_per_rule=5))
