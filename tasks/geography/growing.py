@@ -9,7 +9,7 @@ from tasks.geography.permutation import draw_key, permuted
 from tasks.geography.world import stored_cities
 from trainers.contract import GrowingWorld, StoredDataset
 
-_CITY_COLUMNS = ("city_id", "city_a", "city_b")
+_CITY_COLUMNS = ("city_id", "city_a", "city_b", "city_c", "city_d", "city_e")
 _AT_ONCE = 1_000_000  # rows whose cities are looked up at a time
 
 
@@ -32,7 +32,11 @@ def growing_world(data: StoredDataset, split: str) -> GrowingWorld:
     smallest_N, at = np.empty(len(table), np.int32), 0
     batch: Any
     for batch in table.select_columns(names).with_format("arrow").iter(_AT_ONCE):
-        places = [np.searchsorted(cities.city_id, batch[name].to_numpy()) for name in names]
-        smallest_N[at : at + len(batch)] = np.max([size_C[place] for place in places], axis=0)
+        ids = [batch[name].fill_null(cities.city_id[0]).to_numpy() for name in names]
+        sizes = [
+            size_C[np.searchsorted(cities.city_id, of)] * batch[name].is_valid().to_numpy()
+            for name, of in zip(names, ids, strict=True)
+        ]
+        smallest_N[at : at + len(batch)] = np.max(sizes, axis=0)
         at += len(batch)
     return GrowingWorld(len(cities), "cities", smallest_N)
