@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.model import HistoryModel
 from tasks.in_context_rl.rollout import Actor
-from tasks.in_context_rl.rooms import N_ACTIONS
 
 
 def flops_per_action(model: HistoryModel) -> dict[str, float]:
@@ -62,7 +61,7 @@ def seconds_per_action(models: Mapping[str, HistoryModel], batch: int, rounds: i
 def _steps(model: HistoryModel, batch: int) -> torch.Tensor:
     """Return some step; its cost does not depend on which."""
     zero_B = np.zeros(batch, dtype=np.int64)
-    return torch.from_numpy(encode(model.config.size, zero_B, zero_B, zero_B + N_ACTIONS - 1, zero_B, zero_B))
+    return torch.from_numpy(encode(model.config.field_sizes, zero_B, zero_B, zero_B, zero_B, zero_B))
 
 
 @torch.no_grad()

@@ -20,9 +20,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from tasks.in_context_rl import rooms
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomFamily
+from tasks.in_context_rl.rooms import N_ACTIONS, Room
+from tasks.in_context_rl.worlds import Family
 
-FAMILIES: dict[str, Callable[..., RoomFamily]] = {
+FAMILIES: dict[str, Callable[..., Family]] = {
     "WorldModels/Darkroom-v0": rooms.darkroom,
     "WorldModels/DarkroomPermuted-v0": rooms.permuted_darkroom,
     "WorldModels/DarkKeyToDoor-v0": rooms.key_to_door,
@@ -42,7 +43,7 @@ class RoomEnv(gymnasium.Env[np.ndarray, np.int64]):
 
     metadata: ClassVar[dict[str, Any]] = _METADATA
 
-    def __init__(self, family: RoomFamily, task: int | None = None, render_mode: str | None = None) -> None:
+    def __init__(self, family: Family, task: int | None = None, render_mode: str | None = None) -> None:
         self.family, self.given, self.render_mode = family, task, _checked_mode(render_mode)
         self.observation_space = spaces.MultiDiscrete([family.room.size] * 2)
         self.action_space = spaces.Discrete(N_ACTIONS)
@@ -63,8 +64,8 @@ class RoomEnv(gymnasium.Env[np.ndarray, np.int64]):
         """
         if not self.action_space.contains(action):
             raise InvalidAction(f"an action is a whole number from 0 to {N_ACTIONS - 1}, got {action!r}")
-        self.cell_N, self.stage_N, reward_N = rooms.step(
-            self.family.room, self.family.tasks[[self.task]], self.cell_N, self.stage_N, np.array([action])
+        self.cell_N, self.stage_N, reward_N = self.family.room.step(
+            self.family.tasks[[self.task]], self.cell_N, self.stage_N, np.array([action])
         )
         return self._observation(), float(reward_N[0]), False, False, {"task": self.task}
 
@@ -93,7 +94,7 @@ class RoomVectorEnv(VectorEnv):
     metadata: ClassVar[dict[str, Any]] = {**_METADATA, "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
-        self, family: RoomFamily, num_envs: int, tasks: np.ndarray | None = None, render_mode: str | None = None
+        self, family: Family, num_envs: int, tasks: np.ndarray | None = None, render_mode: str | None = None
     ) -> None:
         self.family, self.num_envs, self.given = family, num_envs, tasks
         self.render_mode = _checked_mode(render_mode)
@@ -143,8 +144,8 @@ class RoomVectorEnv(VectorEnv):
                 f"{self.num_envs} actions are needed, whole numbers from 0 to {N_ACTIONS - 1}, got shape {given.shape}"
                 f" of {given.dtype} with {reprlib.repr(wrong)}"
             )
-        self.cell_N, self.stage_N, reward_N = rooms.step(
-            self.family.room, self.tasks, self.cell_N, self.stage_N, np.asarray(actions)
+        self.cell_N, self.stage_N, reward_N = self.family.room.step(
+            self.tasks, self.cell_N, self.stage_N, np.asarray(actions)
         )
         self.elapsed += 1
         infos, ends = self._info(), self.elapsed == self.family.room.horizon
@@ -204,20 +205,20 @@ def _checked_mode(render_mode: str | None) -> str | None:
     return render_mode
 
 
-def _check_tasks(family: RoomFamily, tasks: Any) -> None:
+def _check_tasks(family: Family, tasks: Any) -> None:
     if tasks is not None and not 0 <= min(tasks) <= max(tasks) < len(family.tasks):
         raise ValueError(f"tasks are numbered 0 to {len(family.tasks) - 1}, got {min(tasks)} to {max(tasks)}")
 
 
 def make_env(
-    make_family: Callable[..., RoomFamily], size: int = 9, task: int | None = None, render_mode: str | None = None
+    make_family: Callable[..., Family], size: int = 9, task: int | None = None, render_mode: str | None = None
 ) -> RoomEnv:
     """Entry point of `gymnasium.make`."""
     return RoomEnv(make_family(size), task, render_mode)
 
 
 def make_vector_env(
-    make_family: Callable[..., RoomFamily],
+    make_family: Callable[..., Family],
     num_envs: int,
     max_episode_steps: int,
     size: int = 9,

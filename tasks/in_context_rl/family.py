@@ -1,4 +1,4 @@
-"""Task declaration that all dark rooms share; each replaces some of its fields."""
+"""Task declaration that all rooms and bandits share; each replaces some of its fields."""
 
 from tasks.in_context_rl.options import HistoryModelOptions, HistoryOptions
 from trainers.contract import SummarySpec, Task

@@ -22,8 +22,9 @@ from transformers.modeling_outputs import CausalLMOutput
 from tasks.in_context_rl.compression import CompressionEncoder, Schedule
 from tasks.in_context_rl.depths import DepthPlan, plan_depths
 from tasks.in_context_rl.encoding import field_sizes
+from tasks.in_context_rl.histories import room_of
 from tasks.in_context_rl.options import HistoryModelOptions
-from tasks.in_context_rl.rooms import N_ACTIONS, room_of
+from tasks.in_context_rl.rooms import N_ACTIONS
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.models.blocks import Block, Cache, RunBlock, SmallModel, check_heads, rotary_table, stack_blocks
@@ -32,10 +33,12 @@ _DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4", "dpt": "0:1"}
 
 
 class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
-    """Sizes of a `HistoryModel`: the fields of `HistoryModelOptions`, and the size of the room."""
+    """Sizes of a `HistoryModel`: the fields of `HistoryModelOptions`, and what the room has of everything."""
 
     model_type = "in_context_rl"
     size: int = 9
+    n_actions: int = N_ACTIONS
+    n_rewards: int = 2
     depth_weights: str = "0:1"
     tie_word_embeddings: bool = False
 
@@ -43,6 +46,11 @@ class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
     def schedule(self) -> Schedule:
         """Steps at which a history is compressed."""
         return Schedule(self.window, self.keep)
+
+    @property
+    def field_sizes(self) -> list[int]:
+        """Number of values of each field of a step."""
+        return field_sizes(self.size, self.n_actions, self.n_rewards)
 
     def depths(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the depths that share the loss, in order, and their shares.
@@ -75,13 +83,13 @@ class HistoryModel(SmallModel):
         size = config.hidden_size
         self.schedule = config.schedule
         self.n_latents = config.n_latents if config.architecture == "compressed_ad" else 0
-        self.embedding = nn.EmbeddingBag(sum(field_sizes(config.size)), size, mode="sum")
+        self.embedding = nn.EmbeddingBag(sum(config.field_sizes), size, mode="sum")
         self.embedding_norm = nn.LayerNorm(size, bias=False)
         self.encoder = CompressionEncoder(config) if self.n_latents else None
         self.input_norm = nn.LayerNorm(size, bias=False)
         self.decoder = stack_blocks(config, config.num_hidden_layers, has_memory=False)
         self.final_norm = nn.LayerNorm(size, bias=False)
-        self.head = nn.Linear(size, N_ACTIONS, bias=False)
+        self.head = nn.Linear(size, config.n_actions, bias=False)
         self.post_init()
 
     def forward(
@@ -92,7 +100,7 @@ class HistoryModel(SmallModel):
         weights: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutput:
-        """Return the loss in nats per action and logits (B, T, N_ACTIONS) of all steps at once.
+        """Return the loss in nats per action and logits (B, T, n_actions) of all steps at once.
 
         Args:
             steps: (B, T, 7), consecutive steps of B histories, see `encoding.encode`.
@@ -190,7 +198,13 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         )
     weights = options.depth_weights
     weights = _DEPTH_WEIGHTS[options.architecture] if weights is None else weights
-    config = HistoryConfig(**{**asdict(options), "depth_weights": weights}, size=room_of(data).size)
+    room = room_of(data)
+    config = HistoryConfig(
+        **{**asdict(options), "depth_weights": weights},
+        size=room.size,
+        n_actions=room.n_actions,
+        n_rewards=len(room.reward_values),
+    )
     try:
         depth_D, _ = config.depths()
     except ValueError as error:

@@ -7,8 +7,25 @@ from trainers.options import MAX_SEED, option
 
 
 @dataclass
-class HistoryOptions:
-    """Tasks of a room, source of their histories, and evaluation on held-out tasks."""
+class WorldOptions:
+    """Histories in any world, and evaluation on held-out tasks."""
+
+    n_streams: int = option(100, "histories per training task", least=1)
+    history_steps: int = option(4000, "steps of a history, complete episodes", least=1)
+    keep_every: int = option(1, "keep every k-th episode: histories that improve faster", least=1)
+    train_share: float = option(0.9, "share of tasks not held out for test", least=0, most=1)
+    split_seed: int = option(0, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
+    n_val_tasks: int = option(8, "training tasks held out to choose the checkpoint", least=0)
+    max_train_tasks: int | None = option(None, "largest number of tasks to train on; default: all", least=1)
+    eval_streams: int = option(4, "histories per held-out task, for loss and accuracy", least=1)
+    eval_episodes: int = option(50, "consecutive episodes of a rollout", least=1)
+    eval_rollouts: int = option(8, "rollouts per held-out task", least=1)
+    dataset_seed: int = option(42, "seed of the histories", least=0, most=MAX_SEED)
+
+
+@dataclass
+class HistoryOptions(WorldOptions):
+    """Tasks of a room, and source of their histories."""
 
     room: ClassVar[str] = "darkroom"
     """Name in `tasks.in_context_rl.rooms.ROOMS`."""
@@ -20,9 +37,6 @@ class HistoryOptions:
         "source of the histories: a learner, an optimal policy whose noise fades, or an agent that knows the rules and"
         " every possible task, but not which it is in",
     )
-    n_streams: int = option(100, "histories per training task", least=1)
-    history_steps: int = option(4000, "steps of a history, complete episodes", least=1)
-    keep_every: int = option(1, "keep every k-th episode: histories that improve faster", least=1)
     q_step_size: float = option(1.0, "step size of Q-learning; 1 suits deterministic rooms", least=1e-9, most=1)
     q_discount: float = option(0.9, "discount of Q-learning", least=0, most=0.9999)
     q_initial: float = option(0.5, "initial Q; above 0 the learner prefers untried actions", least=0)
@@ -31,14 +45,26 @@ class HistoryOptions:
     )
     noise_end: float = option(0.0, "share of random actions at the end", least=0, most=1)
     noise_share: float = option(1.0, "share of the history over which the noise changes", least=1e-9, most=1)
-    train_share: float = option(0.9, "share of tasks not held out for test", least=0, most=1)
-    split_seed: int = option(0, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
-    n_val_tasks: int = option(8, "training tasks held out to choose the checkpoint", least=0)
-    max_train_tasks: int | None = option(None, "largest number of tasks to train on; default: all", least=1)
-    eval_streams: int = option(4, "histories per held-out task, for loss and accuracy", least=1)
-    eval_episodes: int = option(50, "consecutive episodes of a rollout", least=1)
-    eval_rollouts: int = option(8, "rollouts per held-out task", least=1)
-    dataset_seed: int = option(42, "seed of the histories", least=0, most=MAX_SEED)
+
+
+@dataclass
+class BanditOptions(WorldOptions):
+    """Bandits, and source of their histories."""
+
+    n_arms: int = option(5, "arms", least=2, most=100)
+    reward_sd: float = option(0.3, "standard deviation of an arm's rewards", least=1e-3, most=100)
+    n_bandits: int = option(2000, "bandits, whose means are drawn by --split_seed", least=2)
+    horizon: int = option(
+        10, "pulls that share a point of the curve, an episode; nothing begins anew", least=1, most=10_000
+    )
+    source: Literal["ucb", "thompson", "gittins"] = option(
+        "thompson", "rule by which the arms of the histories are pulled"
+    )
+    n_streams: int = option(1, "histories per training task", least=1)
+    history_steps: int = option(500, "pulls of a history, complete episodes", least=1)
+    n_val_tasks: int = option(100, "training tasks held out to choose the checkpoint", least=0)
+    eval_streams: int = option(1, "histories per held-out task, for loss and accuracy", least=1)
+    eval_rollouts: int = option(1, "rollouts per held-out task", least=1)
 
 
 @dataclass

@@ -1,12 +1,13 @@
 """Incremental inference with cached keys and values; logits equal those of a full forward pass."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from tasks.in_context_rl.encoding import encode
-from tasks.in_context_rl.environments import RoomVectorEnv
 from tasks.in_context_rl.model import HistoryModel
-from tasks.in_context_rl.rooms import Room, RoomFamily, RoomTasks
+from tasks.in_context_rl.worlds import World
 from trainers.models.blocks import Cache
 
 
@@ -24,7 +25,7 @@ class Actor:
 
     @torch.no_grad()
     def logits(self, step_BF: torch.Tensor) -> torch.Tensor:
-        """Append a step (B, 7) to every history and return logits (B, N_ACTIONS) of the next action."""
+        """Append a step (B, 7) to every history and return logits (B, n_actions) of the next action."""
         x_B1D = self.model.embed(step_BF[:, None].to(self.window_BWD.device))
         if self.window_BWD.shape[1] == self.model.schedule.window:
             self._compress()
@@ -44,23 +45,24 @@ class Actor:
             self.model.decode(self.window_BWD, self.latents_BMD, self.caches)
 
 
-def rollout(
-    model: HistoryModel, room: Room, tasks: RoomTasks, n_episodes: int, generator: torch.Generator
-) -> np.ndarray:
-    """Let the model act in N tasks at once, E episodes each in one context; return their returns, (N, E)."""
-    n, actor = len(tasks), Actor(model, len(tasks))
-    environment = RoomVectorEnv(RoomFamily(room, tasks, []), n, np.arange(n))
-    seen, _ = environment.reset()
+def rollout(model: HistoryModel, room: World, tasks: Any, n_episodes: int, generator: torch.Generator) -> np.ndarray:
+    """Let the model act in N tasks at once, E episodes each in one context; return their returns, (N, E).
+
+    Args:
+        generator: of the actions; what the room leaves to chance has its seed.
+    """
+    n, actor, chance = len(tasks), Actor(model, len(tasks)), np.random.default_rng(generator.initial_seed())
     arrived_N = action_N = reward_N = np.full(n, -1)
     return_NE = np.zeros((n, n_episodes))
     for episode in range(n_episodes):
+        cell_N, stage_N = np.full(n, room.start), np.zeros(n, dtype=np.int64)
         for number in range(room.horizon):
-            cell_N = seen @ [room.size, 1]
-            ids = encode(room.size, cell_N, arrived_N, action_N, reward_N, np.full(n, number == 0))
+            begins_N = np.full(n, number == 0)
+            ids = encode(model.config.field_sizes, cell_N, arrived_N, action_N, reward_N, begins_N)
             action_N = choose_actions(actor.logits(torch.from_numpy(ids)), model.config.act_temperature, generator)
-            seen, reward_N, _, _, info = environment.step(action_N)
-            arrived_N = info.get("final_obs", seen) @ [room.size, 1]
-            return_NE[:, episode] += reward_N
+            arrived_N, stage_N, reward_N = room.step(tasks, cell_N, stage_N, action_N, chance)
+            cell_N = arrived_N
+            return_NE[:, episode] += room.worth(tasks, action_N[:, None], reward_N[:, None])[:, 0]
     return return_NE
 
 

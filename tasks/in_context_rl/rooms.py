@@ -12,10 +12,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
-from trainers.contract import StoredDataset
+from tasks.in_context_rl.worlds import Family, World
 from trainers.errors import UserError
 
 LARGEST_SIDE = 15
@@ -25,29 +26,41 @@ N_ACTIONS = len(MOVES)
 
 
 @dataclass(frozen=True)
-class Room:
-    """The rules that all tasks of a family share.
+class Room(World):
+    """Rules of a dark room.
 
     Attributes:
-        size: rows, and columns. start: first cell of every episode. horizon: steps of an episode.
         n_goals: cells to be reached in order. once: a goal is worth a reward only the first time.
     """
 
-    size: int
-    start: int
-    horizon: int
     n_goals: int = 1
     once: bool = False
 
-    @property
-    def n_cells(self) -> int:
-        """Cells of the grid."""
-        return self.size**2
+    task_columns: ClassVar = {"goals": np.int32, "moves": np.uint8}
 
     @property
     def n_stages(self) -> int:
         """Number of states besides the cell: goals reached, if reaching them counts once."""
         return self.n_goals + 1 if self.once else 1
+
+    @property
+    def n_actions(self) -> int:
+        """The five moves."""
+        return N_ACTIONS
+
+    @property
+    def reward_values(self) -> np.ndarray:
+        """None or one."""
+        return np.arange(2)
+
+    def make_tasks(self, *columns: np.ndarray) -> "RoomTasks":
+        """Return tasks, from their goals and moves."""
+        goals_NG, moves_NA = columns
+        if goals_NG.shape[1] != self.n_goals or goals_NG.min() < 0 or goals_NG.max() >= self.n_cells:
+            raise ValueError("a goal is missing, or outside of the room")
+        if moves_NA.shape[1] != N_ACTIONS or (np.sort(moves_NA) != np.arange(N_ACTIONS)).any():
+            raise ValueError("the moves are no order of the actions")
+        return RoomTasks(goals_NG, moves_NA)
 
     @cached_property
     def moved_CM(self) -> np.ndarray:
@@ -56,6 +69,76 @@ class Room:
         place_CM2 = np.stack([row_C, column_C], -1)[:, None] + MOVES
         row_CM, column_CM = np.moveaxis(place_CM2.clip(0, self.size - 1), -1, 0)
         return row_CM * self.size + column_CM
+
+    def step(
+        self,
+        tasks: "RoomTasks",
+        cell_N: np.ndarray,
+        stage_N: np.ndarray,
+        action_N: np.ndarray,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step N tasks at once; return the next cells, the next stages, and the rewards (0 or 1). Nothing is drawn."""
+        every_N = np.arange(len(tasks))
+        cell_N = self.moved_CM[cell_N, tasks.moves_NA[every_N, action_N]]
+        if not self.once:
+            return cell_N, stage_N, (cell_N == tasks.goals_NG[:, 0]).astype(np.uint8)
+        wanted_N = tasks.goals_NG[every_N, np.minimum(stage_N, self.n_goals - 1)]
+        reward_N = ((cell_N == wanted_N) & (stage_N < self.n_goals)).astype(np.uint8)
+        return cell_N, stage_N + reward_N, reward_N
+
+    def best_actions(
+        self, tasks: "RoomTasks", cell_N: np.ndarray, stage_N: np.ndarray, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Return an optimal action of every agent, (N,), on a shortest way to the next goal, where it stays.
+
+        Args:
+            rng: decides where down or up is as good as right or left; without one, down or up come first.
+        """
+        every_N = np.arange(len(tasks))
+        goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, self.n_goals - 1)]
+        (goal_row_N, goal_column_N), (row_N, column_N) = np.divmod(goal_N, self.size), np.divmod(cell_N, self.size)
+        down_N, right_N = goal_row_N - row_N, goal_column_N - column_N
+        down_first_N = True if rng is None else rng.random(len(tasks)) < 0.5
+        is_vertical_N = (down_N != 0) & (down_first_N | (right_N == 0))
+        ways = [is_vertical_N & (down_N > 0), is_vertical_N & (down_N < 0), right_N > 0, right_N < 0]
+        move_N = np.select(ways, [0, 1, 2, 3], 4)
+        return tasks.action_of_move_NM[every_N, move_N]
+
+    def worth(self, tasks: "RoomTasks", action_NT: np.ndarray, reward_NT: np.ndarray) -> np.ndarray:
+        """Return the rewards, (N, T)."""
+        return reward_NT
+
+    def random_returns(self, tasks: "RoomTasks") -> np.ndarray:
+        """Return the expected return of uniformly random actions, (N,): exact, by the distribution over states."""
+        spread_CC = np.zeros((self.n_cells, self.n_cells))
+        np.add.at(spread_CC, (np.arange(self.n_cells)[:, None], self.moved_CM), 1 / N_ACTIONS)
+        every_N = np.arange(len(tasks))
+        mass_NSC = np.zeros((len(tasks), self.n_stages, self.n_cells))
+        mass_NSC[:, 0, self.start] = 1
+        return_N = np.zeros(len(tasks))
+        for _ in range(self.horizon):
+            mass_NSC = mass_NSC @ spread_CC
+            for stage in reversed(range(self.n_goals)):
+                goal_N = tasks.goals_NG[:, stage]
+                arrived_N = mass_NSC[every_N, stage, goal_N]
+                return_N += arrived_N
+                if self.once:
+                    mass_NSC[every_N, stage + 1, goal_N] += arrived_N
+                    mass_NSC[every_N, stage, goal_N] = 0
+        return return_N
+
+    def optimal_returns(self, tasks: "RoomTasks") -> np.ndarray:
+        """Return the largest possible return, (N,) float64: exact, by backward induction (Bellman 1957)."""
+        every_N = np.arange(len(tasks))
+        value_NSC = np.zeros((len(tasks), self.n_stages, self.n_cells))
+        for _ in range(self.horizon):
+            worth_NSC = value_NSC.copy()  # of arriving: the reward there, and the value from then on
+            for stage in range(self.n_goals):
+                goal_N = tasks.goals_NG[:, stage]
+                worth_NSC[every_N, stage, goal_N] = 1 + value_NSC[every_N, stage + self.once, goal_N]
+            value_NSC = worth_NSC[:, :, self.moved_CM].max(axis=-1)
+        return value_NSC[:, 0, self.start]
 
 
 @dataclass(frozen=True)
@@ -71,6 +154,10 @@ class RoomTasks:
     def __getitem__(self, chosen: Sequence[int] | np.ndarray) -> "RoomTasks":
         return RoomTasks(self.goals_NG[chosen], self.moves_NA[chosen])
 
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """Return what `Room.make_tasks` makes them of."""
+        return self.goals_NG, self.moves_NA
+
     @cached_property
     def action_of_move_NM(self) -> np.ndarray:
         """The action that makes each move."""
@@ -81,70 +168,29 @@ class RoomTasks:
         return RoomTasks(self.goals_NG.repeat(times, 0), self.moves_NA.repeat(times, 0))
 
 
-def step(
-    room: Room, tasks: RoomTasks, cell_N: np.ndarray, stage_N: np.ndarray, action_N: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Step N tasks at once; return the next cells, the next stages, and the rewards (0 or 1)."""
-    every_N = np.arange(len(tasks))
-    cell_N = room.moved_CM[cell_N, tasks.moves_NA[every_N, action_N]]
-    if not room.once:
-        return cell_N, stage_N, (cell_N == tasks.goals_NG[:, 0]).astype(np.uint8)
-    wanted_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
-    reward_N = ((cell_N == wanted_N) & (stage_N < room.n_goals)).astype(np.uint8)
-    return cell_N, stage_N + reward_N, reward_N
-
-
-def best_actions(
-    room: Room, tasks: RoomTasks, cell_N: np.ndarray, stage_N: np.ndarray, rng: np.random.Generator | None = None
-) -> np.ndarray:
-    """Return an optimal action of every agent, (N,), on a shortest way to the next goal, where it stays.
-
-    Args:
-        rng: decides where down or up is as good as right or left; without one, down or up come first.
-    """
-    every_N = np.arange(len(tasks))
-    goal_N = tasks.goals_NG[every_N, np.minimum(stage_N, room.n_goals - 1)]
-    (goal_row_N, goal_column_N), (row_N, column_N) = np.divmod(goal_N, room.size), np.divmod(cell_N, room.size)
-    down_N, right_N = goal_row_N - row_N, goal_column_N - column_N
-    down_first_N = True if rng is None else rng.random(len(tasks)) < 0.5
-    is_vertical_N = (down_N != 0) & (down_first_N | (right_N == 0))
-    ways = [is_vertical_N & (down_N > 0), is_vertical_N & (down_N < 0), right_N > 0, right_N < 0]
-    move_N = np.select(ways, [0, 1, 2, 3], 4)
-    return tasks.action_of_move_NM[every_N, move_N]
-
-
-@dataclass(frozen=True)
-class RoomFamily:
-    """A room and all of its tasks; labels name them for people."""
-
-    room: Room
-    tasks: RoomTasks
-    labels: list[str]
-
-
-def darkroom(size: int = 9, horizon: int = 20) -> RoomFamily:
+def darkroom(size: int = 9, horizon: int = 20) -> Family:
     """Return Darkroom: every cell as the goal, row by row; episodes begin in the middle."""
     goals_NG = np.arange(size**2)[:, None]
     labels = [f"goal {_place(goal, size)}" for goal in goals_NG[:, 0]]
-    return RoomFamily(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
+    return Family(Room(size, _middle(size), horizon), _plain_moves(goals_NG), labels)
 
 
-def permuted_darkroom(size: int = 9, horizon: int = 50) -> RoomFamily:
+def permuted_darkroom(size: int = 9, horizon: int = 50) -> Family:
     """Return Permuted Darkroom: from the first cell to the last, with all 120 orders of the actions."""
     moves_NA = np.array(list(itertools.permutations(range(N_ACTIONS))))
     goals_NG = np.full((len(moves_NA), 1), size**2 - 1)
     labels = ["moves " + "".join(map(str, moves)) for moves in moves_NA.tolist()]
-    return RoomFamily(Room(size, 0, horizon), RoomTasks(goals_NG, moves_NA), labels)
+    return Family(Room(size, 0, horizon), RoomTasks(goals_NG, moves_NA), labels)
 
 
-def key_to_door(size: int = 9, horizon: int = 50) -> RoomFamily:
+def key_to_door(size: int = 9, horizon: int = 50) -> Family:
     """Return Dark Key-to-Door: every pair of cells, also of equal ones; episodes begin in the middle."""
     goals_NG = np.array(list(itertools.product(range(size**2), repeat=2)))
     labels = [f"key {_place(key, size)} door {_place(door, size)}" for key, door in goals_NG]
-    return RoomFamily(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
+    return Family(Room(size, _middle(size), horizon, n_goals=2, once=True), _plain_moves(goals_NG), labels)
 
 
-ROOMS: Mapping[str, Callable[[int, int], RoomFamily]] = {
+ROOMS: Mapping[str, Callable[[int, int], Family]] = {
     "darkroom": darkroom,
     "permuted_darkroom": permuted_darkroom,
     "key_to_door": key_to_door,
@@ -152,7 +198,7 @@ ROOMS: Mapping[str, Callable[[int, int], RoomFamily]] = {
 """Families of rooms by name, made from size and horizon."""
 
 
-def family_of(room: Room) -> RoomFamily:
+def family_of(room: Room) -> Family:
     """Return the family that has these rules.
 
     Raises:
@@ -170,53 +216,6 @@ def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[in
     random.Random(seed).shuffle(order)
     n_train = round(n_tasks * train_share)
     return order[:n_train], order[n_train:]
-
-
-def random_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
-    """Return the expected return of uniformly random actions, (N,) float64: exact, by the distribution over states."""
-    spread_CC = np.zeros((room.n_cells, room.n_cells))
-    np.add.at(spread_CC, (np.arange(room.n_cells)[:, None], room.moved_CM), 1 / N_ACTIONS)
-    every_N = np.arange(len(tasks))
-    mass_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
-    mass_NSC[:, 0, room.start] = 1
-    return_N = np.zeros(len(tasks))
-    for _ in range(room.horizon):
-        mass_NSC = mass_NSC @ spread_CC
-        for stage in reversed(range(room.n_goals)):
-            goal_N = tasks.goals_NG[:, stage]
-            arrived_N = mass_NSC[every_N, stage, goal_N]
-            return_N += arrived_N
-            if room.once:
-                mass_NSC[every_N, stage + 1, goal_N] += arrived_N
-                mass_NSC[every_N, stage, goal_N] = 0
-    return return_N
-
-
-def optimal_returns(room: Room, tasks: RoomTasks) -> np.ndarray:
-    """Return the largest possible return, (N,) float64: exact, by backward induction (Bellman 1957)."""
-    every_N = np.arange(len(tasks))
-    value_NSC = np.zeros((len(tasks), room.n_stages, room.n_cells))
-    for _ in range(room.horizon):
-        worth_NSC = value_NSC.copy()  # of arriving: the reward there, and the value from then on
-        for stage in range(room.n_goals):
-            goal_N = tasks.goals_NG[:, stage]
-            worth_NSC[every_N, stage, goal_N] = 1 + value_NSC[every_N, stage + room.once, goal_N]
-        value_NSC = worth_NSC[:, :, room.moved_CM].max(axis=-1)
-    return value_NSC[:, 0, room.start]
-
-
-def room_of(data: StoredDataset) -> Room:
-    """Return the rules of a stored dataset.
-
-    Raises:
-        UserError: its metadata has none, or impossible ones.
-    """
-    kinds = {"size": int, "start": int, "horizon": int, "n_goals": int, "once": bool}
-    facts = data.fact("room", **kinds)
-    room = Room(**{name: facts[name] for name in kinds})
-    if not (1 <= room.size <= LARGEST_SIDE and 0 <= room.start < room.n_cells and min(room.horizon, room.n_goals) > 0):
-        raise UserError(f"the metadata.json of the dataset {data.path} has an impossible room; build the dataset again")
-    return room
 
 
 def _middle(size: int) -> int:

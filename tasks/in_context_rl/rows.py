@@ -10,10 +10,12 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
 
+from tasks.in_context_rl.bandits import Bandit
 from tasks.in_context_rl.encoding import encode
-from tasks.in_context_rl.histories import STEP_COLUMNS
+from tasks.in_context_rl.histories import STEP_COLUMNS, room_of
 from tasks.in_context_rl.model import HistoryConfig
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, best_actions, room_of
+from tasks.in_context_rl.sources import rule_returns
+from tasks.in_context_rl.worlds import World
 from tasks.in_context_rl.yardsticks import yardstick_returns
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
@@ -27,19 +29,20 @@ class HistoryRows(Dataset):
 
     Attributes:
         split: name. table: the stored rows. room: the rules.
-        columns: (N, T) arrays by name, see `histories.STEP_COLUMNS`; goals (N, G) and moves (N, A).
+        columns: (N, T) arrays by name, see `histories.STEP_COLUMNS`, and those of the tasks.
         label_NT: the action to predict in every step: the one taken or, for `dpt`, an optimal one.
         task_N: number of each history's task.
     """
 
     def __init__(
-        self, split: str, table: datasets.Dataset, room: Room, config: HistoryConfig, options: dict[str, Any]
+        self, split: str, table: datasets.Dataset, room: World, config: HistoryConfig, options: dict[str, Any]
     ) -> None:
         self.split, self.table, self.room = split, table, room
         self.config, self.options, self.epoch = config, options, 0
-        self.columns = _columns(split, table)
+        self.columns = _columns(split, table, room)
         self.task_N = np.array(table["task"])
         _check(split, self.columns, room)
+        self.tasks_N = _tasks(split, self.columns, room)
         self.label_NT = self._optimal_actions() if config.architecture == "dpt" else self.columns["action"]
         self.n_steps = self.columns["cell"].shape[1]
         self.plan = config.depth_plan()
@@ -95,7 +98,7 @@ class HistoryRows(Dataset):
             return self.columns[name][row_B1, places].astype(np.int64)
 
         steps = encode(
-            self.room.size,
+            self.config.field_sizes,
             at("cell", place_BT),
             np.where(before_BT < 0, -1, at("next_cell", before_BT)),
             at("action", before_BT),
@@ -105,18 +108,18 @@ class HistoryRows(Dataset):
         label_BT = self.label_NT[row_B1, place_BT].astype(np.int64)
         return {"steps": torch.from_numpy(steps), "labels": torch.from_numpy(label_BT)}
 
-    def tasks(self) -> tuple[RoomTasks, dict[str, np.ndarray]]:
+    def tasks(self) -> tuple[Any, dict[str, np.ndarray]]:
         """Return the split's tasks in order of appearance, and facts about them; `row` is the first row of each."""
         _, first = np.unique(self.task_N, return_index=True)
         row_K = np.sort(first)
         table = self.table[row_K.tolist()]
         facts = {name: np.array(table[name]) for name in ("task", "label", "random_return", "optimal_return")}
-        return RoomTasks(np.array(table["goals"]), np.array(table["moves"])), {"row": row_K, **facts}
+        return self.tasks_N[row_K], {"row": row_K, **facts}
 
     def returns(self) -> np.ndarray:
-        """Sum the rewards of every episode of the histories, (N, E)."""
-        reward_NT = self.columns["reward"]
-        return reward_NT.reshape(len(self), -1, self.room.horizon).sum(-1, dtype=np.int64)
+        """Return what every episode of the histories brought, (N, E)."""
+        worth_NT = self.room.worth(self.tasks_N, self.columns["action"], self.columns["reward"])
+        return worth_NT.reshape(len(self), -1, self.room.horizon).sum(-1)
 
     @property
     def source_episode_E(self) -> np.ndarray:
@@ -126,32 +129,32 @@ class HistoryRows(Dataset):
     @cached_property
     def yardsticks(self) -> dict[str, np.ndarray]:
         """The returns of each yardstick in the split's tasks, (K, R, E), in as many episodes as models have."""
-        return yardstick_returns(self.room, self.tasks()[0], int(self.options["eval_episodes"]))
+        returns = rule_returns if isinstance(self.room, Bandit) else yardstick_returns
+        return returns(self.room, self.tasks()[0], int(self.options["eval_episodes"]))  # pyright: ignore
 
     def _optimal_actions(self) -> np.ndarray:
         """Return an optimal action in every step, (N, T) uint8; where several are, one is drawn."""
         rng = np.random.default_rng(self.options["dataset_seed"])
-        tasks = RoomTasks(self.columns["goals"], self.columns["moves"])
         action_NT, stage_N = np.empty_like(self.columns["action"]), np.zeros(len(self), dtype=np.int64)
         for number, (cell_N, reward_N) in enumerate(zip(self.columns["cell"].T, self.columns["reward"].T, strict=True)):
             if number % self.room.horizon == 0:
                 stage_N = np.zeros_like(stage_N)
-            action_NT[:, number] = best_actions(self.room, tasks, cell_N.astype(np.int64), stage_N, rng)
-            stage_N = stage_N + reward_N * self.room.once
+            action_NT[:, number] = self.room.best_actions(self.tasks_N, cell_N.astype(np.int64), stage_N, rng)
+            stage_N = stage_N + reward_N * (self.room.n_stages > 1)
         return action_NT
 
     def _random(self, rows_B: np.ndarray, use: str) -> np.ndarray:
         return row_uniform([self.options["dataset_seed"], self.epoch], use, rows_B, 1)[:, 0]
 
 
-def _columns(split: str, table: datasets.Dataset) -> dict[str, np.ndarray]:
-    """Return goals, moves, and the columns with a value per step, (N, T) each.
+def _columns(split: str, table: datasets.Dataset, room: World) -> dict[str, np.ndarray]:
+    """Return the columns of the tasks, and those with a value per step, (N, T) each.
 
     Raises:
         UserError: a column is missing, has gaps, or is not of lists of one length.
     """
     stored: Any = table.with_format("arrow")[:]
-    lists = ("goals", "moves", *STEP_COLUMNS)
+    lists = (*room.task_columns, *STEP_COLUMNS)
     for name in ("task", "label", "random_return", "optimal_return", *lists):
         if name not in stored.column_names or stored[name].null_count:
             raise UserError(f"split {split} has no column {name}, or one with gaps; build the dataset again")
@@ -170,13 +173,14 @@ def _matrix(split: str, name: str, column: Any) -> np.ndarray:
     raise UserError(f"the column {name} of split {split} is not of lists of as many numbers each; build it again")
 
 
-def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
-    """Refuse values out of range, incomplete episodes, and goals or moves that the room does not have.
+def _check(split: str, columns: dict[str, np.ndarray], room: World) -> None:
+    """Refuse values out of range, and incomplete episodes.
 
     Raises:
         UserError: there are some.
     """
-    limits = {"cell": room.n_cells, "next_cell": room.n_cells, "action": N_ACTIONS, "reward": 2}
+    limits = {"cell": room.n_cells, "next_cell": room.n_cells, "action": room.n_actions}
+    limits["reward"] = len(room.reward_values)
     for name, limit in limits.items():
         values = columns[name]
         if values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= limit:
@@ -185,10 +189,21 @@ def _check(split: str, columns: dict[str, np.ndarray], room: Room) -> None:
         raise UserError(f"the column probability of split {split} is not between 0 and 1; build the dataset again")
     if columns["cell"].shape[1] % room.horizon:
         raise UserError(f"the histories of split {split} are no complete episodes; build the dataset again")
-    goals_NG, moves_NA = columns["goals"], columns["moves"]
-    wrong_goals = goals_NG.shape[1] != room.n_goals or goals_NG.min() < 0 or goals_NG.max() >= room.n_cells
-    if wrong_goals or (np.sort(moves_NA) != np.arange(N_ACTIONS)).any():
-        raise UserError(f"the goals or moves of split {split} are not those of a task; build the dataset again")
+
+
+def _tasks(split: str, columns: dict[str, np.ndarray], room: World) -> Any:
+    """Return the task of every row.
+
+    Raises:
+        UserError: one is none that the room has.
+    """
+    try:
+        return room.make_tasks(*(columns[name] for name in room.task_columns))
+    except ValueError as error:
+        names = " or ".join(room.task_columns)
+        raise UserError(
+            f"the {names} of split {split} are not those of a task: {error}; build the dataset again"
+        ) from error
 
 
 def rows_of(data: StoredDataset, split: str, config: HistoryConfig, fixed_width: bool = False) -> HistoryRows:

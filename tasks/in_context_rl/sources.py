@@ -1,15 +1,19 @@
-"""Sources of learning histories: tabular Q-learning, an oracle whose noise fades, or a yardstick (see `intents`).
+"""Sources of learning histories: Q-learning, an oracle whose noise fades, yardsticks (`intents`), rules for bandits.
 
 All record the probability of every action, which gives the entropy bound of a model of the histories.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tasks.in_context_rl.bandit_rules import RULES, ArmRule
+from tasks.in_context_rl.bandits import Bandit, BanditTasks
 from tasks.in_context_rl.intents import Yardstick
-from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks, best_actions, step
+from tasks.in_context_rl.rooms import N_ACTIONS, Room, RoomTasks
+from tasks.in_context_rl.worlds import World
 
 Policy = Callable[[np.ndarray, int], np.ndarray]
 """States (N,) and the step's number -> probabilities of the actions (N, A)."""
@@ -85,16 +89,17 @@ class FadingOracle:
         def policy(state_N: np.ndarray, number: int) -> np.ndarray:
             stage_N, cell_N = np.divmod(state_N, room.n_cells)
             best_NA = np.zeros((len(tasks), N_ACTIONS), dtype=bool)
-            best_NA[every_N, best_actions(room, tasks, cell_N, stage_N)] = True
+            best_NA[every_N, room.best_actions(tasks, cell_N, stage_N)] = True
             return _add_noise(best_NA, self, number, n_steps)
 
         return policy, lambda *_: None
 
 
-Source = QLearning | FadingOracle | Yardstick
+_ROLLOUTS, _SEED = 1024, 0  # of the rules of bandits, in all tasks together, at least
+Source = QLearning | FadingOracle | Yardstick | ArmRule
 
 
-def record(source: Source, room: Room, tasks: RoomTasks, n_steps: int, rng: np.random.Generator) -> Histories:
+def record(source: Any, room: World, tasks: Any, n_steps: int, rng: np.random.Generator) -> Histories:
     """Record histories of N tasks, all at once; equal seeds give equal histories."""
     policy, learn = source.policy(room, tasks, n_steps)
     n = len(tasks)
@@ -107,13 +112,24 @@ def record(source: Source, room: Room, tasks: RoomTasks, n_steps: int, rng: np.r
         state_N = stage_N * room.n_cells + cell_N
         chance_NA = policy(state_N, number)
         action_N = _draw(chance_NA, rng)
-        next_N, stage_N, reward_N = step(room, tasks, cell_N, stage_N, action_N)
+        next_N, stage_N, reward_N = room.step(tasks, cell_N, stage_N, action_N, rng)
         learn(state_N, action_N, reward_N, stage_N * room.n_cells + next_N)
         taken = (cell_N, action_N, reward_N, next_N, chance_NA[every_N, action_N])
         for column, value in zip(columns, taken, strict=True):
             column[number] = value
         cell_N = next_N
     return Histories(*(np.ascontiguousarray(column.T) for column in columns))
+
+
+def rule_returns(room: Bandit, tasks: BanditTasks, n_episodes: int) -> dict[str, np.ndarray]:
+    """Return the returns of every rule in K bandits, R rollouts of E episodes each, (K, R, E)."""
+    rollouts = -(-_ROLLOUTS // len(tasks))
+    repeated, returns = tasks.repeated(rollouts), {}
+    for name in RULES:
+        found = record(ArmRule(name), room, repeated, n_episodes * room.horizon, np.random.default_rng(_SEED))
+        worth_NT = room.worth(repeated, found.action, found.reward)
+        returns[name] = worth_NT.reshape(len(tasks), rollouts, n_episodes, room.horizon).sum(axis=-1)
+    return returns
 
 
 def _draw(chance_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:

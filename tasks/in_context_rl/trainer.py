@@ -1,4 +1,4 @@
-"""Trainer of the dark rooms: it trains on actions of histories, and is evaluated by acting."""
+"""Trainer of rooms and bandits: it trains on actions of histories, and is evaluated by acting."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -39,7 +39,8 @@ class HistoryTrainer(WorldTrainer):
         rows = cast(HistoryRows, self.rows[split])
         shown = slice(0, rows.room.horizon)
         lines = [f"  task     {rows.table[row]['label']}"]
-        lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in ("cell", "reward", "next_cell")]
+        names = ("cell", "reward", "next_cell") if rows.room.n_cells > 1 else ("action", "reward")
+        lines += [f"  {name:<8} {rows.columns[name][row, shown].tolist()}" for name in names]
         return "\n".join([*lines, f"  loss on  {rows.label_NT[row, shown].tolist()} (action)"])
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -14,14 +14,18 @@ that fit: each part is ruled out by itself. Of several shortest ways one is draw
 
 import numpy as np
 
-from tasks.in_context_rl.rooms import Room, RoomTasks, best_actions, family_of, step
+from tasks.in_context_rl.rooms import Room, RoomTasks, family_of
 
 YARDSTICKS = ("psrl", "search", "matching")
 LABELS = {
     "psrl": "posterior sampling",
     "search": "search within an episode",
     "matching": "matching of action probabilities",
+    "ucb": "upper confidence bounds",
+    "thompson": "Thompson sampling",
+    "gittins": "Gittins index",
 }
+"""How figures and tables call them, and the rules of bandits (`bandit_rules.RULES`)."""
 _ROLLOUTS, _SEED = 1024, 0  # of all tasks together, at least
 
 
@@ -68,8 +72,8 @@ def play(room: Room, tasks: RoomTasks, n_episodes: int, yardstick: str, rng: np.
         goals_NG, order_N = posterior.draw(np.arange(n), rng)
         for _ in range(room.horizon):
             meant = RoomTasks(goals_NG, posterior.orders_PA[order_N])
-            action_N = best_actions(room, meant, cell_N, stage_N, rng)
-            next_N, next_stage_N, reward_N = step(room, tasks, cell_N, stage_N, action_N)
+            action_N = room.best_actions(meant, cell_N, stage_N, rng)
+            next_N, next_stage_N, reward_N = room.step(tasks, cell_N, stage_N, action_N)
             posterior.observe(cell_N, stage_N, action_N, next_N, reward_N)
             cell_N, stage_N = next_N, next_stage_N
             return_NE[:, episode] += reward_N

@@ -17,8 +17,8 @@ TYPED = (
     # names
     (
         "--task locaton",
-        "locaton arc atlantis_cross atlantis_inter dark_key_to_door darkroom darkroom_permuted distance location"
-        " random_walk",
+        "locaton arc atlantis_cross atlantis_inter bandit dark_key_to_door darkroom darkroom_permuted distance"
+        " location random_walk",
     ),
     ("--task locaton --help", "locaton location"),
     ("", "--task arc atlantis_cross atlantis_inter"),

@@ -47,7 +47,7 @@ def build(name, schedule="half", seed=0, **sizes):
 
 def random_steps(n, length, size=3, seed=0):
     """Any value in every field."""
-    rng, sizes = np.random.default_rng(seed), field_sizes(size)
+    rng, sizes = np.random.default_rng(seed), field_sizes(size, N_ACTIONS, 2)
     first = np.cumsum([0, *sizes[:-1]])
     return torch.from_numpy(rng.integers(0, sizes, (n, length, len(FIELDS))) + first)
 
@@ -58,7 +58,7 @@ def random_labels(n, length, seed=0):
 
 def other_step(steps_F, size=3):
     """A step that differs in every field."""
-    sizes = torch.tensor(field_sizes(size))
+    sizes = torch.tensor(field_sizes(size, N_ACTIONS, 2))
     first = torch.cumsum(sizes, 0) - sizes
     return (steps_F - first + 1) % sizes + first
 
@@ -109,7 +109,7 @@ def seeded(seed=0):
 
 def optimal_player(room, worlds_tasks):
     """An actor that knows its tasks and reads from each step where it is; it walks straight to the next goal."""
-    sizes = field_sizes(room.size)
+    sizes = field_sizes(room.size, N_ACTIONS, 2)
     first, stage = np.cumsum([0, *sizes[:-1]]), np.zeros(len(worlds_tasks), dtype=int)
 
     def logits(ids):

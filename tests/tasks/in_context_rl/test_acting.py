@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from tasks.in_context_rl import rollout as rollout_module
-from tasks.in_context_rl.encoding import encode
+from tasks.in_context_rl.encoding import encode, field_sizes
 from tasks.in_context_rl.rollout import Actor, choose_actions, rollout
-from tasks.in_context_rl.rooms import N_ACTIONS, darkroom, key_to_door, optimal_returns, permuted_darkroom
-from tasks.in_context_rl.rooms import random_returns as expected_of_random
+from tasks.in_context_rl.rooms import N_ACTIONS, darkroom, key_to_door, permuted_darkroom
 from tests.helpers import gap
 
 from .model_helpers import acted, as_rows, build, logits_of, longest_of, optimal_player, random_steps, seeded
@@ -71,7 +70,7 @@ def test_who_plays_optimally_gets_the_optimal_returns(name, size, horizon, monke
     world = WORLDS[name](size, horizon)
     monkeypatch.setattr(rollout_module, "Actor", optimal_player(world.room, world.tasks))
     found = rollout(build("ad", size=size, act_temperature=0), world.room, world.tasks, 2, seeded())
-    expected = optimal_returns(world.room, world.tasks)
+    expected = world.room.optimal_returns(world.tasks)
     assert found.shape == (len(world.tasks), 2) and found.tolist() == [[best, best] for best in expected.tolist()]
 
 
@@ -81,7 +80,7 @@ def test_uniform_logits_get_the_random_returns(world, name):
     with torch.no_grad():
         model.head.weight.zero_()
     times = -(-400 // len(world.tasks))
-    expected = expected_of_random(world.room, world.tasks).repeat(times)
+    expected = world.room.random_returns(world.tasks).repeat(times)
     found = rollout(model, world.room, world.tasks.repeated(times), 3, seeded())
     for return_N in (found.mean(axis=1), found[:, 0], found[:, -1]):
         error = return_N - expected
@@ -153,7 +152,7 @@ def test_training_and_acting_read_a_history_alike(world, name, monkeypatch):
     nothing = [np.full((len(some), 1), -1)] * 3
     before = [np.hstack([none, part[:, :-1]]) for none, part in zip(nothing, (after, actions_NT, reward), strict=True)]
     begins = np.tile(np.arange(cell.shape[1]) % horizon == 0, (len(some), 1))
-    assert encode(world.room.size, cell, *before, begins).tolist() == batch["steps"].tolist()
+    assert encode(field_sizes(world.room.size, N_ACTIONS, 2), cell, *before, begins).tolist() == batch["steps"].tolist()
     for start, length in ((0, 5), (1, 9), (horizon - 1, 3), (horizon, 4), (horizon + 2, horizon)):
         part = rows.stretch(np.arange(len(rows)), np.full(len(rows), start), length)
         assert torch.equal(part["steps"], batch["steps"][:, start : start + length])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.in_context_rl.histories import STEP_COLUMNS
-from tasks.in_context_rl.rooms import optimal_returns, random_returns, shuffled_split
+from tasks.in_context_rl.rooms import shuffled_split
 from tests.helpers import assert_named, digests, refusal
 from trainers import registry
 
@@ -45,8 +45,8 @@ def test_splits_are_the_published_ones_and_share_no_task(name):
         assert rows["label"] == [world.labels[number] for number in task]
         assert rows["goals"] == world.tasks.goals_NG[task].tolist()
         assert rows["moves"] == world.tasks.moves_NA[task].tolist()
-        assert np.allclose(rows["random_return"], random_returns(world.room, world.tasks[task]))
-        assert rows["optimal_return"] == optimal_returns(world.room, world.tasks[task]).tolist()
+        assert np.allclose(rows["random_return"], world.room.random_returns(world.tasks[task]))
+        assert rows["optimal_return"] == world.room.optimal_returns(world.tasks[task]).tolist()
     assert found.facts["adjustments"] == [] and found.facts["room"]["horizon"] == defaults.horizon
     if name == "darkroom":
         assert found.facts["tasks"]["test"] == [

@@ -8,7 +8,6 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 from scipy import stats
 
-from tasks.in_context_rl.rooms import random_returns
 from tests.helpers import refusal, within
 
 from .room_helpers import FAMILIES, IDS, families, some_tasks
@@ -26,7 +25,7 @@ def test_random_actions_in_the_environment_bring_what_is_computed(name):
     rng, total = np.random.default_rng(0), np.zeros(4 * each)
     for _ in range(horizon):
         total += environment.step(rng.integers(5, size=4 * each))[1]
-    for sample, expected in zip(total.reshape(4, each), random_returns(world.room, world.tasks[numbers]), strict=True):
+    for sample, expected in zip(total.reshape(4, each), world.room.random_returns(world.tasks[numbers]), strict=True):
         assert within(sample, expected, sigmas=3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.in_context_rl import rooms
-from tasks.in_context_rl.rooms import optimal_returns, random_returns, shuffled_split, step
+from tasks.in_context_rl.rooms import shuffled_split
 from trainers import registry
 
 from .room_helpers import FAMILIES, families, rules, some_tasks, walked
@@ -17,7 +17,7 @@ def stepped(room, tasks_, action_TN):
     cell, stage = np.full(len(tasks_), room.start), np.zeros(len(tasks_), dtype=np.int64)
     cells, rewards = [], []
     for action in action_TN:
-        cell, stage, reward = step(room, tasks_, cell, stage, action)
+        cell, stage, reward = room.step(tasks_, cell, stage, action)
         cells.append(cell)
         rewards.append(reward)
     return np.array(cells), np.array(rewards)
@@ -106,7 +106,7 @@ def test_the_darkroom_is_the_published_one():
     assert sorted(train + test) == list(range(81))
     goals = [(4, 2), (5, 6), (6, 8), (7, 2), (3, 6), (0, 5), (5, 8), (5, 4)]
     assert [divmod(number, 9) for number in test] == goals
-    optimal, by_chance = optimal_returns(world.room, world.tasks), random_returns(world.room, world.tasks)
+    optimal, by_chance = world.room.optimal_returns(world.tasks), world.room.random_returns(world.tasks)
     assert optimal[test].tolist() == [19, 18, 15, 16, 18, 16, 16, 20] and optimal[test].mean() == 17.25
     published = [0.456, 0.361, 0.090, 0.137, 0.361, 0.123, 0.123, 0.953]
     assert by_chance[test] == pytest.approx(published, abs=5.1e-4)
@@ -119,23 +119,23 @@ def test_the_permuted_darkroom_is_the_published_one():
     options, world = registry.load("darkroom_permuted").options(), rooms.permuted_darkroom()
     train, test = shuffled_split(len(world.tasks), options.train_share, options.split_seed)
     assert (options.size, options.horizon, len(train), len(test)) == (9, 50, 108, 12)
-    assert set(optimal_returns(world.room, world.tasks).tolist()) == {35}  # 50 steps, of which 15 end elsewhere
-    assert random_returns(world.room, world.tasks) == pytest.approx(0.024, abs=5e-4)
+    assert set(world.room.optimal_returns(world.tasks).tolist()) == {35}  # 50 steps, of which 15 end elsewhere
+    assert world.room.random_returns(world.tasks) == pytest.approx(0.024, abs=5e-4)
 
 
 def test_the_key_to_door_room_is_the_published_one():
     options, world = registry.load("dark_key_to_door").options(), rooms.key_to_door()
     train, test = shuffled_split(len(world.tasks), options.train_share, options.split_seed)
     assert (options.size, options.horizon, len(train), len(test)) == (9, 50, 6233, 328)
-    assert set(optimal_returns(world.room, world.tasks[test]).tolist()) == {2}
-    assert random_returns(world.room, world.tasks).mean() == pytest.approx(0.269, abs=5e-4)
+    assert set(world.room.optimal_returns(world.tasks[test]).tolist()) == {2}
+    assert world.room.random_returns(world.tasks).mean() == pytest.approx(0.269, abs=5e-4)
 
 
 @families
 @pytest.mark.parametrize(("size", "horizon"), [(2, 3), (3, 4)])
 def test_returns_are_those_of_all_sequences_of_actions(name, size, horizon):
     world = FAMILIES[name](size, horizon)
-    by_chance, optimal = random_returns(world.room, world.tasks), optimal_returns(world.room, world.tasks)
+    by_chance, optimal = world.room.random_returns(world.tasks), world.room.optimal_returns(world.tasks)
     for number in some_tasks(world, 40).tolist():
         every = [sum(walked(name, size, number, actions)[1]) for actions in product(range(5), repeat=horizon)]
         assert by_chance[number] == pytest.approx(sum(every) / len(every), abs=1e-12)
@@ -146,7 +146,7 @@ def test_returns_are_those_of_all_sequences_of_actions(name, size, horizon):
 @pytest.mark.parametrize(("size", "horizon"), [(2, 20), (3, 1), (4, 3), (9, 20), (15, 20)])
 def test_the_best_way_to_a_goal_is_the_shortest(size, horizon):
     world = rooms.darkroom(size, horizon)
-    found = optimal_returns(world.room, world.tasks)
+    found = world.room.optimal_returns(world.tasks)
     for number in range(size**2):
         (row, column), [goal], _ = rules("darkroom", size, number)
         distance = abs(row - goal[0]) + abs(column - goal[1])

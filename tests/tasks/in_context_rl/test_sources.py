@@ -8,7 +8,6 @@ from scipy import stats
 
 from tasks.in_context_rl import rooms
 from tasks.in_context_rl.histories import STEP_COLUMNS
-from tasks.in_context_rl.rooms import optimal_returns, random_returns
 from tasks.in_context_rl.sources import FadingOracle, QLearning, record
 from tests.helpers import within
 from trainers import registry
@@ -133,7 +132,7 @@ def test_an_oracle_without_noise_reaches_the_optimum(name, size, horizon):
     world = FAMILIES[name](size, horizon)
     chosen = world.tasks[some_tasks(world, 300)]
     found = record(FadingOracle(0, 0, 1.0), world.room, chosen, 2 * horizon, np.random.default_rng(0))
-    optimal = optimal_returns(world.room, chosen)
+    optimal = world.room.optimal_returns(chosen)
     returns = found.reward.reshape(-1, 2, horizon).sum(axis=2)
     assert (returns == optimal[:, None]).all()
     assert (found.probability == 1).all()
@@ -150,7 +149,7 @@ def test_q_learning_improves(name):
     )  # fmt: skip
     found = record(source, world.room, chosen, 4000, np.random.default_rng(0))
     returns = found.reward.reshape(len(chosen), 200, 20).sum(axis=2)
-    optimal = optimal_returns(world.room, chosen)
+    optimal = world.room.optimal_returns(chosen)
     first, last = (returns[:, part].mean() / optimal.mean() for part in (slice(20), slice(180, None)))
     assert last > 0.9 and (last > first + 0.1)
     assert returns[:, 0].mean() < 0.6 * optimal.mean()
@@ -160,7 +159,7 @@ def test_a_fading_oracle_improves_and_then_stays_as_it_is():
     world = rooms.darkroom(9, 20)
     found = record(FadingOracle(1.0, 0.2, 0.5), world.room, world.tasks, 400, np.random.default_rng(0))
     returns = found.reward.reshape(81, 20, 20).sum(axis=2)
-    assert abs(returns[:, 0].mean() - random_returns(world.room, world.tasks).mean()) < 0.3
+    assert abs(returns[:, 0].mean() - world.room.random_returns(world.tasks).mean()) < 0.3
     late = found.probability[:, 200:].astype(np.float64)
     assert np.allclose(np.unique(late), [0.04, 0.84], atol=1e-3)
     for number in (0, 50, 150, 199):

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tasks.in_context_rl.rooms import family_of, optimal_returns, shuffled_split, step
+from tasks.in_context_rl.rooms import family_of, shuffled_split
 from tasks.in_context_rl.yardsticks import YARDSTICKS, Posterior, play, yardstick_returns
 from tests.helpers import refusal, within
 
@@ -97,7 +97,7 @@ def test_what_is_held_possible_are_the_tasks_that_fit_all_that_was_seen(name):
     cell, stage = np.full(len(numbers), world.room.start), np.zeros(len(numbers), dtype=int)
     actions = np.random.default_rng(0).integers(5, size=(n_steps, len(numbers)))
     for action in actions:
-        after, next_stage, reward = step(world.room, tasks, cell, stage, action)
+        after, next_stage, reward = world.room.step(tasks, cell, stage, action)
         posterior.observe(cell, stage, action, after, reward)
         cell, stage = after, next_stage
     every = range(len(world.tasks))
@@ -121,7 +121,7 @@ def test_what_is_held_possible_are_the_tasks_that_fit_all_that_was_seen(name):
 def test_on_the_published_goals_search_regrets_less_than_posterior_sampling():
     world = FAMILIES["darkroom"]()
     _, test = shuffled_split(len(world.tasks), 0.9, 0)
-    tasks, optimal = world.tasks[test], optimal_returns(world.room, world.tasks[test])
+    tasks, optimal = world.tasks[test], world.room.optimal_returns(world.tasks[test])
     found = yardstick_returns(world.room, tasks, 50)
     regret = {name: (optimal[:, None, None] - returns).sum(axis=-1).mean() for name, returns in found.items()}
     assert 195 < regret["psrl"] < 235 and 44 < regret["search"] < 55
@@ -138,7 +138,7 @@ def test_a_yardstick_learns_up_to_the_optimum(name, yardstick):
     world = FAMILIES[name](size, horizon)
     tasks = world.tasks[some_tasks(world, 12)]
     returns = yardstick_returns(world.room, tasks, 60)[yardstick].mean(axis=1)
-    optimal = optimal_returns(world.room, tasks)
+    optimal = world.room.optimal_returns(tasks)
     assert (returns <= optimal[:, None] + 1e-9).all()
     assert returns[:, -10:].mean() > 0.97 * optimal.mean() > returns[:, 0].mean()
 
