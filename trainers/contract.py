@@ -108,6 +108,8 @@ class Task:
     """The task that this one is a `replace` of: its config is the default one here too."""
     card: str = ""
     """Markdown paragraphs for the dataset card: the task's `card.md`."""
+    members: "tuple[Task, ...]" = ()
+    """The tasks of a mixture (`--task distance,angle`), which nobody declares."""
 
     def load(self, part: str, name: str = "") -> Any:
         """Import and return the object that a field names, e.g. `load("trainer")` or `load("reports", "ladder")`.

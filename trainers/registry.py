@@ -8,6 +8,7 @@ from types import ModuleType
 
 from trainers.contract import OPTIONAL, PARTS, Task
 from trainers.errors import UserError, suggest
+from trainers.mixture import mixture_of
 
 _TASKS = Path(__file__).resolve().parent.parent / "tasks"
 _NO_CARD = "there is no {}; write in it what the task's rows are, their source and licence"
@@ -25,7 +26,7 @@ def _packages() -> dict[str, str]:
 
 
 def load(name: str) -> Task:
-    """Return the task called `name`: a folder here, or the dotted name of a package from anywhere.
+    """Return the task called `name`: a folder here, the dotted name of a package from anywhere, or several (`a,b`).
 
     Raises:
         UserError: No name, no such task (with suggestions), or a wrong declaration. An error inside a task's own code
@@ -33,6 +34,8 @@ def load(name: str) -> Task:
     """
     if not name:
         raise UserError(f"no task given; use --task with one of: {', '.join(names())}")
+    if len(several := re.split("[,+]", name)) > 1:
+        return mixture_of([load(member.strip()) for member in several])
     packages = _packages()
     if re.fullmatch(r"tasks\.\w+", name):  # in run folders from before there were families
         name = name.removeprefix("tasks.")

@@ -19,8 +19,9 @@ def code_digest(task: Task) -> str:
 
     Of this project and the task's own package the parsed sources count (a comment does not), of others the version.
     """
-    own = {*_PROJECT, task.package.partition(".")[0]}
-    waiting = [part.partition(":")[0] for part in (task.build_dataset, task.tokenizer) if part]
+    builders = task.members or (task,)
+    own = {*_PROJECT, *(of.package.partition(".")[0] for of in builders)}
+    waiting = [part.partition(":")[0] for of in builders for part in (of.build_dataset, of.tokenizer) if part]
     seen: set[str] = set()
     parts: set[str] = set()
     while waiting:

@@ -11,7 +11,7 @@ from trainers.options import option
 class RunOptions:
     """What a run is asked for besides its data, its model and `transformers.TrainingArguments`."""
 
-    task: str = option("", "task to train: a folder below tasks/, or a package of your own (my.package)")
+    task: str = option("", "task to train: a folder below tasks/, a package of your own (my.package), or several, a,b")
     config: str | None = option(
         None, "YAML file of flags, its name below configs/, or an earlier run's folder; default: configs/<task>.yaml"
     )
