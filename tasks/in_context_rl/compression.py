@@ -34,6 +34,25 @@ class Schedule:
         return self.window + depth * self.stride
 
 
+@dataclass(frozen=True)
+class ScheduleRange:
+    """Schedules of training batches: the least and the largest stride and window. A window is at least its stride."""
+
+    strides: tuple[int, int]
+    windows: tuple[int, int]
+
+    def draw(self, u_stride: float, u_window: float) -> Schedule:
+        """Return the schedule for two numbers from [0, 1): every stride alike, and every window that it leaves."""
+        stride = _between(*self.strides, u_stride)
+        window = _between(max(self.windows[0], stride), self.windows[1], u_window)
+        return Schedule(window, window - stride)
+
+    @property
+    def largest(self) -> Schedule:
+        """The schedule with the longest stretches."""
+        return Schedule(self.windows[1], self.windows[1] - self.strides[1])
+
+
 class CompressionEncoder(nn.Module):
     """Fold consecutive steps and the latents before them into new latents.
 
@@ -76,3 +95,19 @@ class CompressionEncoder(nn.Module):
             return new_BMD
         share = torch.sigmoid(self.gate(torch.cat([latents_BMD, new_BMD], dim=-1)))
         return latents_BMD + share * (new_BMD - latents_BMD)
+
+
+def read_range(text: str) -> tuple[int, int]:
+    """Read LEAST:MOST.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    least, most = (int(part) for part in text.split(":"))
+    if not 1 <= least <= most:
+        raise ValueError("the first is at least 1, and at most the second")
+    return least, most
+
+
+def _between(least: int, most: int, u: float) -> int:
+    return least + int(u * (most - least + 1))

@@ -8,68 +8,26 @@ dpt            as ad, but it predicts the optimal action in the agent's cell, no
 from tasks.in_context_rl.model import HistoryModel; HistoryModel.from_pretrained("outputs/runs/darkroom-001")
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import AutoConfig, AutoModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from tasks.in_context_rl.compression import CompressionEncoder, Schedule
-from tasks.in_context_rl.depths import DepthPlan, plan_depths
-from tasks.in_context_rl.encoding import field_sizes
+from tasks.in_context_rl.config import HistoryConfig
 from tasks.in_context_rl.histories import room_of
 from tasks.in_context_rl.options import HistoryModelOptions
-from tasks.in_context_rl.rooms import N_ACTIONS
 from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.models.blocks import Block, Cache, RunBlock, SmallModel, check_heads, rotary_table, stack_blocks
 
 _DEPTH_WEIGHTS = {"ad": "0:1", "compressed_ad": "0:1,1:2,2:3,3:4", "dpt": "0:1"}
-
-
-class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
-    """Sizes of a `HistoryModel`: the fields of `HistoryModelOptions`, and what the room has of everything."""
-
-    model_type = "in_context_rl"
-    size: int = 9
-    n_actions: int = N_ACTIONS
-    n_rewards: int = 2
-    depth_weights: str = "0:1"
-    tie_word_embeddings: bool = False
-
-    @property
-    def schedule(self) -> Schedule:
-        """Steps at which a history is compressed."""
-        return Schedule(self.window, self.keep)
-
-    @property
-    def field_sizes(self) -> list[int]:
-        """Number of values of each field of a step."""
-        return field_sizes(self.size, self.n_actions, self.n_rewards)
-
-    def depths(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the depths that share the loss, in order, and their shares.
-
-        Raises:
-            ValueError: `depth_weights` cannot be parsed.
-        """
-        pairs = [part.split(":") for part in self.depth_weights.split(",")]
-        depth_D, weight_D = np.array([int(depth) for depth, _ in pairs]), np.array([float(w) for _, w in pairs])
-        if depth_D.min() < 0 or len(np.unique(depth_D)) < len(depth_D):
-            raise ValueError("depths are different whole numbers from 0 on")
-        if not (weight_D > 0).all() or not math.isfinite(float(weight_D.sum())):
-            raise ValueError("weights are above 0")
-        order = np.argsort(depth_D)
-        return depth_D[order], weight_D[order] / weight_D.sum()
-
-    def depth_plan(self) -> DepthPlan:
-        """Return how training batches are drawn and weighed."""
-        return plan_depths(self.schedule, *self.depths())
+_WEIGHTS = _DEPTH_WEIGHTS["compressed_ad"]
 
 
 class HistoryModel(SmallModel):
@@ -98,6 +56,8 @@ class HistoryModel(SmallModel):
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         weights: torch.Tensor | None = None,
+        window: int | None = None,
+        keep: int | None = None,
         **kwargs: Any,
     ) -> CausalLMOutput:
         """Return the loss in nats per action and logits (B, T, n_actions) of all steps at once.
@@ -106,9 +66,19 @@ class HistoryModel(SmallModel):
             steps: (B, T, 7), consecutive steps of B histories, see `encoding.encode`.
             labels: (B, T), the actions taken (`dpt`: optimal ones), `IGNORE` where they are not trained on.
             weights: (B, T), of the loss of every action; None for 1.
+            window, keep: another schedule than the model's own.
         """
-        hidden = self.read(self.embed(steps), self.block_runner(len(steps)))
+        schedule = self.schedule if window is None or keep is None else Schedule(window, keep)
+        hidden = self.read(self.embed(steps), self.block_runner(len(steps)), schedule)
         return self.output(self.head(hidden), labels, num_items_in_batch, weights)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if self.config.init == "xavier" and isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+        if self.config.init == "truncated_normal" and isinstance(module, nn.Linear | nn.Embedding | nn.EmbeddingBag):
+            with torch.no_grad():
+                nn.init.trunc_normal_(module.weight).mul_(self.config.init_scale)
 
     @property
     def worth_compiling_flop(self) -> float:
@@ -120,34 +90,44 @@ class HistoryModel(SmallModel):
         return 15e12 if self.encoder is None else 30e12
 
     def tokens_per_row(self) -> float:
-        """Return the steps of a row of a training batch, on average."""
-        plan = self.config.depth_plan()
-        return float(sum(plan.chance_D * [self.schedule.length(depth) for depth in plan.depth_D.tolist()]))
+        """Return the steps of a row of a training batch, on average; of various schedules those of the middle one."""
+        schedule = self.config.training_schedules.draw(0.5, 0.5)
+        plan = self.config.depth_plan(schedule)
+        return float(sum(plan.chance_D * [schedule.length(depth) for depth in plan.depth_D.tolist()]))
 
     def embed(self, steps: torch.Tensor) -> torch.Tensor:
         """Embed steps (B, T, 7) as (B, T, hidden_size)."""
         return self.embedding_norm(self.embedding(steps.flatten(0, 1)).unflatten(0, steps.shape[:2]))
 
-    def read(self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__) -> torch.Tensor:
-        """Return hidden states (B, T, hidden_size) of embedded steps: all windows at once, each after its latents."""
-        window, stride, length = self.schedule.window, self.schedule.stride, x_BTD.shape[1]
-        depth = self.schedule.depth(length - 1)
+    def read(
+        self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__, schedule: Schedule | None = None
+    ) -> torch.Tensor:
+        """Return hidden states (B, T, hidden_size) of embedded steps: all windows at once, each after its latents.
+
+        Args:
+            schedule: None for the model's own.
+        """
+        schedule = schedule or self.schedule
+        window, stride, length = schedule.window, schedule.stride, x_BTD.shape[1]
+        depth = schedule.depth(length - 1)
         first = self.decode(x_BTD[:, :window], None, run=run)
         if depth == 0:
             return first
-        missing = self.schedule.length(depth) - length  # a last window that is not full: later steps change nothing
+        missing = schedule.length(depth) - length  # a last window that is not full: later steps change nothing
         windows = F.pad(x_BTD, (0, 0, 0, missing)).unfold(1, window, stride)[:, 1:].transpose(2, 3)
-        latents = self.compress(x_BTD[:, : depth * stride], run)
+        latents = self.compress(x_BTD[:, : depth * stride], run, stride)
         hidden = self.decode(windows.flatten(0, 1), None if latents is None else latents.flatten(0, 1), run=run)
-        new = hidden[:, self.schedule.keep :].unflatten(0, (len(x_BTD), depth)).flatten(1, 2)
+        new = hidden[:, schedule.keep :].unflatten(0, (len(x_BTD), depth)).flatten(1, 2)
         return torch.cat([first, new], dim=1)[:, :length]
 
-    def compress(self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__) -> torch.Tensor | None:
+    def compress(
+        self, x_BTD: torch.Tensor, run: RunBlock = Block.__call__, stride: int | None = None
+    ) -> torch.Tensor | None:
         """Return latents (B, depth, n_latents, hidden_size) after every stride of the embedded steps; None for `ad`."""
         if self.encoder is None:
             return None
         latents = []
-        for segment in x_BTD.split(self.schedule.stride, dim=1):
+        for segment in x_BTD.split(stride or self.schedule.stride, dim=1):
             latents.append(self.encoder(segment, latents[-1] if latents else None, run))
         return torch.stack(latents, dim=1)
 
@@ -205,19 +185,29 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
         n_actions=room.n_actions,
         n_rewards=len(room.reward_values),
     )
-    try:
-        depth_D, _ = config.depths()
-    except ValueError as error:
-        raise UserError(
-            f"--depth_weights {weights!r} cannot be read; write different depths from 0 on, each with a"
-            " weight above 0, e.g. 0:1,1:2,2:3,3:4"
-        ) from error
+    depths = "different depths from 0 on, each with a weight above 0"
+    depth_D, _ = _parsed(config.depths, f"--depth_weights {weights!r}", depths, _WEIGHTS)
+    given = f"--train_strides {options.train_strides!r} with --train_windows {options.train_windows!r}"
+    ranges = "LEAST:MOST, no stride longer than the longest window"
+    _parsed(lambda: config.training_schedules, given, ranges, "15:60 and 10:100")
     if options.architecture != "compressed_ad" and depth_D.tolist() != [0]:
         raise UserError(
             f"--depth_weights {weights} is for --architecture compressed_ad: what leaves the window of"
             f" {options.architecture} changes nothing; leave it out"
         )
     return HistoryModel(config)
+
+
+def _parsed(parse: Callable[[], Any], given: str, wanted: str, example: str) -> Any:
+    """Return what a flag says.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return parse()
+    except ValueError as error:
+        raise UserError(f"{given} cannot be read; write {wanted}, e.g. {example}") from error
 
 
 AutoConfig.register(HistoryConfig.model_type, HistoryConfig)

@@ -78,6 +78,13 @@ class HistoryModelOptions:
     )
     window: int = option(100, "steps visible at once", least=1)
     keep: int = option(50, "steps that stay when the window is full", least=0)
+    train_strides: str | None = option(
+        None,
+        "LEAST:MOST steps that leave at once in training, one number for each batch; default: --window less --keep",
+    )
+    train_windows: str | None = option(
+        None, "LEAST:MOST steps visible at once in training, one number for each batch; default: --window"
+    )
     n_latents: int = option(15, "vectors that older steps are folded into (compressed_ad)", least=1)
     gated: bool = option(True, "replace only a learned share of each latent (compressed_ad)")
     depth_weights: str | None = option(
@@ -91,5 +98,9 @@ class HistoryModelOptions:
     num_attention_heads: int = option(4, "attention heads; must divide hidden_size into an even head size", least=1)
     intermediate_size: int = option(168, "width inside the MLP", least=1)
     dropout: float = option(0.0, "dropout on what a block adds", least=0, most=0.99)
+    init: Literal["normal", "truncated_normal", "xavier"] = option(
+        "normal",
+        "initial weights: normal, normal cut off at two standard deviations, or Glorot's uniform ones in linear layers",
+    )
     init_scale: float = option(0.02, "standard deviation of the initial weights", least=0)
     act_temperature: float = option(1.0, "temperature of drawn actions; 0: always the likeliest", least=0)

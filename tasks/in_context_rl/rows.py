@@ -11,6 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from tasks.in_context_rl.bandits import Bandit
+from tasks.in_context_rl.compression import Schedule
+from tasks.in_context_rl.depths import DepthPlan
 from tasks.in_context_rl.encoding import encode
 from tasks.in_context_rl.histories import STEP_COLUMNS, room_of
 from tasks.in_context_rl.model import HistoryConfig
@@ -21,7 +23,7 @@ from trainers.contract import StoredDataset
 from trainers.errors import UserError
 from trainers.sampling import row_uniform
 
-Batch = dict[str, torch.Tensor]
+Batch = dict[str, Any]
 
 
 class HistoryRows(Dataset):
@@ -45,9 +47,9 @@ class HistoryRows(Dataset):
         self.tasks_N = _tasks(split, self.columns, room)
         self.label_NT = self._optimal_actions() if config.architecture == "dpt" else self.columns["action"]
         self.n_steps = self.columns["cell"].shape[1]
-        self.plan = config.depth_plan()
-        deepest = int(self.plan.depth_D[-1])
-        longest = config.schedule.length(deepest)
+        self.plans: dict[Schedule, DepthPlan] = {}
+        deepest = int(config.depths()[0][-1])
+        longest = config.training_schedules.largest.length(deepest)
         if split == "train" and longest > self.n_steps:
             raise UserError(
                 f"a batch of depth {deepest} takes {longest} steps, and the histories have {self.n_steps};"
@@ -58,27 +60,41 @@ class HistoryRows(Dataset):
         return len(self.task_N)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """Return `steps` (B, T, 7), `labels` (B, T) and, where training weighs them, `weights`: see `HistoryModel`."""
+        """Return `steps` (B, T, 7), `labels` (B, T) and, in training, what else `HistoryModel` may need."""
         rows_B = np.array(rows)
         if self.split != "train":
             return self.stretch(rows_B, np.zeros_like(rows_B), self.n_steps)
-        depth = self.draw_depth(rows)
-        length = self.config.schedule.length(depth)
+        plan = self.draw_plan(rows)
+        length = plan.schedule.length(self.draw_depth(rows))
         batch = self.stretch(rows_B, self.draw_start(rows_B, length), length)
-        if (self.plan.weight_D == 1).all():
-            return batch
-        weight_T = torch.from_numpy(self.plan.weight_D[self.plan.places(length)]).float()
-        return {**batch, "weights": weight_T.repeat(len(rows), 1)}
+        if not (plan.weight_D == 1).all():
+            weight_T = torch.from_numpy(plan.weight_D[plan.places(length)]).float()
+            batch["weights"] = weight_T.repeat(len(rows), 1)
+        if plan.schedule != self.config.schedule:
+            batch |= {"window": plan.schedule.window, "keep": plan.schedule.keep}
+        return batch
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of random draws."""
         self.epoch = epoch
 
+    def draw_plan(self, rows: list[int]) -> DepthPlan:
+        """Draw one schedule per batch, keyed by its first row, and return how its batches are drawn and weighed."""
+        first = np.array(rows[:1])
+        u_stride, u_window = (float(self._random(first, use)[0]) for use in ("stride", "window"))
+        return self.plan_of(self.config.training_schedules.draw(u_stride, u_window))
+
+    def plan_of(self, schedule: Schedule) -> DepthPlan:
+        """Return how batches of a schedule are drawn and weighed."""
+        if schedule not in self.plans:
+            self.plans[schedule] = self.config.depth_plan(schedule)
+        return self.plans[schedule]
+
     def draw_depth(self, rows: list[int]) -> int:
         """Draw one depth per batch, keyed by its first row, so that all rows are equally long."""
-        u = self._random(np.array(rows[:1]), "depth")[0]
-        place = np.searchsorted(np.cumsum(self.plan.chance_D)[:-1], u, side="right")
-        return int(self.plan.depth_D[place])
+        u, plan = self._random(np.array(rows[:1]), "depth")[0], self.draw_plan(rows)
+        place = np.searchsorted(np.cumsum(plan.chance_D)[:-1], u, side="right")
+        return int(plan.depth_D[place])
 
     def draw_start(self, rows_B: np.ndarray, length: int) -> np.ndarray:
         """Draw the first step of every row's stretch, anywhere in its history.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from tasks.in_context_rl.compression import Schedule
 from tasks.in_context_rl.figures import curves_figure, per_task_figure
 from tasks.in_context_rl.metric import LAST, accuracy_by_depth, example_scores
 from tasks.in_context_rl.model import HistoryConfig, HistoryModel
@@ -27,9 +28,9 @@ class HistoryTrainer(WorldTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = cast(HistoryConfig, self.unwrapped_model.config)
-        self.schedule, self.depth_plan = config.schedule, config.depth_plan()
-        self.targets_D = np.zeros(len(self.depth_plan.depth_D), dtype=np.int64)
-        self.loss_part_D = np.zeros(len(self.depth_plan.depth_D))
+        self.schedule, self.depth_D = config.schedule, config.depths()[0]
+        self.targets_D = np.zeros(len(self.depth_D), dtype=np.int64)
+        self.loss_part_D = np.zeros(len(self.depth_D))
 
     def make_processor(self, model: PreTrainedModel) -> None:
         """Steps need no tokenizer."""
@@ -46,16 +47,19 @@ class HistoryTrainer(WorldTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on one batch, whose targets are counted by depth."""
         rows, length = inputs["labels"].shape
-        counts_D = self.depth_plan.counts(length)
+        own = self.schedule
+        schedule = Schedule(inputs.get("window", own.window), inputs.get("keep", own.keep))
+        plan = cast(HistoryRows, self.rows["train"]).plan_of(schedule)
+        counts_D = plan.counts(length)
         self.targets_D += rows * counts_D
-        self.loss_part_D += self.depth_plan.weight_D * counts_D / length
+        self.loss_part_D += plan.weight_D * counts_D / length
         return super().training_step(model, inputs, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to the loss the targets of each depth, and its share of the loss, in this process since its start."""
         if "loss" in logs and self.targets_D.any():
             share_D = self.loss_part_D / self.loss_part_D.sum()
-            for depth, targets, share in zip(self.depth_plan.depth_D, self.targets_D, share_D, strict=True):
+            for depth, targets, share in zip(self.depth_D, self.targets_D, share_D, strict=True):
                 logs |= {f"targets_of_depth_{depth}": float(targets), f"loss_share_of_depth_{depth}": float(share)}
         super().log(logs, *args, **kwargs)
 
