@@ -12,7 +12,7 @@ PRIMARY = "improvement_mean"
 
 
 def mixture_of(members: Sequence[Task]) -> Task:
-    """Return the task of learning all members at once, with the flags of all, and model, probe and views of the first.
+    """Return the task of learning all members at once, with the flags of all; what is left is the first one's.
 
     Raises:
         UserError: A member is given twice, is no text task, or cannot share a model with the first.
@@ -39,7 +39,6 @@ def mixture_of(members: Sequence[Task]) -> Task:
         ),
         explain="",
         grows=grows.pop() if len(grows) == 1 else "",
-        reports={},
         small={},
         licence=first.licence if {member.licence for member in members} == {first.licence} else "",
         package="+".join(member.package for member in members),

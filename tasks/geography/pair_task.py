@@ -26,6 +26,7 @@ PAIR_TASK = Task(
     primary_metric="abs_error_km_mean",
     greater_is_better=False,
     reports={
+        "convergence": "tasks.geography.convergence:Convergence",
         "forgetting": "tasks.geography.forgetting:Forgetting",
         "map": "tasks.geography.map_report:MapReport",
     },

@@ -1,0 +1,70 @@
+"""Compare the runs of a convergence study, each to each, and write its tables and figure."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.geography.convergence_states import Learner, read_learner
+from tasks.geography.convergence_table import convergence_figure, learners_text, likeness_text
+from tasks.geography.views.alignment import debiased_cka
+from trainers.common import figures
+from trainers.common.files import write_csv
+from trainers.probes.probe import linear_cka
+from trainers.studies.parent import Children, SeedRuns
+
+DISJOINT, SAME, UNTRAINED = "no task in common", "same tasks, another seed", "untrained, no task in common"
+
+
+def report(folder: Path, runs: Mapping[str, SeedRuns], children: Children, all_cities: bool) -> None:
+    """Read what the finished runs know of the cities, compare them, write and track tables and figure.
+
+    Args:
+        all_cities: Whether all cities are compared, or those whose numbers have the most frequent number of digits.
+    """
+    learners = [read_learner(name, seed, run, all_cities) for name, of in runs.items() for seed, run in of.items()]
+    known, rows = [learner.summary for learner in learners], list(compare(learners))
+    write_csv(folder / "learners.csv", known)
+    write_csv(folder / "likeness.csv", rows)
+    figures.save_figure(convergence_figure(rows), folder / "convergence.png")
+    for name in ("learners.csv", "likeness.csv", "convergence.png"):
+        children.tracker.file(folder / name)
+    print(f"\n{learners_text(known, children.states)}\n\n{likeness_text(rows)}\nwritten: {folder}")
+
+
+def compare(learners: list[Learner]) -> Iterator[dict[str, Any]]:
+    """Give a row for every block of every pair of models that is compared: likeness, and that of permuted cities."""
+    for one, other in combinations(learners, 2):
+        if kind := kind_of(one, other):
+            yield from _rows(kind, one, other)
+            if kind == DISJOINT:
+                yield from _rows(UNTRAINED, one, other)
+
+
+def kind_of(one: Learner, other: Learner) -> str | None:
+    """Return why two models are compared; None: they are not."""
+    if one.tasks == other.tasks:
+        return SAME if one.seed != other.seed else None
+    comparable = one.seed == other.seed and len(one.tasks) == len(other.tasks) and not one.tasks & other.tasks
+    return DISJOINT if comparable else None
+
+
+def _rows(kind: str, one: Learner, other: Learner) -> Iterator[dict[str, Any]]:
+    shared, at, other_at = np.intersect1d(one.city_id, other.city_id, return_indices=True)
+    order = np.random.default_rng(0).permutation(len(shared))
+    states = [of.untrained_LND if kind == UNTRAINED else of.states_LND for of in (one, other)]
+    names: Mapping[str, Any] = {"kind": kind, "n_tasks": len(one.tasks), "one": one.name, "other": other.name}
+    for block, (one_ND, other_ND) in enumerate(zip(states[0][:, at], states[1][:, other_at], strict=True), start=1):
+        yield {
+            **names,
+            "seed": one.seed,
+            "other_seed": other.seed,
+            "learnt": one.is_learnt and other.is_learnt,
+            "block": block,
+            "n": len(shared),
+            "cka": debiased_cka(one_ND, other_ND),
+            "cka_biased": linear_cka(one_ND, other_ND),
+            "permuted": debiased_cka(one_ND, other_ND[order]),
+        }
