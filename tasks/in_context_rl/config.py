@@ -34,8 +34,9 @@ class HistoryConfig(PreTrainedConfig, HistoryModelOptions):
         Raises:
             ValueError: `train_strides` or `train_windows` cannot be parsed, or leave a stride without a window.
         """
-        strides = read_range(self.train_strides or f"{self.schedule.stride}:{self.schedule.stride}")
-        windows = read_range(self.train_windows or f"{self.window}:{self.window}")
+        own, strides, windows = self.schedule, self.train_strides, self.train_windows
+        strides = (own.stride, own.stride) if strides is None else read_range(strides)
+        windows = (own.window, own.window) if windows is None else read_range(windows)
         if strides[1] > windows[1]:
             raise ValueError(f"no window is as long as a stride of {strides[1]}")
         return ScheduleRange(strides, windows)
