@@ -1,5 +1,6 @@
 """Fit maps from hidden states to places on the sphere: linear ones, and kernel ridge regression beside them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,22 @@ _MAX_TUNED = 1_000
 
 def linear_vectors(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Predict the unit vectors of all places, (N, 3), by ridge regression; alpha by leave-one-out cross-validation."""
+    return linear_map(features_NF, places_deg, train)(features_NF)
+
+
+def linear_map(
+    features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that `linear_vectors` predicts by, from features to unit vectors, for other features too."""
     from sklearn.linear_model import RidgeCV
 
-    scaled_NF = _scaled(features_NF, train)
-    ridge: Any = RidgeCV(ALPHAS).fit(scaled_NF[train], unit_vectors(*places_deg[train].T))
-    return ridge.predict(scaled_NF)
+    centre_F, scale = _scale_of(features_NF, train)
+
+    def scaled(of_NF: np.ndarray) -> np.ndarray:
+        return (of_NF.astype(np.float64) - centre_F) / scale
+
+    ridge: Any = RidgeCV(ALPHAS).fit(scaled(features_NF[train]), unit_vectors(*places_deg[train].T))
+    return lambda of_NF: ridge.predict(scaled(of_NF))
 
 
 def linear_degrees(features_NF: np.ndarray, places_deg: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -103,5 +115,10 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float]:
 
 def _scaled(features_NF: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Centre and scale by the training rows, all features by one factor."""
-    centred_NF = features_NF.astype(np.float64) - features_NF[train].mean(axis=0, dtype=np.float64)
-    return centred_NF / (centred_NF[train].std() or 1.0)
+    centre_F, scale = _scale_of(features_NF, train)
+    return (features_NF.astype(np.float64) - centre_F) / scale
+
+
+def _scale_of(features_NF: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, float]:
+    centre_F = features_NF[train].mean(axis=0, dtype=np.float64)
+    return centre_F, (features_NF[train].astype(np.float64) - centre_F).std() or 1.0
