@@ -81,10 +81,14 @@ def adapt_run(
     Raises:
         UserError: weights do not fit, there is no such split, or another process writes this run's evaluations.
     """
+    from accelerate import PartialState
+
     from trainers.runs.evaluation import tracked_evaluation
     from trainers.runs.trained import load_trainer, settings_of
     from trainers.tracking.mlflow_store import page_of
 
+    if PartialState().num_processes > 1:
+        raise UserError("--adapt was started in several processes, and starts its own; leave out `accelerate launch`")
     adapter: Adapter = run.task.load("adapter")(options)
     split = split or adapter.split
     if split not in data.splits or split == "train":

@@ -32,7 +32,7 @@ METHODS = {
 }
 """Method -> what the table calls it."""
 _TASKS_SHOWN = 6  # tasks with a column of their own
-_DRAWN = 8
+_DRAWN, _CONTEXT_DRAWN = 8, 4  # queries in the figure, and how many demonstrations they had, or fewer
 
 Done = tuple[Given, str, Part]
 """A task, the arm that answered it, and what it answered."""
@@ -56,8 +56,9 @@ def report(rows: ArcRows, chosen: Mapping[str, list[int]], done: Sequence[Done],
     right = [scores_of_grids(of.attempts, [true[row] for row in of.rows]) for of in answers]
     lines = [_line(of, scores, rows.tasks) for of, scores in zip(answers, right, strict=True)]
     ceilings = _ceilings(rows, chosen, done)
-    first = min(of.context for of in answers)
-    shown = _shown(rows, [of for of in answers if of.context == max(first, min(4, answers[-1].context))], true)
+    contexts = [of.context for of in answers]
+    drawn = max((context for context in contexts if context <= _CONTEXT_DRAWN), default=contexts[0])
+    shown = _shown(rows, [of for of in answers if of.context == drawn], true)
     return Adapted(
         metrics=_metrics(lines, ceilings),
         tables={"test_time_training": lines},

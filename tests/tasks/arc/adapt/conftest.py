@@ -14,7 +14,7 @@ from tests.tasks.arc.model_helpers import build
 @pytest.fixture
 def options():
     """Few steps; `replace` gives others."""
-    return AdaptOptions(adapt_steps=2, adapt_batch_size=4, adapt_processes=1)
+    return AdaptOptions(adapt_steps=2, adapt_batch_size=4, adapt_borders=0, adapt_processes=1)
 
 
 @pytest.fixture

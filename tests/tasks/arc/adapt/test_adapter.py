@@ -28,7 +28,7 @@ def trainer(make):
 
 @pytest.fixture
 def chosen(options):
-    return dataclasses.replace(options, adapt_contexts="2,3", adapt_tasks="a9f96cdd,c1d99e64", adapt_queries=2)
+    return dataclasses.replace(options, adapt_contexts="2,5", adapt_tasks="a9f96cdd,c1d99e64", adapt_queries=2)
 
 
 def parts_of(folder):
@@ -55,13 +55,13 @@ def test_every_arm_answers_every_query_of_every_task(whole, chosen, tmp_path):
     assert len(parts) == 2 * 4 * 2 and all(len(part["queries"]) == 2 for part in parts.values())
     lines = whole.tables["test_time_training"]
     assert [(line["demonstrations"], line["method"]) for line in lines] == [
-        (k, name) for k in (2, 3) for name in METHODS
+        (k, name) for k in (2, 5) for name in METHODS
     ]
     assert {line["pairs"] for line in lines} == {4}
     text = "\n".join(whole.lines)
     assert text.count("test-time training") >= 1 + 2 * 4 and all(name in text for name in METHODS.values())
-    assert {"ceiling_k2_exact_match", "shuffled_k3_pass_at_2", "adapted_k2_pass_at_2_a9f96cdd"} <= set(whole.metrics)
-    assert {name for name in whole.predictions} == {f"{name}_k{k}" for k in (2, 3) for name in METHODS}
+    assert {"ceiling_k2_exact_match", "shuffled_k5_pass_at_2", "adapted_k2_pass_at_2_a9f96cdd"} <= set(whole.metrics)
+    assert {name for name in whole.predictions} == {f"{name}_k{k}" for k in (2, 5) for name in METHODS}
     for draw in whole.figures.values():
         assert draw().axes
 
@@ -90,7 +90,7 @@ def test_what_is_finished_is_not_trained_again(whole, trainer, chosen, tmp_path,
     monkeypatch.setattr("tasks.arc.adapt.arms.learn", lambda *args: pytest.fail("trained again"))
     assert adapt(chosen, trainer, tmp_path / "whole").tables == whole.tables
     assert "16 of 16 parts are finished already" in capsys.readouterr().out
-    one = adapt(dataclasses.replace(chosen, adapt_contexts="3"), trainer, tmp_path / "whole")
+    one = adapt(dataclasses.replace(chosen, adapt_contexts="5"), trainer, tmp_path / "whole")
     assert one.tables["test_time_training"] == whole.tables["test_time_training"][len(METHODS) :]
 
 
