@@ -1,4 +1,4 @@
-"""The tasks that every question about a few cities is a variant of: its answer is a number, or one of a few choices."""
+"""The tasks that every question about a few cities is a variant of: answers are numbers, choices or cities."""
 
 from dataclasses import replace
 
@@ -27,6 +27,14 @@ CHOICE_TASK = Task(
     greater_is_better=True,
     plot=SummarySpec(label="accuracy", value_label="whether an answer is right", limits=(0, 1)),
     small={"n_cities": 32, "n_train": 200, "n_val": 16, "n_test": 32},
+)
+
+CITIES_TASK = replace(
+    CHOICE_TASK,
+    metric="tasks.geography.cities_metric:CityOverlap",
+    trainer="tasks.geography.question_trainers:CitiesTrainer",
+    primary_metric="jaccard_mean",
+    plot=SummarySpec(label="mean overlap (Jaccard)", value_label="overlap of an answer (Jaccard)", limits=(0, 1)),
 )
 
 NUMBER_TASK = replace(

@@ -1,9 +1,10 @@
-"""The Trainers of questions about cities: answers are read strictly, and scored as numbers or as choices."""
+"""The Trainers of questions about cities: answers are read strictly, and scored as numbers, choices or cities."""
 
 import numpy as np
 
+from tasks.geography.cities_metric import overlaps
 from tasks.geography.number_metric import absolute_errors
-from tasks.geography.question_answers import parse_number
+from tasks.geography.question_answers import parse_cities, parse_number
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
 
@@ -28,6 +29,28 @@ class NumberTrainer(TextTrainer):
             samples=self.samples(rows, answers, abs_error=error),
             predictions=self.predictions(rows, answers, scores, weights=weights),
             values=error,
+        )
+
+
+class CitiesTrainer(TextTrainer):
+    """Scores answers that are cities."""
+
+    has_baselines = True
+
+    def score(self, rows: TextRows, answers: list[str]) -> Evaluation:
+        """Compare the cities that are named with the right ones."""
+        true = rows.table["answer"][:]
+        overlap = overlaps(answers, true)
+        scores = {
+            "jaccard_mean": overlap,
+            "exact_match": np.array(answers, object) == np.array(true, object),
+            "parse_rate": np.array([bool(parse_cities(answer)) for answer in answers]),
+        }
+        return Evaluation(
+            metrics=self.metric.compute(predictions=answers, references=true),
+            samples=self.samples(rows, answers, jaccard=overlap),
+            predictions=self.predictions(rows, answers, scores),
+            values=overlap,
         )
 
 

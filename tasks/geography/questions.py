@@ -48,7 +48,9 @@ class Question:
     answer: Callable[[Any, np.ndarray], np.ndarray]
     """(`sphere_shapes` or `plane_shapes`, points (N, K, D)) -> (N,) numbers, later rounded, or indices of `choices`."""
     choices: tuple[str, ...] = ()
-    """The texts of the answers, unless they are numbers."""
+    """The texts of the answers, unless they are numbers or cities."""
+    trivial: tuple[int, ...] = ()
+    """If answers are cities of the set, `answer` gives their places in it, (N, A); these are the trivial answer's."""
     balanced: bool = False
     """Whether every choice gets equally many rows."""
     usable: Callable[[Any, np.ndarray], np.ndarray] | None = None
@@ -71,7 +73,11 @@ def build_questions(options: QuestionOptions, question: Question) -> BuiltDatase
         for name, sets in _draw(world, question, size, wanted, options.dataset_seed).items():
             parts[name].append(_rows(world, question, sets))
     rows = {name: _mixed(tables, options.dataset_seed) for name, tables in parts.items() if sum(map(len, tables))}
-    facts = {"choices": list(question.choices), "failure": float(question.failure(world.shapes))}
+    facts = {
+        "choices": list(question.choices),
+        "trivial": [CITY_COLUMNS[place] for place in question.trivial],
+        "failure": float(question.failure(world.shapes)),
+    }
     trivial = partial(_trivial_scores, facts, rows["train"])
     return finish(cities, options.dataset_seed, rows, lambda name: trivial(rows[name]), question=facts)
 
@@ -135,11 +141,13 @@ def _rows(world: _World, question: Question, sets: np.ndarray) -> Dataset:
 
 def _table(world: _World, question: Question, sets: np.ndarray) -> pa.Table:
     answer, city_id = question.answer(world.shapes, world.points_CD[sets]), world.cities.city_id
+    ids = [pa.array(city_id[column]) for column in sets.T]
     if question.choices:
         text = pa.array(question.choices).take(pa.array(answer.astype(np.int64)))
+    elif question.trivial:
+        text = names_of([pa.array(city_id[column]) for column in np.take_along_axis(sets, answer, axis=1).T])
     else:
         text = pa.array(np.rint(answer).astype(np.int64)).cast(pa.string())
-    ids = [pa.array(city_id[column]) for column in sets.T]
     columns: dict[str, Any] = {"prompt": _prompts(question.prompts[sets.shape[1]], ids), "answer": text}
     none = pa.nulls(len(sets), pa.from_numpy_dtype(city_id.dtype))
     widest = max(question.prompts)
@@ -147,6 +155,12 @@ def _table(world: _World, question: Question, sets: np.ndarray) -> pa.Table:
     if len(question.prompts) > 1:
         columns["kind"] = pa.array([f"{sets.shape[1]}_cities"] * len(sets), pa.string())
     return pa.table(columns)
+
+
+def names_of(ids: list[Any]) -> Any:
+    """Return texts such as `c_12,c_7` from the numbers of the first, the second … city of each."""
+    named = [pc.binary_join_element_wise("c_", of.cast(pa.string()), "") for of in ids]  # pyright: ignore
+    return pc.binary_join_element_wise(*named, ",")  # pyright: ignore
 
 
 def _prompts(template: str, ids: list[pa.Array]) -> Any:
@@ -162,11 +176,19 @@ def _mixed(tables: list[Dataset], seed: int) -> Dataset:
 
 
 def _trivial_scores(facts: Mapping[str, Any], train: Dataset, evaluated: Dataset) -> dict[str, float]:
-    """Score the most common answer of the training rows, or for numbers the median, of rows about as many cities."""
+    """Score the trivial answer: the most common one, of numbers the median, of cities those that are named first.
+
+    The median is that of the training rows about as many cities.
+    """
     from tasks.geography.choice_metric import ChoiceAccuracy  # not at the top: seconds, in every process that builds
+    from tasks.geography.cities_metric import CityOverlap
     from tasks.geography.number_metric import NumberError
 
     known, true = _answers(train), _answers(evaluated)
+    if facts["trivial"]:
+        table: Any = evaluated.with_format("arrow")[:]
+        guess = names_of([table[name] for name in facts["trivial"]]).to_pylist()
+        return CityOverlap().score(guess, true["answer"].tolist())
     if facts["choices"]:
         guess = np.full(len(true), known["answer"].mode()[0])
         given = {"predictions": guess, "references": true["answer"], "choices": facts["choices"]}

@@ -9,19 +9,26 @@ import evaluate
 import numpy as np
 import pytest
 from pyproj import Geod
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_absolute_error, median_absolute_error
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    jaccard_score,
+    mean_absolute_error,
+    median_absolute_error,
+)
 
 from geo.cities import load_cities
-from geo.sphere import EARTH_RADIUS_KM
+from geo.sphere import EARTH_RADIUS_KM, mean_centre
 from tasks.geography.choice_metric import ChoiceAccuracy
+from tasks.geography.cities_metric import CityOverlap, overlaps
 from tasks.geography.compass.data import sector_of
 from tasks.geography.number_metric import NumberError
-from tasks.geography.question_answers import explain_numbers, parse_number
+from tasks.geography.question_answers import explain_numbers, parse_cities, parse_number
 from tasks.geography.questions import QuestionOptions
 from tests.helpers import digests, refusal
 from trainers.contract import StoredDataset
 
-NUMBERS, CHOICES = ("angle", "triangle_area", "perimeter"), ("compass", "inside", "crossing")
+NUMBERS, CHOICES = ("angle", "triangle_area", "perimeter"), ("compass", "inside", "crossing", "nearest", "center")
 SIZES = {"n_cities": 60, "n_train": 900, "n_val": 60, "n_test": 120}
 GEOD = Geod(a=EARTH_RADIUS_KM * 1000, b=EARTH_RADIUS_KM * 1000)
 
@@ -152,7 +159,50 @@ def test_the_trivial_answer_is_the_median_of_as_many_cities_or_the_most_common(b
     assert built.facts["baselines"]["test"]["accuracy"] == test.count(most) / len(test)
 
 
+def test_near_and_central_cities_are_right(build, world):
+    place = {int(city): (lon, lat) for city, lon, lat in zip(world.city_id, world.lon_deg, world.lat_deg, strict=True)}
+
+    def away(one, other):
+        return GEOD.inv(*one, *other)[2]
+
+    for row in build("nearest").splits["train"]:
+        first, *others = asked(row)
+        expected = sorted(others, key=lambda city: away(place[first], place[city]))[:2]
+        assert row["answer"] == ",".join(f"c_{city}" for city in expected)
+    for row in build("center").splits["train"]:
+        cities = asked(row)
+        lat, lon = mean_centre(*np.array([place[city][::-1] for city in cities]).T)
+        assert row["answer"] == f"c_{min(cities, key=lambda city: away((lon, lat), place[city]))}"
+
+
+def test_the_trivial_cities_are_those_named_first(build):
+    near, middle = build("nearest"), build("center")
+    expected = overlaps(
+        [f"c_{b},c_{c}" for _, b, c, *_ in map(asked, near.splits["test"])], near.splits["test"]["answer"]
+    )
+    assert near.facts["baselines"]["test"]["jaccard_mean"] == pytest.approx(expected.mean())
+    first = [f"c_{asked(row)[0]}" == row["answer"] for row in middle.splits["test"]]
+    assert middle.facts["baselines"]["test"]["jaccard_mean"] == pytest.approx(np.mean(first))
+
+
 # --- metrics and answers
+
+
+def test_the_metric_of_cities_is_scikit_learns():
+    rng = np.random.default_rng(2)
+    sets = [[rng.choice(6, size=2, replace=False) for _ in range(50)] for _ in range(2)]
+    texts = [[f"c_{a},c_{b}" for a, b in of] for of in sets]
+    is_named = [np.array([np.isin(np.arange(6), pair) for pair in of]) for of in sets]
+    scores = evaluate.load("tasks/geography/cities_metric.py").compute(predictions=texts[0], references=texts[1])
+    assert scores["jaccard_mean"] == pytest.approx(jaccard_score(is_named[1], is_named[0], average="samples"))
+    assert scores["exact_match"] == pytest.approx(np.mean([a == b for a, b in zip(*texts, strict=True)]))
+    failed = CityOverlap().compute(predictions=["c_1,c_1", "c_2,c_1"], references=["c_1,c_2", "c_1,c_2"])
+    assert failed == {"jaccard_mean": 0.5, "exact_match": 0.0, "parse_rate": 0.5}
+
+
+@pytest.mark.parametrize("text", ["", "c_", "c_01", "c_1,", ",c_1", "c_1,c_1", "c_1;c_2", "1,2", "c_1, c_2", "c_-1"])
+def test_what_names_no_cities_is_no_answer(text):
+    assert parse_cities(text) == []
 
 
 def test_the_metric_of_numbers_is_scikit_learns_with_failures_at_their_worst():
