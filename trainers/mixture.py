@@ -63,7 +63,9 @@ def _options(members: Sequence[Task]) -> type:
     for item in (item for member in members for item in dataclasses.fields(member.options)):
         again = dataclasses.field(default=item.default, metadata=item.metadata)
         fields.setdefault(item.name, (item.name, item.type, again))
-    shares = option(None, f"shares of the training rows, such as {':'.join('1' * len(members))} (default: equal)")
+    shares = option(
+        None, f"shares of the training rows, such as {':'.join('1' * len(members))} (default: equal; 0: only evaluated)"
+    )
     made = dataclasses.make_dataclass("MixtureOptions", [*fields.values(), ("mix", str | None, shares)])
     made.members = tuple(members)  # for `build`, which has the options alone
     made.__doc__ = "The options of all tasks of the mixture; those of one name hold for all."

@@ -11,13 +11,13 @@ from datasets import Dataset, concatenate_datasets
 from geo.atlantis import invent_cities, join_cities, parse_regions
 from geo.cities import Cities
 from tasks.geography.pairs import draw_distinct, median_baseline, take_rows
-from tasks.geography.world import AtlantisOptions, finish, load_world
+from tasks.geography.world import AtlantisOptions, InventedOptions, finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError, name_flags
 from trainers.folders import dataset_folder
 
 
-def load_worlds(options: AtlantisOptions) -> tuple[Cities, int]:
+def load_worlds(options: InventedOptions) -> tuple[Cities, int]:
     """Return the real cities followed by the invented ones, whose ids follow theirs, and the number of real ones."""
     real = load_world(options)
     with name_flags("regions"):
@@ -40,9 +40,8 @@ def build_dataset(
         UserError: The requested replay is not available.
     """
     train = splits["train"]
-    # The real cities alone, with the first region, with the first two, …
-    worlds = [_first(cities, n).digest() for n in range(n_real, len(cities) + 1, options.n_atlantis)]
-    replay = _replayed(options, worlds[0], train)
+    worlds = world_facts(cities, n_real, options.n_atlantis)
+    replay = _replayed(options, worlds["worlds"][0], train)
     if replay is not None:
         order = np.random.default_rng([options.dataset_seed, 2]).permutation(len(train) + len(replay))
         splits = {**splits, "train": take_rows(concatenate_datasets([train, replay]), order)}
@@ -51,11 +50,22 @@ def build_dataset(
         options.dataset_seed,
         splits,
         lambda name: median_baseline(train, splits[name]),
-        world={"cities": len(cities), "invented": len(cities) - n_real, "sha256": worlds[-1]},
-        worlds=worlds,
+        **worlds,
         kinds={name: _counts(rows) for name, rows in splits.items()},
         adjustments=list(adjustments),
     )
+
+
+def world_facts(cities: Cities, n_real: int, n_each: int) -> dict[str, Any]:
+    """Return the facts about a world of real and then invented cities: what it is, and which worlds are part of it.
+
+    Those are the real cities alone, with the first region, with the first two, ….
+    """
+    worlds = [_first(cities, n).digest() for n in range(n_real, len(cities) + 1, n_each)]
+    return {
+        "world": {"cities": len(cities), "invented": len(cities) - n_real, "sha256": worlds[-1]},
+        "worlds": worlds,
+    }
 
 
 def _first(cities: Cities, n: int) -> Cities:

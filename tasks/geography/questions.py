@@ -4,11 +4,9 @@ A task of this kind declares a `Question` and builds its dataset by `build_quest
 different ones, whatever the order of their cities.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -18,45 +16,31 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from geo import plane_shapes, sphere_shapes
-from geo.cities import Cities
-from tasks.geography.city_sets import sets_between
-from tasks.geography.pairs import check_enough, split_sizes
-from tasks.geography.world import PairOptions, finish, load_world
+from tasks.geography.atlantis import load_worlds, world_facts
+from tasks.geography.pairs import split_sizes
+from tasks.geography.question_sets import AT_ONCE, Question, World, draw, share_of
+from tasks.geography.world import InventedOptions, PairOptions, finish, load_world
 from trainers.contract import BuiltDataset
+from trainers.errors import UserError
 from trainers.options import option
 
 SHAPES: Mapping[str, Any] = {"sphere": sphere_shapes, "plane": plane_shapes}
 CITY_COLUMNS = ("city_a", "city_b", "city_c", "city_d", "city_e")
-_AT_ONCE = 50_000  # sets that are judged and written at a time, so that what is computed fits into the cache
 
 
 @dataclass
-class QuestionOptions(PairOptions):
+class QuestionOptions(PairOptions, InventedOptions):
     """The cities, the number of rows in each split, and whether the world is round."""
 
+    regions: str = option(
+        "", "centres of invented regions, latitude,longitude: then every row is about one of their cities or more"
+    )
+    real_ratio: float = option(
+        0.0, "with regions: share of training rows about real cities alone, added to n_train", least=0, most=0.99
+    )
     geometry: Literal["sphere", "plane"] = option(
         "sphere", "plane: longitude and latitude in tenths of a degree as x and y, to reproduce results about it"
     )
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about some cities, and the true answer."""
-
-    prompts: Mapping[int, str]
-    """Number of cities -> prompt, with `{}` for the number of each city. Every one gets equally many rows."""
-    answer: Callable[[Any, np.ndarray], np.ndarray]
-    """(`sphere_shapes` or `plane_shapes`, points (N, K, D)) -> (N,) numbers, later rounded, or indices of `choices`."""
-    choices: tuple[str, ...] = ()
-    """The texts of the answers, unless they are numbers or cities."""
-    trivial: tuple[int, ...] = ()
-    """If answers are cities of the set, `answer` gives their places in it, (N, A); these are the trivial answer's."""
-    balanced: bool = False
-    """Whether every choice gets equally many rows."""
-    usable: Callable[[Any, np.ndarray], np.ndarray] | None = None
-    """(shapes, points (N, K, D)) -> (N,) bool: which sets have an answer; none has if two of its places are one."""
-    failure: Callable[[Any], float] = lambda shapes: 0.0
-    """(shapes) -> the error of an answer that is no number."""
 
 
 def build_questions(options: QuestionOptions, question: Question) -> BuiltDataset:
@@ -65,12 +49,12 @@ def build_questions(options: QuestionOptions, question: Question) -> BuiltDatase
     Raises:
         UserError: More rows are asked for than there are, or the world cannot be loaded.
     """
-    shapes, cities = SHAPES[options.geometry], load_world(options)
-    world = _World(cities, shapes, shapes.points(cities.lat_deg, cities.lon_deg))
+    world, about_it = _load(options)
     parts: dict[str, list[Dataset]] = {name: [] for name in ("train", "test", "validation")}
     for at, size in enumerate(question.prompts):
-        wanted = {name: _share(rows, at, len(question.prompts)) for name, rows in split_sizes(options).items()}
-        for name, sets in _draw(world, question, size, wanted, options.dataset_seed).items():
+        wanted = {name: share_of(rows, at, len(question.prompts)) for name, rows in split_sizes(options).items()}
+        drawn = draw(world, question, size, wanted, options.dataset_seed)
+        for name, sets in [*drawn.items(), *_draw_real(world, question, size, wanted, options)]:
             parts[name].append(_rows(world, question, sets))
     rows = {name: _mixed(tables, options.dataset_seed) for name, tables in parts.items() if sum(map(len, tables))}
     facts = {
@@ -79,67 +63,41 @@ def build_questions(options: QuestionOptions, question: Question) -> BuiltDatase
         "failure": float(question.failure(world.shapes)),
     }
     trivial = partial(_trivial_scores, facts, rows["train"])
-    return finish(cities, options.dataset_seed, rows, lambda name: trivial(rows[name]), question=facts)
+    return finish(
+        world.cities, options.dataset_seed, rows, lambda name: trivial(rows[name]), question=facts, **about_it
+    )
 
 
-@dataclass(frozen=True)
-class _World:
-    cities: Cities
-    shapes: Any
-    points_CD: np.ndarray
+def _load(options: QuestionOptions) -> tuple[World, dict[str, Any]]:
+    """Return the world, and facts about it if cities are invented."""
+    facts: dict[str, Any] = {}
+    if options.regions:
+        cities, n_real = load_worlds(options)
+        facts = world_facts(cities, n_real, options.n_atlantis)
+    else:
+        cities = load_world(options)
+        n_real = len(cities)
+    if options.real_ratio and not options.regions:
+        raise UserError("--real_ratio is for rows about invented cities; give their --regions, or leave it out")
+    shapes = SHAPES[options.geometry]
+    return World(cities, n_real, shapes, shapes.points(cities.lat_deg, cities.lon_deg)), facts
 
 
-def _share(count: int, at: int, of: int) -> int:
-    return count // of + (at < count % of)
+def _draw_real(
+    world: World, question: Question, size: int, wanted: Mapping[str, int], options: QuestionOptions
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Give the sets of real cities that are trained on too."""
+    if count := round(wanted["train"] * options.real_ratio / (1 - options.real_ratio)):
+        yield from draw(world, question, size, {"train": count}, options.dataset_seed, invented=False).items()
 
 
-def _draw(world: _World, question: Question, size: int, wanted: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
-    """Draw the sets of one size for every split, rows of the table of cities, (N, K) int64."""
-    shapes, n = world.shapes, len(world.cities)
-    groups = len(question.choices) if question.balanced else 1
-    counts = {name: [_share(rows, group, groups) for group in range(groups)] for name, rows in wanted.items()}
-    needed = np.sum([*counts.values()], axis=0)
-    pools: list[list[np.ndarray]] = [[] for _ in range(groups)]
-    have = np.zeros(groups, int)
-    for sets in _candidates(n, size, seed):
-        if (have >= needed).all():
-            break
-        places = world.points_CD[sets]
-        fit = _apart(shapes, places) & (True if question.usable is None else question.usable(shapes, places))
-        group = question.answer(shapes, places) if question.balanced else np.zeros(len(sets), int)
-        for number, pool in enumerate(pools):
-            pool.append(sets[fit & (group == number)])
-            have[number] += len(pool[-1])
-    for of in range(groups):
-        what = f"rows about {size} of {n:,} cities"
-        check_enough(needed[of], have[of], f"{what} with the answer {question.choices[of]}" if groups > 1 else what)
-    return _cut([np.concatenate(pool) for pool in pools], counts)
-
-
-def _candidates(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
-    for start in range(0, n_sets := math.comb(n, size), _AT_ONCE):
-        yield sets_between(start, min(start + _AT_ONCE, n_sets), n, size, seed)
-
-
-def _apart(shapes: Any, places: np.ndarray) -> np.ndarray:
-    """Return whether no two places of a set are one, (N,) bool."""
-    pairs = combinations(range(places.shape[1]), 2)
-    return np.all([shapes.distance(places[:, i], places[:, j]) >= shapes.LEAST_DISTANCE for i, j in pairs], axis=0)
-
-
-def _cut(pools: list[np.ndarray], counts: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
-    """Cut each pool into its pieces for the splits, one behind the other, and put those of a split together."""
-    pieces = [np.split(pool, np.cumsum([of[number] for of in counts.values()])) for number, pool in enumerate(pools)]
-    return {name: np.concatenate([of[at] for of in pieces]) for at, name in enumerate(counts)}
-
-
-def _rows(world: _World, question: Question, sets: np.ndarray) -> Dataset:
+def _rows(world: World, question: Question, sets: np.ndarray) -> Dataset:
     """Return rows with prompt, answer and the cities' numbers, `kind` the number of cities where it differs."""
-    cuts = [slice(at, at + _AT_ONCE) for at in range(0, max(1, len(sets)), _AT_ONCE)]
+    cuts = [slice(at, at + AT_ONCE) for at in range(0, max(1, len(sets)), AT_ONCE)]
     return Dataset(pa.concat_tables([_table(world, question, sets[cut]) for cut in cuts]))
 
 
-def _table(world: _World, question: Question, sets: np.ndarray) -> pa.Table:
+def _table(world: World, question: Question, sets: np.ndarray) -> pa.Table:
     answer, city_id = question.answer(world.shapes, world.points_CD[sets]), world.cities.city_id
     ids = [pa.array(city_id[column]) for column in sets.T]
     if question.choices:

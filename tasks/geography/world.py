@@ -45,13 +45,19 @@ class PairOptions(WorldOptions):
 
 
 @dataclass
-class AtlantisOptions(WorldOptions):
-    """The invented cities, the replayed real pairs, and the number of pairs in each split."""
+class InventedOptions(WorldOptions):
+    """The real cities, and those that are invented."""
 
     regions: str = option("35,-35", "centres of invented regions, latitude,longitude; several: '35,-35 -30,80'")
     n_atlantis: int = option(100, "invented cities in each region", least=1)
     spread_km: float = option(500.0, "standard deviation of a region, in km along each axis", least=1e-3, most=20_015)
     atlantis_seed: int = option(42, "seed of the invented places", least=0, most=MAX_SEED)
+
+
+@dataclass
+class AtlantisOptions(InventedOptions):
+    """The invented cities, the replayed real pairs, and the number of pairs in each split."""
+
     replay_ratio: float = option(
         0.0, "share of training rows that are real pairs, added to n_train (replay)", least=0, most=0.99
     )

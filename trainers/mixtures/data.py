@@ -44,14 +44,19 @@ def build(options: Any) -> BuiltDataset:
 
 
 def shares_of(mix: str | None, n: int) -> list[float]:
-    """Return the shares that `--mix` gives to n members, such as `2:1:1`; each 1 without it."""
+    """Return the shares that `--mix` gives to n members, such as `2:1:1`; each 1 without it.
+
+    A member with 0 is evaluated and not trained on.
+    """
     try:
         shares = [1.0] * n if mix is None else [float(share) for share in mix.split(":")]
     except ValueError:
         shares = []
-    if len(shares) != n or not all(0 < share < np.inf for share in shares):
+    if len(shares) != n or not all(0 <= share < np.inf for share in shares) or not any(shares):
         example = ":".join(["2", *["1"] * (n - 1)])
-        raise UserError(f"--mix is {mix}; give a number above 0 for each of the {n} tasks, such as {example}")
+        raise UserError(
+            f"--mix is {mix}; give a number for each of the {n} tasks, such as {example} (0: evaluated, not trained on)"
+        )
     return shares
 
 
@@ -66,9 +71,10 @@ def _counts(built: Mapping[str, BuiltDataset], shares: Sequence[float]) -> dict[
             raise UserError(
                 f"{name} has {len(of.splits['train']):,} rows; a task gives a mixture {Pieces.SIZE:,} at most"
             )
-    unit = min(len(of.splits["train"]) / share for of, share in zip(built.values(), shares, strict=True))
-    counts = {name: round(unit * share) for name, share in zip(built, shares, strict=True)}
-    if none := [name for name, count in counts.items() if count == 0]:
+    share_of = dict(zip(built, shares, strict=True))
+    unit = min(len(of.splits["train"]) / share_of[name] for name, of in built.items() if share_of[name])
+    counts = {name: round(unit * share) for name, share in share_of.items()}
+    if none := [name for name, count in counts.items() if share_of[name] and not count]:
         raise UserError(f"--mix leaves {none[0]} without a row; give it a larger share, or all tasks more rows")
     return counts
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tasks.geography.questions import Question, QuestionOptions, build_questions
+from tasks.geography.question_sets import Question
+from tasks.geography.questions import QuestionOptions, build_questions
 from trainers.contract import BuiltDataset
 
 SECTORS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.geography.questions import Question, QuestionOptions, build_questions
+from tasks.geography.question_sets import Question
+from tasks.geography.questions import QuestionOptions, build_questions
 from trainers.contract import BuiltDataset
 
 _NAMED = 2

@@ -140,6 +140,33 @@ def test_cities_at_one_place_are_not_asked_about(monkeypatch, world):
     assert any(0 in asked(row) for row in rows) and any(1 in asked(row) for row in rows)
 
 
+@pytest.mark.parametrize("task", [*NUMBERS, *CHOICES])
+def test_with_invented_cities_every_row_is_about_one_or_more(task):
+    options = {**SIZES, "regions": "35,-35", "n_atlantis": 10, "n_train": 400}
+    built = module(task).build(QuestionOptions(**options, real_ratio=0.5))
+    invented = set(range(60, 70))
+    is_about = {name: [bool(invented & set(asked(row))) for row in rows] for name, rows in built.splits.items()}
+    assert all(is_about["test"]) and all(is_about["validation"])
+    assert is_about["train"].count(True) == is_about["train"].count(False) == 400
+    sets = [tuple(sorted(asked(row))) for rows in built.splits.values() for row in rows]
+    assert len(set(sets)) == len(sets)
+    assert built.facts["world"]["invented"] == 10
+
+
+def test_the_world_is_that_of_the_pairs_about_it():
+    from tasks.geography.atlantis_cross import AtlantisCrossOptions
+    from tasks.geography.atlantis_cross.data import build as build_pairs
+
+    sizes = {**SIZES, "regions": "35,-35 0,80", "n_atlantis": 20}
+    pairs, angles = build_pairs(AtlantisCrossOptions(**sizes)), module("angle").build(QuestionOptions(**sizes))
+    assert [pairs.facts[name] for name in ("world", "worlds")] == [angles.facts[name] for name in ("world", "worlds")]
+
+
+def test_real_rows_without_invented_ones_are_refused(build):
+    with refusal("--real_ratio", "--regions"):
+        build("angle", real_ratio=0.5)
+
+
 def test_more_rows_than_there_are_are_refused(build):
     with refusal("2 of 60 cities", "ask for fewer"):
         build("compass", n_train=60 * 59 // 2)

@@ -101,10 +101,16 @@ def test_trivial_answers_are_the_members_own_and_improve_nothing(built, alone):
     assert baselines == expected
 
 
-@pytest.mark.parametrize("mix", ["1:2", "1:2:x", "1:0:1", "1:-1:2", "", "1:inf:1", "nan:1:1", "1:2:3:4"])
+@pytest.mark.parametrize("mix", ["1:2", "1:2:x", "0:0:0", "1:-1:2", "", "1:inf:1", "nan:1:1", "1:2:3:4"])
 def test_shares_that_are_none_are_refused(mix):
     with refusal("--mix", "3 tasks"):
         shares_of(mix, 3)
+
+
+def test_a_member_with_no_share_is_evaluated_only(task):
+    built = build(task.options(**SIZES, mix="0:1:0"))
+    assert set(built.splits["train"]["member"]) == {"perimeter"} and len(built.splits["train"]) == 90
+    assert set(built.splits["test"]["member"]) == set(NAMES)
 
 
 def test_a_share_too_small_for_a_row_is_refused(task):
