@@ -5,11 +5,11 @@ each with its flags for trainers/run.py. For every checkpoint the report measure
 on real pairs that no run trained on; the table compares before and after.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.geography.fine_tuning import named, seeded, train_bases
 from trainers.errors import UserError
 from trainers.folders.run_folder import RunFolder
 from trainers.options import option
@@ -49,8 +49,10 @@ class Forgetting:
 
         probe = CityProbeOptions(protocol=self.protocol, read=self.read)
         study = read_study(path)
-        bases = self._bases(study, folder, children)
-        jobs = {(name, seed): folder / _named(name, seed) for seed in bases for name in study.runs}
+        bases = train_bases(self.base, study.base, folder, children)
+        for base in bases.values():
+            _check_tested(base)
+        jobs = {(name, seed): folder / named(name, seed) for seed in bases for name in study.runs}
         children.train({place: _flags(study.runs[name], bases[seed], seed) for (name, seed), place in jobs.items()})
         runs: dict[str, dict[int | None, RunFolder]] = {name: {} for name in study.runs}
         for (name, seed), place in jobs.items():
@@ -64,34 +66,11 @@ class Forgetting:
 
         report(folder, bases, runs, study.reference, children.tracker, probe)
 
-    def _bases(self, study: "Study", folder: Path, children: Children) -> "dict[int | None, RunFolder]":
-        """Return the finished base model of every seed; None is the one seed of a study without --seeds."""
-        seeds: list[int | None] = [*children.seeds] if children.seeds else [None]
-        if self.base:
-            given = RunFolder(Path(os.path.expanduser(self.base)).resolve())
-            _check_tested(given)
-            return dict.fromkeys(seeds, given)
-        places = {folder / _named("base", seed): seed for seed in seeds}
-        bases = children.train({place: _seeded(study.base, seed) for place, seed in places.items()})
-        if not bases:
-            children.check()
-        for base in bases:
-            _check_tested(base)
-        return {places[base.path]: base for base in bases}
-
-
-def _named(name: str, seed: int | None) -> str:
-    return name if seed is None else f"{name}-{seed}"
-
-
-def _seeded(flags: dict[str, Any], seed: int | None) -> dict[str, Any]:
-    return flags if seed is None else {**flags, "seed": seed}
-
 
 def _flags(flags: dict[str, Any], base: RunFolder, seed: int | None) -> dict[str, Any]:
     """Return the flags of a fine-tuning from a base; replay is of the base's rows."""
     replay = {"replay_dataset": str(base.dataset)} if "replay_ratio" in flags else {}
-    return {**_seeded(flags, seed), "init_from": base.path, **replay}
+    return {**seeded(flags, seed), "init_from": base.path, **replay}
 
 
 def read_study(path: Path) -> Study:

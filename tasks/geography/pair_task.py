@@ -27,6 +27,7 @@ PAIR_TASK = Task(
     greater_is_better=False,
     reports={
         "convergence": "tasks.geography.convergence:Convergence",
+        "divergence": "tasks.geography.divergence:Divergence",
         "forgetting": "tasks.geography.forgetting:Forgetting",
         "map": "tasks.geography.map_report:MapReport",
     },

@@ -22,7 +22,10 @@ CHOICE_TASK = Task(
         "sweep": "tasks.geography.views.sweep:Sweep",
         "components": "tasks.geography.views.components:Components",
     },
-    reports={"convergence": "tasks.geography.convergence:Convergence"},
+    reports={
+        "convergence": "tasks.geography.convergence:Convergence",
+        "divergence": "tasks.geography.divergence:Divergence",
+    },
     primary_metric="accuracy",
     greater_is_better=True,
     plot=SummarySpec(label="accuracy", value_label="whether an answer is right", limits=(0, 1)),
