@@ -62,7 +62,7 @@ def draw(
     groups = len(question.choices) if question.balanced else 1
     counts = {name: [share_of(rows, group, groups) for group in range(groups)] for name, rows in wanted.items()}
     needed = np.sum([*counts.values()], axis=0)
-    pools: list[list[np.ndarray]] = [[] for _ in range(groups)]
+    pools = [[np.empty((0, size), np.int64)] for _ in range(groups)]
     have = np.zeros(groups, int)
     for sets in _candidates(n, size, seed):
         if (have >= needed).all():

@@ -69,16 +69,19 @@ def build_questions(options: QuestionOptions, question: Question) -> BuiltDatase
 
 
 def _load(options: QuestionOptions) -> tuple[World, dict[str, Any]]:
-    """Return the world, and facts about it if cities are invented."""
-    facts: dict[str, Any] = {}
+    """Return the world, and the facts about it."""
+    if options.real_ratio and not options.regions:
+        raise UserError("--real_ratio is for rows about invented cities; give their --regions, or leave it out")
     if options.regions:
         cities, n_real = load_worlds(options)
         facts = world_facts(cities, n_real, options.n_atlantis)
     else:
         cities = load_world(options)
-        n_real = len(cities)
-    if options.real_ratio and not options.regions:
-        raise UserError("--real_ratio is for rows about invented cities; give their --regions, or leave it out")
+        n_real, digest = len(cities), cities.digest()
+        facts = {"world": {"cities": n_real, "sha256": digest}, "worlds": [digest]}
+    if options.geometry == "plane":  # no part of a round world, and the other way round
+        flat = [f"{digest}, plane" for digest in facts["worlds"]]
+        facts = {"world": {**facts["world"], "sha256": flat[-1]}, "worlds": flat}
     shapes = SHAPES[options.geometry]
     return World(cities, n_real, shapes, shapes.points(cities.lat_deg, cities.lon_deg)), facts
 

@@ -86,7 +86,7 @@ def _together(built: Mapping[str, BuiltDataset], split: str, counts: Mapping[str
             rows: Any = of.splits[split]
             table = rows.with_format("arrow")[: counts[name] if split == "train" else len(rows)]
             tables.append(table.append_column(MEMBER, pa.array([name] * len(table))))
-    return Dataset(pa.concat_tables(tables, promote_options="default").combine_chunks())
+    return Dataset(pa.concat_tables(tables, promote_options="permissive").combine_chunks())
 
 
 def _columns(built: BuiltDataset) -> list[str]:

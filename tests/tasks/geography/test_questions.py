@@ -162,6 +162,18 @@ def test_the_world_is_that_of_the_pairs_about_it():
     assert [pairs.facts[name] for name in ("world", "worlds")] == [angles.facts[name] for name in ("world", "worlds")]
 
 
+def test_a_plane_is_another_world(build):
+    flat, round_ = build("angle", geometry="plane"), build("angle")
+    assert not set(flat.facts["worlds"]) & set(round_.facts["worlds"])
+    assert round_.facts["worlds"] == [round_.facts["world"]["sha256"]]
+
+
+def test_a_world_with_fewer_cities_than_a_question_names_is_refused(monkeypatch, world):
+    monkeypatch.setattr("tasks.geography.questions.load_world", lambda options: world.take(np.arange(4)))
+    with refusal("5 of 4 cities", "ask for fewer"):
+        module("center").build(QuestionOptions(n_train=3, n_val=1, n_test=1))
+
+
 def test_real_rows_without_invented_ones_are_refused(build):
     with refusal("--real_ratio", "--regions"):
         build("angle", real_ratio=0.5)

@@ -127,6 +127,17 @@ def test_members_about_different_worlds_are_refused(task, monkeypatch):
         build(task.options(**SIZES))
 
 
+def test_members_may_keep_their_texts_in_different_types():
+    walks = registry.load("random_walk,distance")
+    built = build(walks.options(n_cities=400, n_train=50, n_val=5, n_test=5, dataset_seed=1))
+    assert set(built.splits["train"]["member"]) == {"random_walk", "distance"}
+
+
+def test_a_plane_is_another_world_than_the_sphere(task):
+    with refusal("perimeter and distance", "different worlds"):
+        build(task.options(**SIZES, geometry="plane"))
+
+
 # --- scores
 
 
@@ -168,6 +179,9 @@ def test_the_metric_is_nought_for_trivial_and_one_for_perfect_scores():
     assert metric.compute(predictions=[100.0, 0.25], **given) == {"improvement_mean": 0.0}
     assert metric.compute(predictions=[0.0, 1.0], **given) == {"improvement_mean": 1.0}
     assert metric.compute(predictions=[50.0, 0.25], **given) == {"improvement_mean": 0.25}
+    assert metric.compute(predictions=[0.0, 3.0], references=[0.0, 4.0], perfect=[0.0, 0.0]) == {
+        "improvement_mean": 0.125
+    }
 
 
 # --- a run
