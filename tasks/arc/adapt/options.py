@@ -13,7 +13,7 @@ class AdaptOptions:
     adapt_contexts: str = option("4", "demonstrations that a task gives, 2 to 16; several with commas between: a curve")
     adapt_tasks: str = option("", "names of the tasks, with commas between; default: all of the split")
     adapt_queries: int | None = option(None, "pairs to answer of every task, the first ones (default: all)", least=1)
-    adapt_steps: int = option(300, "optimizer steps for every task", least=1, most=100_000)
+    adapt_steps: int = option(400, "optimizer steps for every task", least=1, most=100_000)
     adapt_batch_size: int = option(8, "episodes in a step", least=1, most=1024)
     adapt_rate: float = option(1e-3, "learning rate, constant", least=1e-8, most=1)
     adapt_muon: bool = option(False, "Muon for hidden matrices, AdamW for the rest; else AdamW for all")
