@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.geography.questions import QuestionOptions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import SummarySpec, Task
 from trainers.models.decoder import DecoderOptions
 

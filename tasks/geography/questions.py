@@ -5,9 +5,8 @@ different ones, whatever the order of their cities.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,28 +18,12 @@ from geo import plane_shapes, sphere_shapes
 from tasks.geography.atlantis import load_worlds, world_facts
 from tasks.geography.pairs import split_sizes
 from tasks.geography.question_sets import AT_ONCE, Question, World, draw, share_of
-from tasks.geography.world import InventedOptions, PairOptions, finish, load_world
+from tasks.geography.world import QuestionOptions, finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
-from trainers.options import option
 
 SHAPES: Mapping[str, Any] = {"sphere": sphere_shapes, "plane": plane_shapes}
 CITY_COLUMNS = ("city_a", "city_b", "city_c", "city_d", "city_e")
-
-
-@dataclass
-class QuestionOptions(PairOptions, InventedOptions):
-    """The cities, the number of rows in each split, and whether the world is round."""
-
-    regions: str = option(
-        "", "centres of invented regions, latitude,longitude: then every row is about one of their cities or more"
-    )
-    real_ratio: float = option(
-        0.0, "with regions: share of training rows about real cities alone, added to n_train", least=0, most=0.99
-    )
-    geometry: Literal["sphere", "plane"] = option(
-        "sphere", "plane: longitude and latitude in tenths of a degree as x and y, to reproduce results about it"
-    )
 
 
 def build_questions(options: QuestionOptions, question: Question) -> BuiltDataset:

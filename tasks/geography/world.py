@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trainers.common.files import read_json
 from trainers.contract import BuiltDataset
@@ -68,6 +68,21 @@ class AtlantisOptions(InventedOptions):
     n_train: int = option(100_000, "pairs to train on", least=1)
     n_val: int = option(128, "pairs to evaluate during training", least=0)
     n_test: int = option(10_000, "pairs to evaluate once, at the end (0: none)", least=0)
+
+
+@dataclass
+class QuestionOptions(PairOptions, InventedOptions):
+    """The cities, the number of rows in each split, and whether the world is round."""
+
+    regions: str = option(
+        "", "centres of invented regions, latitude,longitude: then every row is about one of their cities or more"
+    )
+    real_ratio: float = option(
+        0.0, "with regions: share of training rows about real cities alone, added to n_train", least=0, most=0.99
+    )
+    geometry: Literal["sphere", "plane"] = option(
+        "sphere", "plane: longitude and latitude in tenths of a degree as x and y, to reproduce results about it"
+    )
 
 
 def finish(

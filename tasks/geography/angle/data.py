@@ -1,7 +1,8 @@
 """The dataset of `angle`: one row per three cities, prompt `angle(c_12,c_5075,c_7)=`, answer `97`, whole degrees."""
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 QUESTION = Question(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 _LEAST = 0.05  # length of the mean of unit vectors below which places are spread so evenly that they have no centre

@@ -3,7 +3,8 @@
 import numpy as np
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 SECTORS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")

@@ -1,7 +1,8 @@
 """The dataset of `crossing`: one row per four cities, prompt `cross((c_1,c_2),(c_3,c_4))=`, answer `true`."""
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 QUESTION = Question(

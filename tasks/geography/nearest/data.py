@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 _NAMED = 2

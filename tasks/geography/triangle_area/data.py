@@ -1,7 +1,8 @@
 """The dataset of `triangle_area`: three cities a row, prompt `area(c_12,c_5075,c_7)=`, answer `10433`, thousand km²."""
 
 from tasks.geography.question_sets import Question
-from tasks.geography.questions import QuestionOptions, build_questions
+from tasks.geography.questions import build_questions
+from tasks.geography.world import QuestionOptions
 from trainers.contract import BuiltDataset
 
 QUESTION = Question(

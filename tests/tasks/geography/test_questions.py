@@ -24,7 +24,7 @@ from tasks.geography.cities_metric import CityOverlap, overlaps
 from tasks.geography.compass.data import sector_of
 from tasks.geography.number_metric import NumberError
 from tasks.geography.question_answers import explain_numbers, parse_cities, parse_number
-from tasks.geography.questions import QuestionOptions
+from tasks.geography.world import QuestionOptions
 from tests.helpers import digests, refusal
 from trainers.contract import StoredDataset
 

@@ -111,7 +111,7 @@ def test_every_shipped_study_names_a_report_of_its_task():
     from trainers.studies.study_file import read_mapping, study_names, study_path
 
     reports = {name: read_mapping(study_path(name), "").get("report") for name in study_names()}
-    assert set(reports.values()) == {"forgetting", "map", "ladder", "comparison"}
+    assert set(reports.values()) == {"forgetting", "map", "ladder", "comparison", "convergence", "divergence"}
     for name in reports:
         assert callable(report_options(name)().run)
 
