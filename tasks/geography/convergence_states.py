@@ -16,6 +16,7 @@ from trainers.errors import UserError
 from trainers.folders.run_dataset import own_dataset
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.weights import named_weights
+from trainers.mixtures.metric import improvement
 from trainers.probes.checkpoints import load_checkpoint
 
 _TOKENS = 2  # the last digit of a city's number, and the comma behind it
@@ -99,5 +100,8 @@ def _map_r2(states_ND: np.ndarray, cities: Cities) -> float:
 def improvement_of(run: RunFolder) -> float:
     """Return how far a run's test answers are from trivial to perfect ones."""
     metric, perfect = run.task.primary_metric, float(run.task.greater_is_better)
-    value, trivial = (run.results[MetricName(FINAL, "test", name).logged] for name in (metric, f"baseline_{metric}"))
-    return (value - trivial) / (perfect - trivial)
+    names = [MetricName(FINAL, "test", name).logged for name in (metric, f"baseline_{metric}")]
+    if missing := [name for name in names if name not in run.results]:
+        raise UserError(f"{run.path} has no {missing[0]} in its results.json; train it with --n_test")
+    value, trivial = (run.results[name] for name in names)
+    return float(improvement(value, trivial, perfect))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks.geography.fine_tuning import ASKS_THE_SAME, members_of
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text
 from trainers.common.intervals import interval_cell, mean_interval, seeds_note
@@ -19,14 +20,12 @@ from trainers.folders.run_dataset import own_dataset
 from trainers.folders.run_folder import RunFolder
 from trainers.folders.weights import named_weights
 from trainers.mixtures.data import shares_of
+from trainers.mixtures.metric import improvement
 from trainers.runs.trained import load_trainer, settings_of
 from trainers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_ASKS_THE_SAME = {"atlantis_cross": "distance"}
-"""Task about invented cities -> the one that asks about real ones in the same words, where that is another."""
 
 
 def report(
@@ -55,45 +54,34 @@ def measure(name: str, seed: int | None, run: RunFolder, base: RunFolder) -> lis
     """Return a row for each question: errors on invented cities before and after, on real ones before and after.
 
     Raises:
-        UserError: the base has not learnt the questions that the run asks, or the run lacks its first evaluation.
+        UserError: the run lacks its first evaluation, or the base its test.
     """
-    members, known = _members(run), _members(base)
-    if missing := sorted({_ASKS_THE_SAME.get(of, of) for of in members} - {*known}):
-        raise UserError(f"{base.path} has not learnt {', '.join(missing)}, which {run.path} asks; give another base")
+    members, known = members_of(run.task), members_of(base.task)
     shares = shares_of(own_dataset(run).metadata["options"]["mix"], len(members))
     first, after = _first_evaluation(run), run.results
     real_before, real_after = base.results, _evaluated(base, run)
     rows = []
     for share, (member, task) in zip(shares, members.items(), strict=True):
-        asked = _ASKS_THE_SAME.get(member, member)
+        asked = ASKS_THE_SAME.get(member, member)
         before, now = (_error(task, values, stage, member) for values, stage in ((first, EVAL), (after, FINAL)))
         standard, kept = (_error(known[asked], values, FINAL, asked, "test") for values in (real_before, real_after))
         rows.append(
             {
                 **{"run": name, "seed": seed, "asked": asked, "taught": share > 0, "share": share / sum(shares)},
                 **{"before": before, "after": now, "real": standard, "real_after": kept},
-                "improvement": normalised_improvement(before, now, standard),
+                "improvement": float(improvement(now, before, standard)),  # 0: as before, 1: as of real cities
                 "real_ratio": kept / standard if standard else np.nan,
             }
         )
     return rows
 
 
-def normalised_improvement(before: float, after: float, standard: float) -> float:
-    """Return how much of the way from `before` to `standard` an error has gone; 0 if there is no way to go.
-
-    It is not clipped: below 0 the error has grown, above 1 it is smaller than `standard`.
-    """
-    return (before - after) / (before - standard) if before != standard else 0.0
-
-
-def _members(run: RunFolder) -> dict[str, Task]:
-    return {member.name: member for member in run.task.members or (run.task,)}
-
-
 def _error(task: Task, values: Mapping[str, Any], stage: str, member: str, split: str = "validation") -> float:
     """Return the primary metric of a member as an error: of a share, what is missing to 1."""
-    value = float(values[MetricName(stage, split, f"{member}_{task.primary_metric}").logged])
+    key = MetricName(stage, split, f"{member}_{task.primary_metric}").logged
+    if key not in values:
+        raise UserError(f"a run of the study has no {key}; train it as a mixture, with --n_val and --n_test")
+    value = float(values[key])
     return 1.0 - value if task.greater_is_better else value
 
 

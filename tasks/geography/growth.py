@@ -83,6 +83,8 @@ def first_stage(run: RunFolder) -> Stage:
     if not grow:
         raise UserError(f"the world of {run.path} did not grow; give a run with --grow")
     size, n_steps = stages_of(grow)[0]
+    if size < 3:
+        raise UserError(f"the first world of {run.path} has {size} cities; a map and what it decodes take 3 or more")
     cities = stored_cities(run.dataset)
     joined = order_of_joining(cities)
     fitted, first = np.split(joined[:size], [round(_FITTED * size)])

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from tasks.geography.pair_metric import LONGEST_KM
+from tasks.geography.question_answers import parse_number
 from tasks.geography.world import notes_on, stored_cities, with_begun
 
 
 def parse_km(text: str) -> float:
     """Return the distance in an answer such as `769`; NaN unless it is whole km in 0…20,015, without leading zeros."""
-    is_number = text.isascii() and text.isdigit() and str(int(text)) == text if len(text) <= 5 else False
-    return float(text) if is_number and int(text) <= LONGEST_KM else np.nan
+    number = parse_number(text)
+    return number if number <= LONGEST_KM else np.nan
 
 
 def explain(prompts: Sequence[str], answers: Sequence[str], dataset: Path) -> dict[str, list[Any]]:

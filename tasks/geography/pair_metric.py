@@ -3,6 +3,7 @@
 import datasets
 import numpy as np
 
+from tasks.geography.number_metric import absolute_errors
 from trainers.common.local_metric import LocalMetric
 
 PARSE_FAILURE_KM = 20_000.0  # about half the Earth's circumference, the longest distance there is
@@ -11,8 +12,7 @@ LONGEST_KM = 20_015.0  # half the circumference of a sphere of radius 6,371 km; 
 
 def absolute_errors_km(predictions_km: np.ndarray, references_km: np.ndarray) -> np.ndarray:
     """Return absolute errors in km, shape (n,); `PARSE_FAILURE_KM` where a prediction is NaN."""
-    error_km = np.abs(np.subtract(predictions_km, references_km))
-    return np.where(np.isnan(error_km), PARSE_FAILURE_KM, error_km)
+    return absolute_errors(predictions_km, references_km, PARSE_FAILURE_KM)
 
 
 def summary(error_km: np.ndarray, references_km: np.ndarray) -> dict[str, float]:

@@ -20,7 +20,7 @@ class PairTrainer(TextTrainer):
         true_km, predicted_km = distances_km(rows.table), np.array([parse_km(answer) for answer in answers])
         error_km = absolute_errors_km(predicted_km, true_km)
         metrics = self.metric.compute(predictions=predicted_km, references=true_km)
-        is_kind = _masks_of_kinds(rows)
+        is_kind = masks_of_kinds(rows)
         by_kind = {f"abs_error_km_mean_{kind}": error_km for kind in is_kind}
         scores = {"abs_error_km_mean": error_km, **by_kind, "parse_rate": ~np.isnan(predicted_km)}
         weights = dict(zip(by_kind, is_kind.values(), strict=True))
@@ -34,7 +34,7 @@ class PairTrainer(TextTrainer):
         )
 
 
-def _masks_of_kinds(rows: TextRows) -> dict[str, np.ndarray]:
+def masks_of_kinds(rows: TextRows) -> dict[str, np.ndarray]:
     """Return which examples are of each kind, (n,) bool by the kind's name; nothing if they have none."""
     if "kind" not in rows.table.column_names:
         return {}

@@ -4,6 +4,7 @@ import numpy as np
 
 from tasks.geography.cities_metric import overlaps
 from tasks.geography.number_metric import absolute_errors
+from tasks.geography.pair_trainer import masks_of_kinds
 from tasks.geography.question_answers import parse_cities, parse_number
 from trainers.contract import Evaluation
 from trainers.text import TextRows, TextTrainer
@@ -20,8 +21,7 @@ class NumberTrainer(TextTrainer):
         predicted = np.array([parse_number(answer) for answer in answers])
         failure = self.data.fact("question", failure=float)["failure"]
         error = absolute_errors(predicted, true, failure)
-        kinds = np.array(rows.table["kind"]) if "kind" in rows.table.column_names else np.array([])
-        weights = {f"abs_error_mean_{kind}": kinds == kind for kind in np.unique(kinds).tolist()}
+        weights = {f"abs_error_mean_{kind}": mask for kind, mask in masks_of_kinds(rows).items()}
         scores = {"abs_error_mean": error, **dict.fromkeys(weights, error), "parse_rate": ~np.isnan(predicted)}
         metrics = self.metric.compute(predictions=predicted, references=true, failure=failure)
         return Evaluation(

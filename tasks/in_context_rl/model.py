@@ -195,6 +195,11 @@ def build_model(options: HistoryModelOptions, data: StoredDataset) -> HistoryMod
             f"--depth_weights {weights} is for --architecture compressed_ad: what leaves the window of"
             f" {options.architecture} changes nothing; leave it out"
         )
+    if options.architecture != "compressed_ad" and options.train_strides is not None:
+        raise UserError(
+            f"--train_strides {options.train_strides} is for --architecture compressed_ad: {options.architecture} is"
+            " trained on one window at a time, whatever leaves it; leave it out"
+        )
     return HistoryModel(config)
 
 

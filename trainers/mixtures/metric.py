@@ -2,17 +2,18 @@
 
 import datasets
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trainers.common.local_metric import LocalMetric
 from trainers.mixture import PRIMARY
 
 
-def improvement(score: np.ndarray, trivial: np.ndarray, perfect: np.ndarray) -> np.ndarray:
+def improvement(score: ArrayLike, trivial: ArrayLike, perfect: ArrayLike) -> np.ndarray:
     """Return 0 for scores as good as the trivial answer's, 1 for perfect ones, below 0 for worse than trivial.
 
     Where the trivial answer is perfect there is nothing to improve: 0.
     """
-    gained, to_gain = np.broadcast_arrays(np.asarray(score, float) - trivial, np.asarray(perfect, float) - trivial)
+    gained, to_gain = np.broadcast_arrays(np.subtract(score, trivial), np.subtract(perfect, trivial))
     return np.divide(gained, to_gain, out=np.zeros(gained.shape), where=to_gain != 0)
 
 

@@ -33,7 +33,8 @@ class MixtureTrainer(TextTrainer):
             if name != "train"
         }
         data = StoredDataset(self.data.path, splits, {**self.data.metadata, **facts})
-        rows = {name: TextRows(name, table) for name, table in splits.items() if len(table)}
+        vocabulary = member.load("tokenizer")
+        rows = {name: TextRows(name, table, vocabulary=vocabulary) for name, table in splits.items() if len(table)}
         trainer: type[TextTrainer] = member.load("trainer")
         if not trainer.has_baselines:
             raise UserError(f"{member.name} has no trivial answer to compare with; mix tasks that have one")

@@ -19,7 +19,7 @@ from tasks.geography.atlantis_cross import AtlantisCrossOptions
 from tasks.geography.atlantis_cross.data import build as build_cross
 from tasks.geography.atlantis_inter import AtlantisInterOptions
 from tasks.geography.atlantis_inter.data import build as build_inter
-from tasks.geography.pair_trainer import _masks_of_kinds
+from tasks.geography.pair_trainer import masks_of_kinds
 from tasks.geography.world import PairOptions
 from tests.helpers import assert_named, digests, printed_elsewhere, refusal
 from trainers import registry
@@ -389,6 +389,6 @@ def test_errors_are_also_averaged_kind_by_kind(build):
         f"abs_error_km_mean_{kind}": pytest.approx(np.mean([i for i, found in enumerate(kinds) if found == kind]))
         for kind in ("cross", "inter")
     }
-    masks = _masks_of_kinds(SimpleNamespace(table=rows))
+    masks = masks_of_kinds(SimpleNamespace(table=rows))
     assert {f"abs_error_km_mean_{kind}": error_km[mask].mean() for kind, mask in masks.items()} == expected
-    assert _masks_of_kinds(SimpleNamespace(table=rows.remove_columns("kind"))) == {}
+    assert masks_of_kinds(SimpleNamespace(table=rows.remove_columns("kind"))) == {}

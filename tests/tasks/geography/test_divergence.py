@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tasks.geography.divergence_report import divergence_figure, measure, normalised_improvement, table
+from tasks.geography.divergence_report import divergence_figure, measure, table
 from tests.helpers import refusal
 from trainers.folders.run_folder import RunFolder
 from trainers.run import main
@@ -13,14 +13,6 @@ from trainers.studies.study import report_options, run_study
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 WORLD = {"n_cities": 40, "n_train": 90, "n_val": 10, "n_test": 20, "max_steps": 2, "eval_steps": 2, "use_cpu": True}
 TAUGHT = {**SIZES, **WORLD, "n_atlantis": 10, "regions": "35,-35"}
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "standard", "expected"),
-    [(100, 100, 20, 0), (100, 20, 20, 1), (100, 60, 20, 0.5), (100, 140, 20, -0.5), (100, 0, 20, 1.25), (7, 3, 7, 0)],
-)
-def test_improvement_is_the_share_of_the_way_to_the_answers_about_real_cities(before, after, standard, expected):
-    assert normalised_improvement(before, after, standard) == expected
 
 
 def row(run, seed, asked, improvement, taught=False, real_ratio=2.0):
@@ -75,8 +67,16 @@ def test_a_run_is_measured_before_and_after_on_new_and_real_cities(base):
         assert rows[name]["real"] == base.results[f"final_test_{metric}"]
         assert rows[name]["real_after"] == pytest.approx(rows[name]["real"])  # nothing was learnt at this rate
         assert rows[name]["before"] == pytest.approx(rows[name]["after"])
-    with refusal(str(base.path), "compass"):
-        measure("compass", 1, fine_tuned(base, "other", task="compass,angle"), base)
+
+
+def test_a_base_that_does_not_know_a_question_is_refused_before_any_training(base, tmp_path, prefix):
+    path = tmp_path / "few.yaml"
+    flags = {"config": "questions_small", **TAUGHT, "task": "angle,compass"}
+    path.write_text(yaml.safe_dump({"report": "divergence", "base": flags, "runs": {"compass": flags}}))
+    options = report_options(str(path))(base=str(base.path))
+    with refusal(str(base.path), "compass", "give another base"):
+        run_study(str(path), str(prefix / "study"), ChildOptions(), options)
+    assert not (prefix / "study" / "compass").exists()
 
 
 @pytest.mark.slow

@@ -80,7 +80,8 @@ def test_a_run_without_the_end_of_its_first_stage_is_refused(run, monkeypatch):
         read_checkpoints(run, first_stage(run))
 
 
-def test_a_world_that_did_not_grow_is_refused(tmp_path, capfd):
-    write_run(tmp_path, ["--task", "distance"])
+@pytest.mark.parametrize(("flags", "word"), [([], "--grow"), (["--grow", "2:10"], "3 or more")])
+def test_a_world_that_did_not_grow_or_from_next_to_nothing_is_refused(flags, word, tmp_path, capfd):
+    write_run(tmp_path, ["--task", "distance", *flags])
     assert main([str(tmp_path)]) == 2
-    assert_named(capfd.readouterr().err, str(tmp_path), "--grow")
+    assert_named(capfd.readouterr().err, str(tmp_path), word)

@@ -12,6 +12,7 @@ from trainers import registry
 from trainers.folders import dataset_folder
 from trainers.folders.sources import code_digest
 from trainers.mixtures.data import build, shares_of
+from trainers.mixtures.metric import improvement
 from trainers.run import main
 
 SIZES = {"n_cities": 32, "n_train": 90, "n_val": 12, "n_test": 18}
@@ -179,6 +180,8 @@ def test_the_metric_is_nought_for_trivial_and_one_for_perfect_scores():
     assert metric.compute(predictions=[100.0, 0.25], **given) == {"improvement_mean": 0.0}
     assert metric.compute(predictions=[0.0, 1.0], **given) == {"improvement_mean": 1.0}
     assert metric.compute(predictions=[50.0, 0.25], **given) == {"improvement_mean": 0.25}
+    for score, expected in ((140, -0.5), (100, 0), (20, 1), (0, 1.25)):
+        assert improvement(np.array(score), 100, 20) == expected  # not clipped
     assert metric.compute(predictions=[0.0, 3.0], references=[0.0, 4.0], perfect=[0.0, 0.0]) == {
         "improvement_mean": 0.125
     }
