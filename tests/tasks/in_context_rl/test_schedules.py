@@ -47,6 +47,12 @@ def test_a_stride_for_which_there_is_no_window_is_refused():
         build_model(HistoryModelOptions(architecture="compressed_ad", train_strides="20:60", window=50, keep=5), STORED)
 
 
+@pytest.mark.parametrize("architecture", ["ad", "dpt"])
+def test_strides_of_a_model_that_compresses_nothing_are_refused(architecture):
+    with refusal("--train_strides 5:15", architecture):
+        build_model(HistoryModelOptions(architecture=architecture, train_strides="5:15"), STORED)
+
+
 def test_by_default_batches_have_the_models_own_schedule():
     config = HistoryConfig(window=25, keep=5)
     assert {config.training_schedules.draw(u, u) for u in (0, 0.3, 0.99)} == {config.schedule}
