@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tasks.arc.colours import ColourCode
-from tasks.arc.grids import BOS, EOS, PAD, ROW, read_grid
+from tasks.arc.grids import BOS, EOS, N_COLOURS, PAD, ROW, VOCABULARY_SIZE, read_grid
 from tasks.arc.model import ArcModel, Memory
 from trainers.models.blocks import Cache
 
@@ -65,12 +65,17 @@ def encode(model: ArcModel, input_ids: torch.Tensor, context_ids: torch.Tensor |
 
 @torch.no_grad()
 def generate(
-    model: ArcModel, prompts: Prompts, max_new_tokens: int, forced_BT: torch.Tensor | None = None
+    model: ArcModel,
+    prompts: Prompts,
+    max_new_tokens: int,
+    forced_BT: torch.Tensor | None = None,
+    layout_BT: torch.Tensor | None = None,
 ) -> Generated:
     """Decode the output grids greedily, each until EOS.
 
     Args:
         forced_BT: tokens to emit; -1 leaves the choice to the model.
+        layout_BT: tokens of grids of the answers' shapes, where these are known; only the colours are then chosen.
     """
     state = _begin(model, prompts, max_new_tokens)
     token_B = torch.full((len(prompts.ids_BL),), BOS, device=prompts.ids_BL.device)
@@ -78,6 +83,8 @@ def generate(
     steps: list[tuple[torch.Tensor, ...]] = []
     for step in range(max_new_tokens):
         logits_BV = _step(model, prompts, state, token_B)
+        if layout_BT is not None and step < layout_BT.shape[1]:
+            logits_BV = logits_BV.masked_fill(~_fitting(layout_BT[:, step]), -torch.inf)
         (best, second), (first_B, runner_up_B) = (part.unbind(1) for part in logits_BV.topk(2, dim=1))
         if forced_BT is not None and step < forced_BT.shape[1]:
             first_B = torch.where(forced_BT[:, step] >= 0, forced_BT[:, step], first_B)
@@ -89,6 +96,13 @@ def generate(
         if bool(done_B.all()):
             break
     return Generated(*(torch.stack(column, dim=1) for column in zip(*steps, strict=True)))
+
+
+def _fitting(layout_B: torch.Tensor) -> torch.Tensor:
+    """Return which tokens may stand where a grid of the same shape has these, (B, VOCABULARY_SIZE) bool."""
+    token_V = torch.arange(VOCABULARY_SIZE, device=layout_B.device)
+    is_colour_B1 = layout_B[:, None] < N_COLOURS
+    return torch.where(is_colour_B1, token_V < N_COLOURS, (token_V == layout_B[:, None]) | (layout_B == PAD)[:, None])
 
 
 def second_attempt(model: ArcModel, prompts: Prompts, max_new_tokens: int, first: Generated) -> torch.Tensor:

@@ -98,6 +98,11 @@ def column_of(token: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.full((batch, 1), token, dtype=torch.uint8), torch.ones(batch, dtype=torch.int64)
 
 
+def answer_tokens(grids: Grids) -> torch.Tensor:
+    """Return the grids written as answers, EOS behind each, (B, L) uint8; PAD on the right."""
+    return concatenate([(tokens(grids), grids.length_B), column_of(EOS, len(grids))])[0]
+
+
 def apply_dihedral(grids: Grids, which_B: torch.Tensor) -> Grids:
     """Apply one of the square's 8 symmetries to each grid: bit 0 flips rows, bit 1 columns, then bit 2 transposes."""
     last = grids.cells_BSS.shape[1] - 1

@@ -17,6 +17,7 @@ from tasks.arc.grids import (
     N_DIHEDRAL,
     PAD,
     Grids,
+    answer_tokens,
     apply_dihedral,
     colours_in_order,
     column_of,
@@ -133,7 +134,7 @@ class ArcRows(Dataset):
 
     def batch(self, before: Grids, after: Grids, shown: Grids, shown_after: Grids, n_shown_B: torch.Tensor) -> Batch:
         """Write examples as the model takes them."""
-        answer, _ = concatenate([(tokens(after), after.length_B), column_of(EOS, len(after))])
+        answer = answer_tokens(after)
         prompt, prompt_len_B = self._prompt(before, shown, shown_after, n_shown_B)
         if self.config.architecture == "decoder_only":
             ids, _ = concatenate([(prompt, prompt_len_B), column_of(BOS, len(before)), (answer, after.length_B + 1)])

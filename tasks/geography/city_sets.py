@@ -47,3 +47,10 @@ def set_of(number: np.ndarray, n: int, size: int) -> np.ndarray:
         members[:, at] = np.searchsorted(sets_below, rest, side="right") - 1
         rest -= sets_below[members[:, at]]
     return members
+
+
+def number_of(sets: np.ndarray, n: int) -> np.ndarray:
+    """Return the number of each set, whatever the order of its things, (N,) int64: the inverse of `set_of`."""
+    falling, size = -np.sort(-sets, axis=1), sets.shape[1]
+    sets_below = np.array([[math.comb(c, size - at) for c in range(n)] for at in range(size)], np.int64)
+    return sum((of[member] for of, member in zip(sets_below, falling.T, strict=True)), np.zeros(len(sets), np.int64))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from geo.cities import Cities
-from tasks.geography.city_sets import sets_between
+from tasks.geography.city_sets import number_of, sets_between
 from tasks.geography.pairs import check_enough
 
 AT_ONCE = 50_000  # sets that are judged or written at a time, so that what is computed fits into the cache
@@ -33,6 +33,11 @@ class Question:
     """(shapes, points (N, K, D)) -> (N,) bool: which sets have an answer; none has if two of its places are one."""
     failure: Callable[[Any], float] = lambda shapes: 0.0
     """(shapes) -> the error of an answer that is no number."""
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of rows that are of equal size."""
+        return len(self.choices) if self.balanced else 1
 
 
 @dataclass(frozen=True)
@@ -58,31 +63,57 @@ def draw(
     world: World, question: Question, size: int, wanted: Mapping[str, int], seed: int, invented: bool = True
 ) -> dict[str, np.ndarray]:
     """Draw the sets of one size for every split, rows of the table of cities, (N, K) int64."""
-    shapes, n = world.shapes, len(world.cities)
-    groups = len(question.choices) if question.balanced else 1
+    groups = question.groups
     counts = {name: [share_of(rows, group, groups) for group in range(groups)] for name, rows in wanted.items()}
     needed = np.sum([*counts.values()], axis=0)
-    pools = [[np.empty((0, size), np.int64)] for _ in range(groups)]
-    have = np.zeros(groups, int)
-    for sets in _candidates(n, size, seed):
+    sets = (of[world.is_about(of, invented)] for of in _candidates(np.arange(len(world.cities)), size, seed))
+    pools = _pools(world, question, size, sets, needed)
+    for of, pool in enumerate(pools):
+        what = f"rows about {size} of {len(world.cities):,} cities"
+        check_enough(needed[of], len(pool), f"{what} with the answer {question.choices[of]}" if groups > 1 else what)
+    return _cut(pools, counts)
+
+
+def draw_dense(
+    world: World, question: Question, cities: np.ndarray, others: np.ndarray, most: int, seed: int
+) -> np.ndarray:
+    """Draw further sets of some cities alone: `most`, or as many as there are.
+
+    Args:
+        cities: Rows of the table. others: The sets that are drawn already, (N, K).
+    """
+    n, size, groups = len(world.cities), others.shape[1], question.groups
+    taken = number_of(others, n)
+    sets = (of[~np.isin(number_of(of, n), taken)] for of in _candidates(cities, size, seed))
+    needed = np.array([share_of(most, group, groups) for group in range(groups)])
+    pools = _pools(world, question, size, sets, needed)
+    fewest = min(map(len, pools))
+    return np.concatenate([pool[: min(count, fewest)] for pool, count in zip(pools, needed, strict=True)])
+
+
+def _candidates(cities: np.ndarray, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Give all sets of some cities, part by part, in random order."""
+    for start in range(0, n_sets := math.comb(len(cities), size), AT_ONCE):
+        yield cities[sets_between(start, min(start + AT_ONCE, n_sets), len(cities), size, seed)]
+
+
+def _pools(
+    world: World, question: Question, size: int, sets: Iterator[np.ndarray], needed: np.ndarray
+) -> list[np.ndarray]:
+    """Return the first sets that have an answer, by answer where these are balanced, until all are enough."""
+    pools = [[np.empty((0, size), np.int64)] for _ in needed]
+    have = np.zeros(len(needed), int)
+    for of in sets:
+        places = world.points_CD[of]
+        fit = _apart(world.shapes, places)
+        fit &= True if question.usable is None else question.usable(world.shapes, places)
+        group = question.answer(world.shapes, places) if question.balanced else np.zeros(len(of), int)
+        for number, pool in enumerate(pools):
+            pool.append(of[fit & (group == number)])
+            have[number] += len(pool[-1])
         if (have >= needed).all():
             break
-        places = world.points_CD[sets]
-        fit = world.is_about(sets, invented) & _apart(shapes, places)
-        fit &= True if question.usable is None else question.usable(shapes, places)
-        group = question.answer(shapes, places) if question.balanced else np.zeros(len(sets), int)
-        for number, pool in enumerate(pools):
-            pool.append(sets[fit & (group == number)])
-            have[number] += len(pool[-1])
-    for of in range(groups):
-        what = f"rows about {size} of {n:,} cities"
-        check_enough(needed[of], have[of], f"{what} with the answer {question.choices[of]}" if groups > 1 else what)
-    return _cut([np.concatenate(pool) for pool in pools], counts)
-
-
-def _candidates(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
-    for start in range(0, n_sets := math.comb(n, size), AT_ONCE):
-        yield sets_between(start, min(start + AT_ONCE, n_sets), n, size, seed)
+    return [np.concatenate(pool) for pool in pools]
 
 
 def _apart(shapes: Any, places: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ A task of this kind declares a `Question` and builds its dataset by `build_quest
 different ones, whatever the order of their cities.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,14 +17,16 @@ from datasets import Dataset
 
 from geo import plane_shapes, sphere_shapes
 from tasks.geography.atlantis import load_worlds, world_facts
+from tasks.geography.growing import order_of_joining
 from tasks.geography.pairs import split_sizes
-from tasks.geography.question_sets import AT_ONCE, Question, World, draw, share_of
+from tasks.geography.question_sets import AT_ONCE, Question, World, draw, draw_dense, share_of
 from tasks.geography.world import QuestionOptions, finish, load_world
 from trainers.contract import BuiltDataset
 from trainers.errors import UserError
 
 SHAPES: Mapping[str, Any] = {"sphere": sphere_shapes, "plane": plane_shapes}
 CITY_COLUMNS = ("city_a", "city_b", "city_c", "city_d", "city_e")
+MOST_NAMED = len(CITY_COLUMNS)  # cities in a row
 
 
 def build_questions(options: QuestionOptions, question: Question) -> BuiltDataset:
@@ -37,7 +40,8 @@ def build_questions(options: QuestionOptions, question: Question) -> BuiltDatase
     for at, size in enumerate(question.prompts):
         wanted = {name: share_of(rows, at, len(question.prompts)) for name, rows in split_sizes(options).items()}
         drawn = draw(world, question, size, wanted, options.dataset_seed)
-        for name, sets in [*drawn.items(), *_draw_real(world, question, size, wanted, options)]:
+        more = [*_draw_real(world, question, size, wanted, options), *_draw_dense(world, question, at, drawn, options)]
+        for name, sets in [*drawn.items(), *more]:
             parts[name].append(_rows(world, question, sets))
     rows = {name: _mixed(tables, options.dataset_seed) for name, tables in parts.items() if sum(map(len, tables))}
     facts = {
@@ -75,6 +79,32 @@ def _draw_real(
     """Give the sets of real cities that are trained on too."""
     if count := round(wanted["train"] * options.real_ratio / (1 - options.real_ratio)):
         yield from draw(world, question, size, {"train": count}, options.dataset_seed, invented=False).items()
+
+
+def _draw_dense(
+    world: World, question: Question, at: int, drawn: Mapping[str, np.ndarray], options: QuestionOptions
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Give the sets of a growing world's first cities that are trained on too, of the `at`-th number of cities."""
+    if options.dense is None:
+        return
+    n_cities, n_rows = _dense(options, len(world.cities))
+    first = order_of_joining(world.cities)[:n_cities]
+    others = np.concatenate([*drawn.values()])
+    count = share_of(n_rows, at, len(question.prompts))
+    yield "train", draw_dense(world, question, first, others, count, options.dataset_seed)
+
+
+def _dense(options: QuestionOptions, most: int) -> tuple[int, int]:
+    """Return cities and rows of `--dense`."""
+    if options.regions:
+        raise UserError("--dense is for a growing world of real cities; leave it out, or --regions")
+    found = re.fullmatch(r"(\d{1,18}):(\d{1,18})", str(options.dense))
+    cities, rows = map(int, found.groups()) if found else (0, 0)
+    if not rows or not MOST_NAMED <= cities <= most:
+        raise UserError(
+            f"--dense is {options.dense!r}; give CITIES:ROWS, as 100:100000, with {MOST_NAMED} to {most:,} cities"
+        )
+    return cities, rows
 
 
 def _rows(world: World, question: Question, sets: np.ndarray) -> Dataset:

@@ -80,6 +80,11 @@ class QuestionOptions(PairOptions, InventedOptions):
     real_ratio: float = option(
         0.0, "with regions: share of training rows about real cities alone, added to n_train", least=0, most=0.99
     )
+    dense: str | None = option(
+        None,
+        "CITIES:ROWS, so many more training rows about the first cities of a growing world alone, or all there are:"
+        " --dense 100:100000, for --grow 100:1500",
+    )
     geometry: Literal["sphere", "plane"] = option(
         "sphere", "plane: longitude and latitude in tenths of a degree as x and y, to reproduce results about it"
     )

@@ -25,8 +25,7 @@ def draw_episodes(given: Given, count: int, shown: int, borders: int, rng: np.ra
     own_B = rng.permutation(np.resize(rng.permutation(len(pairs)), count))
     others = [_others(len(pairs), own, shown, rng) for own in own_B.tolist()]
     n_shown_B = torch.tensor([len(places) for places in others])
-    if not all(before.shape == after.shape for before, after in pairs):
-        borders = 0
+    borders = borders if given.keeps_shape else 0
     moved = [_bordered(pairs[place], borders, rng) for place in (*own_B, *np.concatenate(others))]
     before, after = ([pair[part] for pair in moved] for part in (0, 1))
     grids = (before[:count], after[:count], before[count:], after[count:])

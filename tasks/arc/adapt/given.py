@@ -25,6 +25,11 @@ class Given:
     demonstrations: list[Pair]
     queries: list[Grid]
 
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether every output that is shown has the shape of its input."""
+        return all(before.shape == after.shape for before, after in self.demonstrations)
+
     def rng(self, seed: int, use: str) -> np.random.Generator:
         """Return random numbers that depend on the task, the number of demonstrations, a seed and their use."""
         return np.random.default_rng([seed, self.context, *f"{self.task} {use}".encode()])

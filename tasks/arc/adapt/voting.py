@@ -11,7 +11,7 @@ from tasks.arc.adapt.given import Given
 from tasks.arc.adapt.options import AdaptOptions
 from tasks.arc.decoding import encode, generate
 from tasks.arc.generators.concept import Grid
-from tasks.arc.grids import N_COLOURS, N_DIHEDRAL, VOCABULARY_SIZE, colours_in_order, read_grid
+from tasks.arc.grids import N_COLOURS, N_DIHEDRAL, VOCABULARY_SIZE, answer_tokens, colours_in_order, read_grid
 from tasks.arc.model import ArcModel
 from tasks.arc.rows import ArcRows
 
@@ -120,10 +120,13 @@ def _generate(
     n_shown_B = torch.tensor([len(view.shown) for view in chosen])
     which_B = torch.tensor([view.symmetry for view in chosen])
     colours_BV = torch.from_numpy(np.stack([view.colours for view in chosen]))
-    prompts = rows.prompts_of(seen_as(grids, n_shown_B, which_B, colours_BV))
+    examples = seen_as(grids, n_shown_B, which_B, colours_BV)
+    prompts = rows.prompts_of(examples)
+    # If all demonstrations keep their shape, so does the answer: it is laid out as the query is.
+    layout = {"layout_BT": answer_tokens(examples[0]).to(model.device)} if given.keeps_shape else {}
     with autocast:
         encoded = encode(model, **{name: ids.to(model.device) for name, ids in prompts.items()})
-        found = generate(model, encoded, rows.longest_answer)
+        found = generate(model, encoded, rows.longest_answer, **layout)
     likely = found.log_likelihood_BT.sum(dim=1).tolist()
     read = [read_grid(ids) for ids in found.ids_BT.cpu().numpy()]
     return [

@@ -117,6 +117,17 @@ def test_forced_tokens_are_kept_and_the_others_are_the_models_choice(decoded):
     assert all(EOS in answers[row][:2] for row in (1, 4))
 
 
+def test_a_known_layout_is_kept_and_the_colours_are_the_models_choice(decoded):
+    model, episodes, prompts, _ = decoded
+    layouts = [[0, 0, ROW, 0, 0, EOS], [0, ROW, 0, EOS], [0, 0, 0, EOS]] * 2
+    layout = torch.tensor([[*ids, *[PAD] * (6 - len(ids))] for ids in layouts])
+    answers = [cut(ids) for ids in generate(model, prompts, LONGEST, layout_BT=layout).ids_BT]
+    forcing = answer_logits(model, batch_of(model.config, episodes, answers))
+    for answer, asked, logits in zip(answers, layouts, forcing, strict=True):
+        best = logits[:, :N_COLOURS].argmax(dim=1).tolist()
+        assert answer == [ids if ids in (ROW, EOS) else best[i] for i, ids in enumerate(asked)]
+
+
 def test_the_second_attempt_differs_first_at_the_least_certain_token(decoded):
     model, _, prompts, first = decoded
     second = second_attempt(model, prompts, LONGEST, first)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.geography.city_sets import set_of, sets_between
+from tasks.geography.city_sets import number_of, set_of, sets_between
 from tests.helpers import refusal
 
 
@@ -20,6 +20,12 @@ def test_sets_are_numbered_as_itertools_counts_them_from_the_highest_member_on(s
 def test_the_last_set_of_a_large_world_is_exact():
     n_sets = math.comb(5_075, 5)
     assert set_of(np.array([n_sets - 1]), 5_075, 5).tolist() == [[5074, 5073, 5072, 5071, 5070]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_set_has_its_number_in_any_order(size):
+    numbers = np.random.default_rng(0).integers(math.comb(900, size), size=200)
+    assert np.array_equal(number_of(np.fliplr(set_of(numbers, 900, size)), 900), numbers)
 
 
 def test_every_set_is_drawn_once():

@@ -22,6 +22,7 @@ from geo.sphere import EARTH_RADIUS_KM, mean_centre
 from tasks.geography.choice_metric import ChoiceAccuracy
 from tasks.geography.cities_metric import CityOverlap, overlaps
 from tasks.geography.compass.data import sector_of
+from tasks.geography.growing import order_of_joining
 from tasks.geography.number_metric import NumberError
 from tasks.geography.question_answers import explain_numbers, parse_cities, parse_number
 from tasks.geography.world import QuestionOptions
@@ -71,6 +72,27 @@ def test_equal_options_give_equal_rows_and_evaluated_ones_stay(task, build):
     assert digests(build(task).splits) == digests(build(task).splits) != digests(build(task, dataset_seed=1).splits)
     fewer, more = digests(build(task, n_train=300).splits), digests(build(task).splits)
     assert fewer["test"] == more["test"] and fewer["validation"] == more["validation"]
+
+
+@pytest.mark.parametrize("task", [*NUMBERS, *CHOICES])
+def test_dense_rows_are_further_ones_of_the_first_cities_alone(task, build, world):
+    plain, dense = build(task).splits, build(task, dense="14:200").splits
+    assert digests({"test": plain["test"], "val": plain["validation"]}) == digests(
+        {"test": dense["test"], "val": dense["validation"]}
+    )
+    sets = [tuple(sorted(asked(row))) for rows in dense.values() for row in rows]
+    assert len(set(sets)) == len(sets)
+    first = set(world.city_id[order_of_joining(world)[:14]].tolist())
+    sets_of = [{tuple(sorted(asked(row))) for row in rows["train"]} for rows in (plain, dense)]
+    more = sets_of[1] - sets_of[0]
+    assert sets_of[0] <= sets_of[1] and 0 < len(more) <= 200 and all(first.issuperset(of) for of in more)
+    assert len(more) == 200 or task not in ("angle", "triangle_area")  # others have fewer sets
+
+
+@pytest.mark.parametrize("wrong", ["100", "4:10", "61:10", "12:0", "12:300,20:300"])
+def test_a_dense_part_that_is_none_is_refused(wrong, build):
+    with refusal("--dense", wrong):
+        build("angle", dense=wrong)
 
 
 @pytest.mark.parametrize("task", [*NUMBERS, *CHOICES])

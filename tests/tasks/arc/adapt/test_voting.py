@@ -76,6 +76,21 @@ def test_answers_do_not_depend_on_what_is_asked_beside_them(name, given, options
         assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-4)
 
 
+def test_tasks_that_keep_their_shapes_are_answered_in_that_of_the_query(given, options, plain, make, tiny):
+    """An untrained model has no idea of the shape."""
+    rows = make("unseen_tasks")
+    queries = [before for before, _ in given.demonstrations]
+    for changes, is_kept in ((lambda grid: grid, True), (lambda grid: grid[:, :-1], False)):
+        shown = dataclasses.replace(given, queries=queries, demonstrations=[(grid, changes(grid)) for grid in queries])
+        answers = answer(tiny, shown, rows, views(given, options, 1), plain)
+        fits = [
+            one.grid is not None and one.grid.shape == query.shape
+            for query, of in zip(queries, answers, strict=True)
+            for one in of
+        ]
+        assert all(fits) if is_kept else not any(fits)
+
+
 def test_colours_make_no_new_view_of_a_model_of_labels(given, options, plain, make, tiny):
     """Why one draw is enough for it: exchanged colours exchange the answer."""
     once, again = (
