@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
+import torch.nn.functional as F
 
 _TOGETHER = 16  # sequences: fewer leave less padding, and more calls
 
@@ -21,8 +21,9 @@ def groups_by_length(real_BL: torch.Tensor) -> list[Group]:
 
 def rejoin(parts: Sequence[torch.Tensor], groups: Sequence[Group]) -> torch.Tensor:
     """Return all rows in their order, (B, L, …), from those of each group, zeros on the right."""
-    back_B = torch.cat([rows for rows, _ in groups]).argsort()
-    return pad_sequence([row for part in parts for row in part], batch_first=True)[back_B]
+    longest = max(part.shape[1] for part in parts)
+    padded = [F.pad(part, (0, 0) * (part.dim() - 2) + (0, longest - part.shape[1])) for part in parts]
+    return torch.cat(padded)[torch.cat([rows for rows, _ in groups]).argsort()]
 
 
 def spread(part_CX: torch.Tensor, there_N: torch.Tensor) -> torch.Tensor:
