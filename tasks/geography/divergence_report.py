@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks.geography.divergence_map import map_table, measure_map
 from tasks.geography.fine_tuning import ASKS_THE_SAME, members_of
 from trainers.common import figures
 from trainers.common.files import write_csv, write_text
@@ -27,6 +28,9 @@ from trainers.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_ELICITED = 0.1
+"""Of the largest share of a run: a question with less is not taught, its rows are examples of its form alone."""
+
 
 def report(
     folder: Path,
@@ -41,12 +45,15 @@ def report(
         runs: Name and seed -> finished run.
     """
     rows = [row for (name, seed), run in runs.items() for row in measure(name, seed, run, bases[seed])]
+    maps = [measure_map(name, seed, run, bases[seed]) for (name, seed), run in runs.items()]
     write_csv(folder / "divergence.csv", rows)
-    text = table(rows)
+    write_csv(folder / "divergence_map.csv", maps)
+    text = f"{table(rows)}\n\n{map_table(maps)}"
     write_text(folder / "divergence.txt", text)
     figures.save_figure(divergence_figure(rows), folder / "divergence.png")
-    for name in ("divergence.csv", "divergence.txt", "divergence.png"):
+    for name in ("divergence.csv", "divergence_map.csv", "divergence.txt", "divergence.png"):
         tracker.file(folder / name)
+    tracker.table({name: [row[name] for row in maps] for name in maps[0]}, "divergence_map.json")
     print(f"\n{text}\nwritten: {folder}")
 
 
@@ -67,13 +74,20 @@ def measure(name: str, seed: int | None, run: RunFolder, base: RunFolder) -> lis
         standard, kept = (_error(known[asked], values, FINAL, asked, "test") for values in (real_before, real_after))
         rows.append(
             {
-                **{"run": name, "seed": seed, "asked": asked, "taught": share > 0, "share": share / sum(shares)},
+                **{"run": name, "seed": seed, "asked": asked, "share": share / sum(shares)},
+                **role_of(share, shares),
                 **{"before": before, "after": now, "real": standard, "real_after": kept},
                 "improvement": float(improvement(now, before, standard)),  # 0: as before, 1: as of real cities
                 "real_ratio": kept / standard if standard else np.nan,
             }
         )
     return rows
+
+
+def role_of(share: float, shares: Sequence[float]) -> dict[str, bool]:
+    """Return whether a run teaches by a question, and whether it only has a few rows of it (elicitation)."""
+    is_taught = share >= _ELICITED * max(shares)
+    return {"taught": is_taught, "elicited": share > 0 and not is_taught}
 
 
 def _error(task: Task, values: Mapping[str, Any], stage: str, member: str, split: str = "validation") -> float:
@@ -103,13 +117,16 @@ def _evaluated(base: RunFolder, run: RunFolder) -> Mapping[str, float]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line for every run: improvement in each question, `*` where taught, in the others, and real errors."""
+    """Return a line for every run: improvement in each question, `*` where taught, in the others, and real errors.
+
+    A question with elicitation rows alone, `+`, is one of the others.
+    """
     all_rows: Any = pd.DataFrame(rows)
     all_rows["seed"] = all_rows["seed"].fillna(-1)
     shown, counts = [], []
     for name, of_run in all_rows.groupby("run", sort=False):
         cells = {
-            asked: interval_cell(mean_interval(of["improvement"].tolist()), ".2f") + "*" * bool(of["taught"].iloc[0])
+            asked: interval_cell(mean_interval(of["improvement"].tolist()), ".2f") + _sign_of(of)
             for asked, of in of_run.groupby("asked", sort=False)
         }
         others = of_run[~of_run["taught"]].groupby("seed")["improvement"].mean().tolist()
@@ -118,9 +135,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         ends = {"not taught": mean_interval(others), "real errors": mean_interval(real)}
         shown.append({"taught by": name, **cells, **{key: interval_cell(of, ".2f") for key, of in ends.items()}})
     return (
-        f"{format_table(shown)}\nnormalised improvement on invented cities (* taught by this question); real errors:"
-        f" after over before, mean of all questions\n{seeds_note(counts)}"
+        f"{format_table(shown)}\nnormalised improvement on invented cities (* taught by this question, + by a few rows"
+        f" of it); real errors: after over before, mean of all questions\n{seeds_note(counts)}"
     )
+
+
+def _sign_of(rows: Any) -> str:
+    return "*" if bool(rows["taught"].iloc[0]) else "+" if bool(rows["elicited"].iloc[0]) else ""
 
 
 def divergence_figure(rows: Sequence[Mapping[str, Any]]) -> "Figure":

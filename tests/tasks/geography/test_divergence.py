@@ -1,10 +1,14 @@
 """The divergence study: normalised improvement by hand, the table over seeds, and a tiny study from nothing."""
 
+import numpy as np
 import pytest
 import yaml
 
-from tasks.geography.divergence_report import divergence_figure, measure, table
+from geo.sphere import unit_vectors
+from tasks.geography.divergence_map import map_table, measure_map, read_maps, split
+from tasks.geography.divergence_report import divergence_figure, measure, role_of, table
 from tests.helpers import refusal
+from tests.tasks.geography.probe_helpers import as_states, dist_km, linear_world, places_deg, with_atlantis
 from trainers.folders.run_folder import RunFolder
 from trainers.run import main
 from trainers.studies.child_processes import ChildOptions
@@ -15,9 +19,9 @@ WORLD = {"n_cities": 40, "n_train": 90, "n_val": 10, "n_test": 20, "max_steps": 
 TAUGHT = {**SIZES, **WORLD, "n_atlantis": 10, "regions": "35,-35"}
 
 
-def row(run, seed, asked, improvement, taught=False, real_ratio=2.0):
+def row(run, seed, asked, improvement, taught=False, real_ratio=2.0, elicited=False):
     return {
-        **{"run": run, "seed": seed, "asked": asked, "taught": taught, "share": 0.0},
+        **{"run": run, "seed": seed, "asked": asked, "taught": taught, "elicited": elicited, "share": 0.0},
         **{"improvement": improvement, "real_ratio": real_ratio},
     }
 
@@ -33,6 +37,98 @@ def test_the_table_marks_what_was_taught_and_means_the_others_over_seeds():
     assert "0.95 [0.31, 1.59]*" in line and "0.35 [-0.29, 0.99]" in line and "2.00 [2.00, 2.00]" in line
     assert "means over n seeds, 2 at most" in text
     assert "one run of every model" in table([row("angle", None, "angle", 1.0, taught=True)])
+
+
+def test_a_question_with_elicitation_rows_alone_is_one_of_the_others():
+    rows = [row("angle", 1, "angle", 0.9, taught=True), row("angle", 1, "compass", 0.4, elicited=True)]
+    line = next(line for line in table(rows).splitlines() if line.startswith("angle"))
+    assert line.split() == ["angle", "0.90*", "0.40+", "0.40", "2.00"]
+
+
+@pytest.mark.parametrize(
+    ("shares", "roles"), [([1, 0, 0], "taught none none"), ([1, 1, 0], "taught taught none"), ([400, 1], "taught few")]
+)
+def test_a_run_teaches_by_the_questions_that_most_of_its_rows_are_of(shares, roles):
+    names = {(True, False): "taught", (False, True): "few", (False, False): "none"}
+    found = [role_of(share, shares) for share in shares]
+    assert [names[role["taught"], role["elicited"]] for role in found] == roles.split()
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """A world of 120 real and 40 new cities, and its split."""
+    cities = with_atlantis(120, 40)
+    return cities, split(cities, RunFolder("nowhere"))
+
+
+def moved(cities, places, rows, deg):
+    """States of the base, in which the rows are where other places would be."""
+    changed = places_deg(cities).copy()
+    changed[rows] = deg
+    return linear_world(changed)
+
+
+def test_the_split_keeps_apart_what_is_fitted_decoded_and_new(planted):
+    _, places = planted
+    assert set(places.new) == set(range(120, 160)) and len(places.fitted) == 72
+    assert not set(places.fitted) & set(places.held_out)
+    assert set(places.fitted) | set(places.held_out) == set(range(120))
+
+
+def test_new_cities_that_are_put_into_the_old_map_are_found_by_it(planted):
+    cities, places = planted
+    scattered = np.random.default_rng(3).uniform((-80, -180), (80, 180), (40, 2))
+    before = as_states(moved(cities, places, places.new, scattered), blocks=3, block=1)
+    found = read_maps(before, as_states(linear_world(places_deg(cities)), blocks=3, block=1), cities, places)
+    expected = dist_km(scattered, places_deg(cities)[places.new]).mean()
+    assert (found["block"], found["token"], found["n_new"]) == (2, 0, 40)
+    assert found["new_before_km"] == pytest.approx(expected, rel=0.02)
+    assert max(found[f"new_{name}_km"] for name in ("after", "refitted", "alone")) < 30
+    assert max(found[f"real_{name}_km"] for name in ("before", "after", "refitted")) < 30
+
+
+def test_new_cities_elsewhere_than_the_old_map_has_them_are_found_by_a_map_of_theirs_alone(planted):
+    cities, places = planted
+    after = linear_world(places_deg(cities))
+    after[places.new] = linear_world(places_deg(cities), seed=8)[places.new]
+    found = read_maps(as_states(linear_world(places_deg(cities))), as_states(after), cities, places)
+    assert found["new_alone_km"] < 30 and found["real_after_km"] < 30
+    assert min(found["new_after_km"], found["new_refitted_km"]) > 1_000
+
+
+def test_a_real_map_that_has_moved_is_found_by_fitting_again(planted):
+    cities, places = planted
+    before, after = (as_states(linear_world(places_deg(cities), seed=seed)) for seed in (5, 6))
+    found = read_maps(before, after, cities, places)
+    assert found["real_refitted_km"] < 30 and found["new_refitted_km"] < 30
+    assert found["real_after_km"] > 1_000
+
+
+def test_the_mean_place_and_the_middle_are_those_of_states_without_meaning(planted):
+    cities, places = planted
+    found = read_maps(*[as_states(linear_world(places_deg(cities)))] * 2, cities, places)
+    true_N3 = unit_vectors(cities.lat_deg, cities.lon_deg)
+    mean_place = true_N3[places.fitted].mean(axis=0)
+    lat, lon = np.degrees([np.arcsin(mean_place[2] / np.linalg.norm(mean_place)), np.arctan2(*mean_place[[1, 0]])])
+    new = places_deg(cities)[places.new]
+    assert found["new_mean_place_km"] == pytest.approx(dist_km(np.tile([lat, lon], (40, 1)), new).mean(), rel=1e-6)
+    assert found["new_middle_km"] == pytest.approx(dist_km(np.tile([35.0, -35.0], (40, 1)), new).mean(), rel=0.15)
+
+
+def test_a_world_without_new_cities_is_refused():
+    with refusal("nowhere", "4", "--n_atlantis"):
+        split(with_atlantis(50, 4), RunFolder("nowhere"))
+
+
+def test_the_table_of_maps_has_a_line_for_every_run_and_what_bounds_it():
+    names = ("before", "after", "refitted", "alone", "mean_place", "middle")
+    known = {f"new_{name}_km": 1000.0 * at for at, name in enumerate(names, start=1)}
+    rows = [{"run": "angle", "seed": seed, **known, "real_before_km": 300.0, "real_after_km": 400.0} for seed in (1, 2)]
+    line, *below = map_table(rows).splitlines()[1:]
+    numbers = [cell for cell in line.split() if "[" not in cell and "]" not in cell]
+    assert numbers == ["angle", "2,000", "3,000", "4,000", "400"]
+    bounds = "before, new 1,000; real 300; mean place of the real cities 5,000; middle of the other new ones 6,000"
+    assert below[1] == bounds
 
 
 def test_the_figure_has_a_row_for_every_run_and_a_column_for_every_question():
@@ -67,6 +163,8 @@ def test_a_run_is_measured_before_and_after_on_new_and_real_cities(base):
         assert rows[name]["real"] == base.results[f"final_test_{metric}"]
         assert rows[name]["real_after"] == pytest.approx(rows[name]["real"])  # nothing was learnt at this rate
         assert rows[name]["before"] == pytest.approx(rows[name]["after"])
+    found = measure_map("run", 1, run, base)
+    assert found["n_new"] == 10 and found["new_before_km"] == pytest.approx(found["new_after_km"], rel=1e-3)
 
 
 def test_a_base_that_does_not_know_a_question_is_refused_before_any_training(base, tmp_path, prefix):
@@ -92,4 +190,5 @@ def test_a_study_trains_its_base_and_its_runs_from_it(prefix, tmp_path, capsys):
     for _ in range(2):
         run_study(str(path), str(prefix / "study"), ChildOptions(), report_options(str(path))())
         assert "taught by" in capsys.readouterr().out
-    assert {"divergence.csv", "divergence.txt", "divergence.png"} <= {of.name for of in (prefix / "study").iterdir()}
+    files = {"divergence.csv", "divergence_map.csv", "divergence.txt", "divergence.png"}
+    assert files <= {of.name for of in (prefix / "study").iterdir()}
