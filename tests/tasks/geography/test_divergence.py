@@ -1,5 +1,7 @@
 """The divergence study: normalised improvement by hand, the table over seeds, and a tiny study from nothing."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import yaml
@@ -7,13 +9,14 @@ import yaml
 from geo.sphere import unit_vectors
 from tasks.geography.divergence_map import map_table, measure_map, read_maps, split
 from tasks.geography.divergence_report import divergence_figure, measure, role_of, table
-from tests.helpers import refusal
+from tests.helpers import ROOT, refusal
 from tests.tasks.geography.probe_helpers import as_states, dist_km, linear_world, places_deg, with_atlantis
 from trainers.folders.run_folder import RunFolder
 from trainers.run import main
 from trainers.studies.child_processes import ChildOptions
 from trainers.studies.study import report_options, run_study
 
+STUDIES = ROOT / "configs" / "studies"
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 WORLD = {"n_cities": 40, "n_train": 90, "n_val": 10, "n_test": 20, "max_steps": 2, "eval_steps": 2, "use_cpu": True}
 TAUGHT = {**SIZES, **WORLD, "n_atlantis": 10, "regions": "35,-35"}
@@ -136,6 +139,16 @@ def test_the_figure_has_a_row_for_every_run_and_a_column_for_every_question():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"]
     assert len(axes.texts) == 6
+
+
+def test_the_pairs_are_all_pairs_of_the_questions_and_nothing_else_differs_from_the_singles():
+    singles, pairs = (yaml.safe_load((STUDIES / f"divergence_{name}.yaml").read_text()) for name in ("small", "pairs"))
+    assert pairs["base"] == singles["base"]
+    ends = [{**flags, "mix": None} for flags in (*pairs["runs"].values(), singles["runs"]["distance"])]
+    assert all(end == ends[0] for end in ends)
+    taught = [tuple(np.flatnonzero([int(n) for n in flags["mix"].split(":")])) for flags in pairs["runs"].values()]
+    assert sorted(taught) == list(combinations(range(7), 2))
+    assert {flags["mix"].count("1") for flags in pairs["runs"].values()} == {2}
 
 
 @pytest.fixture
