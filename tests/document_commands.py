@@ -73,7 +73,7 @@ def small_study(name: str, folder: Path) -> Path:
         } or 1
     else:
         content |= {"seeds": content["seeds"][:1]} if "seeds" in content else {}
-        for flags in [*content["runs"].values(), *([content["base"]] if "base" in content else [])]:
+        for flags in [*content.get("runs", {}).values(), *([content["base"]] if "base" in content else [])]:
             _make_small(flags, flags["config"])
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content))

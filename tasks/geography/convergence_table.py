@@ -27,7 +27,8 @@ def learners_text(known: Sequence[Row], states: Mapping[str, str]) -> str:
 def likeness_text(rows: Sequence[Row]) -> str:
     """Return for every kind of pair the mean likeness over seeds at the last block but one, of all and of learnt."""
     shown, counts = [], []
-    for (kind, n_tasks), pairs in _at_one_block(rows).groupby(_BY, sort=False):
+    table = pd.DataFrame(rows, columns=[*(rows[0] if rows else [*_BY, "block"])])
+    for (kind, n_tasks), pairs in at_one_block(table).groupby(_BY, sort=False):
         cells = {}
         for name, of in {"all": pairs, "learnt": pairs[pairs["learnt"]]}.items():
             by_seed = {measure: means_by_seed(of, measure) for measure in ("cka", "cka_biased", "permuted")}
@@ -44,9 +45,8 @@ def means_by_seed(pairs: Any, measure: str) -> list[float]:
     return pairs.groupby("seed")[measure].mean().tolist()
 
 
-def _at_one_block(rows: Sequence[Row]) -> Any:
+def at_one_block(table: Any) -> Any:
     """Return the rows of the last block but one."""
-    table = pd.DataFrame(rows, columns=[*(rows[0] if rows else [*_BY, "block"])])
     return table[table["block"] == max(1, table["block"].max() - 1)] if len(table) else table
 
 

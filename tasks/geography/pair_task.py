@@ -28,6 +28,7 @@ PAIR_TASK = Task(
     reports={
         "convergence": "tasks.geography.convergence:Convergence",
         "divergence": "tasks.geography.divergence:Divergence",
+        "paper": "tasks.geography.paper:Paper",
         "forgetting": "tasks.geography.forgetting:Forgetting",
         "map": "tasks.geography.map_report:MapReport",
     },

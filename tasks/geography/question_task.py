@@ -25,6 +25,7 @@ CHOICE_TASK = Task(
     reports={
         "convergence": "tasks.geography.convergence:Convergence",
         "divergence": "tasks.geography.divergence:Divergence",
+        "paper": "tasks.geography.paper:Paper",
     },
     primary_metric="accuracy",
     greater_is_better=True,

@@ -12,7 +12,7 @@ from trainers.folders.output_dir import free_place
 from trainers.studies.child_processes import ChildOptions
 from trainers.studies.dry_run import DryChildren, DryRunEnded
 from trainers.studies.parent import Children, parent_run
-from trainers.studies.study_file import read_mapping, read_yaml, study_path, task_of
+from trainers.studies.study_file import read_mapping, read_yaml, studies_of, study_path, task_of
 
 _FORM = "`report` and `runs` (name: flags), each with a config"
 _MARKER = "study.json"
@@ -62,8 +62,12 @@ def run_study(study: str, output_dir: str | None, options: ChildOptions, report:
 
 
 def describe_study(study: str, output_dir: str | None, options: ChildOptions, report: Any) -> None:
-    """Print the runs of a study, their flags, and how far each is; train and write nothing."""
+    """Print the runs of a study, or of those that it reports on, their flags, and how far each is; write nothing."""
     path = study_path(study)
+    if parts := studies_of(path):
+        for part in parts.values():
+            describe_study(str(part), None, options, report_options(str(part))())
+        return
     folder = free_place(environment.resolved_prefix(), _folder(path, output_dir))
     children = DryChildren(options, read_yaml(path, _FORM)["runs"])
     print(f"the runs of {path} in {folder}:")
@@ -77,6 +81,7 @@ def _folder(path: Path, output_dir: str | None) -> Path:
 
 
 def _task(path: Path) -> Task:
-    """Return the task of the first run; the flags of all are checked."""
+    """Return the task of the first run, of a study of studies that of their first; the flags of all are checked."""
+    path = next(iter(studies_of(path).values()), path)
     task, *_ = [task_of(path, flags) for flags in read_yaml(path, _FORM)["runs"].values()]
     return task

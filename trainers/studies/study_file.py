@@ -80,6 +80,30 @@ def read_seeded(path: Path) -> SeededStudy:
     return SeededStudy(seeds, content["runs"])
 
 
+def studies_of(path: Path) -> dict[str, Path]:
+    """Return by part the files of the studies that a study only reports on; nothing if it has runs of its own.
+
+    Raises:
+        UserError: `studies` is no mapping of parts to studies, or it names one that does not exist.
+    """
+    form = "`report` and `studies` (part: study)"
+    content = read_mapping(path, form)
+    if "studies" not in content:
+        return {}
+    if unknown := [str(key) for key in content if key not in ("report", "studies")]:
+        raise UserError(f"{path}: unknown key {unknown[0]!r}; write {form}")
+    if not isinstance(content["studies"], dict) or not content["studies"]:
+        raise UserError(f"{path}: studies is {content['studies']!r}, expected a mapping of names; write {form}")
+    try:
+        parts = {str(part): study_path(str(study)) for part, study in content["studies"].items()}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    for file in parts.values():
+        if "runs" not in read_mapping(file, form):
+            raise UserError(f"{path}: studies names {file.stem}, which has no runs of its own; name studies with runs")
+    return parts
+
+
 def check_runs(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise a `UserError` unless every run has a config, flags with values, and a name that can be a folder's."""
     for name, flags in runs.items():

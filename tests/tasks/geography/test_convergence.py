@@ -7,6 +7,7 @@ import yaml
 from tasks.geography.convergence_report import DISJOINT, SAME, UNTRAINED, compare, kind_of
 from tasks.geography.convergence_states import Learner, read_learner
 from tasks.geography.convergence_table import convergence_figure, learners_text, likeness_text
+from tasks.geography.paper_measures import COLUMNS
 from trainers.folders.run_folder import RunFolder
 from trainers.run import main
 from trainers.studies.child_processes import ChildOptions
@@ -78,6 +79,7 @@ def test_seeds_are_the_unit_and_runs_that_did_not_learn_stay_in_and_are_counted(
     assert "1.000 [1.000, 1.000]" in line  # of those that learnt
     assert "means over n seeds, 2 at most" in text
     known = [of.summary for of in [*learnt, *failed]]
+    assert {*COLUMNS["likeness.csv"]} <= {*rows[0]} and {*COLUMNS["learners.csv"]} <= {*known[0]}
     states = {f"{of.name}-{of.seed}": "finished" for of in [*learnt, *failed]} | {"d-1": "failed (exit code 1)"}
     assert "6 of 7 runs finished, 4 of these learnt their tasks" in learners_text(known, states)
 

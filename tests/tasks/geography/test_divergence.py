@@ -9,6 +9,7 @@ import yaml
 from geo.sphere import unit_vectors
 from tasks.geography.divergence_map import map_table, measure_map, read_maps, split
 from tasks.geography.divergence_report import divergence_figure, measure, role_of, table
+from tasks.geography.paper_measures import COLUMNS
 from tests.helpers import ROOT, refusal
 from tests.tasks.geography.probe_helpers import as_states, dist_km, linear_world, places_deg, with_atlantis
 from trainers.folders.run_folder import RunFolder
@@ -176,7 +177,9 @@ def test_a_run_is_measured_before_and_after_on_new_and_real_cities(base):
         assert rows[name]["real"] == base.results[f"final_test_{metric}"]
         assert rows[name]["real_after"] == pytest.approx(rows[name]["real"])  # nothing was learnt at this rate
         assert rows[name]["before"] == pytest.approx(rows[name]["after"])
+        assert {*COLUMNS["divergence.csv"]} <= {*rows[name]}
     found = measure_map("run", 1, run, base)
+    assert {*COLUMNS["divergence_map.csv"]} <= {*found}
     assert found["n_new"] == 10 and found["new_before_km"] == pytest.approx(found["new_after_km"], rel=1e-3)
 
 

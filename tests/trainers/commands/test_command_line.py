@@ -111,7 +111,7 @@ def test_every_shipped_study_names_a_report_of_its_task():
     from trainers.studies.study_file import read_mapping, study_names, study_path
 
     reports = {name: read_mapping(study_path(name), "").get("report") for name in study_names()}
-    assert set(reports.values()) == {"forgetting", "map", "ladder", "comparison", "convergence", "divergence"}
+    assert set(reports.values()) == {"forgetting", "map", "ladder", "comparison", "convergence", "divergence", "paper"}
     for name in reports:
         assert callable(report_options(name)().run)
 
@@ -148,6 +148,11 @@ def test_a_report_that_the_task_does_not_have_is_refused_before_training(line, n
         ("report: ladder\nseeds: [1]\nsedes: [1]\nruns: {a: {config: arc}}", ("sedes", "seeds")),
         ("report: ladder\nseeds: 1\nruns: {a: {config: arc}}", ("seeds", "1", "list")),
         ("report: ladder\nseeds: [x]\nruns: {a: {config: arc}}", ("seeds", "x")),
+        ("report: paper\nstudies: 3", ("studies", "3", "mapping")),
+        ("report: paper\nstudies: {}", ("studies", "mapping")),
+        ("report: paper\nstudies: {a: arc_smal}", ("arc_smal", "arc_small")),
+        ("report: paper\nstudies: {a: arc_small}\nruns: {a: {config: arc}}", ("runs",)),
+        ("report: paper\nstudies: {a: paper}", ("runs",)),
     ],
 )
 def test_a_malformed_study_is_named_by_file_and_key(text, names, tmp_path, prefix, monkeypatch, capsys):
