@@ -13,7 +13,8 @@ from trainers.tracking.tracker import Tracker
 
 EVERYWHERE = (
     "a sphere; published: a plane, where the date line is a wall and distances near the poles are stretched",
-    "900 cities and 400,000 parameters, so that two cores train them; published: 5,075 and 1.6 million",
+    "worlds of 300 and 900 cities that grow, and 400,000 parameters, so that two cores train them; published: 5,075"
+    " cities at once and 1.6 million parameters",
     "the loss is on the answer alone; published: on the whole sequence (--loss_on all, in none of these studies)",
     "models that did not learn stay in the means; published: one was replaced",
 )

@@ -7,7 +7,8 @@
 
 A study is a YAML file below configs/studies/: its report, and by name the flags of every run for trainers/run.py. Each
 run is a tracked run of its own, in the study's folder, below one MLflow run; what is finished there already is used
-again. A file with `studies` in the place of `runs` reports on these and trains nothing. With a study, --help shows the flags of its report.
+again. A file with `studies` in the place of `runs` reports on these and trains nothing. With a study, --help shows the
+flags of its report.
 """
 
 from dataclasses import dataclass
