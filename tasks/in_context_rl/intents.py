@@ -57,8 +57,9 @@ class Intents:
         self.posterior.observe(cell_N, stage_N, action_N, next_N % self.room.n_cells, reward_N)
         if self.name == "search":  # what is ruled out is meant no more: another one is drawn for it
             drawn_NSGP = self._drawn()
-            kept_NSGP = np.where(drawn_NSGP > 0, self.meant_NSGP, 0)
-            self.meant_NSGP = kept_NSGP + (1 - kept_NSGP.sum(axis=(2, 3), keepdims=True)) * drawn_NSGP
+            is_out_NSGP = drawn_NSGP == 0
+            out_NS11 = self.meant_NSGP.sum(axis=(2, 3), keepdims=True, where=is_out_NSGP)  # exactly 0, if nothing is
+            self.meant_NSGP = np.where(is_out_NSGP, 0, self.meant_NSGP) + out_NS11 * drawn_NSGP
 
     def _drawn(self) -> np.ndarray:
         """Return the chances of what is drawn from the posterior."""

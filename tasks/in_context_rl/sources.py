@@ -135,10 +135,7 @@ def rule_returns(room: Bandit, tasks: BanditTasks, n_episodes: int) -> dict[str,
 def _draw(chance_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw one action for each task by its probability."""
     below_NA = np.cumsum(chance_NA, axis=1)
-    all_N1 = below_NA[:, -1:]
-    u_N1 = rng.random((len(chance_NA), 1), dtype=np.float32) * all_N1
-    # A product that is rounded up would draw the last action even where that has no chance.
-    u_N1 = np.minimum(u_N1, np.nextafter(all_N1, np.float32(0)))
+    u_N1 = rng.random((len(chance_NA), 1), dtype=np.float32) * below_NA[:, -1:]
     return (below_NA[:, :-1] <= u_N1).sum(axis=1)
 
 

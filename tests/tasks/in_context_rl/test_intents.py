@@ -69,6 +69,24 @@ def test_recorded_probabilities_are_those_of_all_that_may_be_meant(name, yardsti
     assert found.probability.min() < 0.5
 
 
+@pytest.mark.parametrize(("name", "size"), [("darkroom", 9), ("dark_key_to_door", 5)])
+def test_what_is_not_meant_gets_no_chance_by_rounding(name, size):
+    world = FAMILIES[name](size, 20)
+    policy, learn = Yardstick("search").policy(world.room, world.tasks, 20)
+    rarest = []
+
+    def noted(state_N, number):
+        rarest.append(min(part[part != 0].min() for part in policy(state_N, number)))
+        return policy(state_N, number)
+
+    class Noting:
+        def policy(self, *_):
+            return noted, learn
+
+    record(Noting(), world.room, world.tasks, 20, np.random.default_rng(0))
+    assert min(rarest) > 1e-4
+
+
 @families
 @pytest.mark.parametrize("yardstick", YARDSTICKS)
 def test_a_yardsticks_histories_bring_what_it_brings(name, yardstick):

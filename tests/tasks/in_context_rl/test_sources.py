@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.in_context_rl import rooms, sources
+from tasks.in_context_rl import rooms
 from tasks.in_context_rl.histories import STEP_COLUMNS
 from tasks.in_context_rl.sources import FadingOracle, QLearning, record
 from tests.helpers import within
@@ -167,15 +167,3 @@ def test_a_fading_oracle_improves_and_then_stays_as_it_is():
         assert set(found.probability[:, number].tolist()) <= {
             *np.array([chance / 5, 1 - 0.8 * chance]).astype(np.float32).astype(np.float16).tolist()
         }
-
-
-def test_an_action_without_a_chance_is_never_drawn():
-    """The largest random number below 1, and totals of which it is no smaller part in float32."""
-
-    class Highest:
-        def random(self, shape, dtype):
-            return np.full(shape, np.nextafter(dtype(1), dtype(0)))
-
-    chance_NA = np.random.default_rng(0).dirichlet(np.ones(4), size=1000).astype(np.float32)
-    chance_NA = np.pad(chance_NA, ((0, 0), (0, 1)))
-    assert (sources._draw(chance_NA, Highest()) == 3).all()
