@@ -90,6 +90,13 @@ class QuestionOptions(PairOptions, InventedOptions):
     )
 
 
+@dataclass
+class PlaneOptions(QuestionOptions):
+    """The cities, and the number of rows in each split, of a question about a plane alone."""
+
+    geometry: Literal["plane"] = option("plane", "longitude and latitude in tenths of a degree as x and y")
+
+
 def finish(
     cities: "Cities",
     seed: int,
