@@ -157,7 +157,9 @@ def _fine_tuned(part: str, n_taught: int, words: str, itself: str, others: str) 
 
 
 def _maps() -> Iterator[Published]:
-    two = "published of two questions, unregularised; fitted to the taught model's real cities, as here"
+    two = (
+        "ridge regression, where the base's map is best; published: unregularised, at block 5, taught by two questions"
+    )
     rows = (
         ("real cities", (18.6, 16.2), "real_refitted_km", None),
         ("new cities, taught without distance", (107.8, 104.9), "new_refitted_km", False),
