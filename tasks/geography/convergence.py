@@ -1,8 +1,8 @@
 """The convergence study: do models that learn different tasks about one world come to the same map of it?
 
-Compared are models of equally many tasks, none in common, trained with one seed, by the likeness of their states of the
-same cities, block by block. Beside them, as what could be reached, models of the same tasks and different seeds; as
-what chance gives, untrained models, and permuted cities.
+Compared are models of equally many tasks, none in common, trained with different seeds, by the likeness of their states
+of the same cities, block by block. Beside them, as what could be reached, models of the same tasks and different seeds;
+those of one seed, which began with the same weights; as what chance gives, untrained models, and permuted cities.
 """
 
 from dataclasses import dataclass

@@ -16,6 +16,8 @@ from trainers.probes.probe import linear_cka
 from trainers.studies.parent import Children, SeedRuns
 
 DISJOINT, SAME, UNTRAINED = "no task in common", "same tasks, another seed", "untrained, no task in common"
+ONE_SEED = "one seed, no task in common"
+"""Models that began with the same weights, which makes them alike before anything is learnt."""
 
 
 def report(folder: Path, runs: Mapping[str, SeedRuns], children: Children, all_cities: bool) -> None:
@@ -36,7 +38,7 @@ def report(folder: Path, runs: Mapping[str, SeedRuns], children: Children, all_c
 
 def compare(learners: list[Learner]) -> Iterator[dict[str, Any]]:
     """Give a row for every block of every pair of models that is compared: likeness, and that of permuted cities."""
-    for one, other in combinations(learners, 2):
+    for one, other in combinations(sorted(learners, key=lambda of: of.name), 2):  # the first one's seed is the pair's
         if kind := kind_of(one, other):
             yield from _rows(kind, one, other)
             if kind == DISJOINT:
@@ -47,8 +49,9 @@ def kind_of(one: Learner, other: Learner) -> str | None:
     """Return why two models are compared; None: they are not."""
     if one.tasks == other.tasks:
         return SAME if one.seed != other.seed else None
-    comparable = one.seed == other.seed and len(one.tasks) == len(other.tasks) and not one.tasks & other.tasks
-    return DISJOINT if comparable else None
+    if len(one.tasks) != len(other.tasks) or one.tasks & other.tasks:
+        return None
+    return DISJOINT if one.seed != other.seed else ONE_SEED
 
 
 def _rows(kind: str, one: Learner, other: Learner) -> Iterator[dict[str, Any]]:
