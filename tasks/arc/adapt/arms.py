@@ -74,6 +74,9 @@ def run_all(bench: Bench, jobs: Sequence[tuple[Given, str]], n_processes: int) -
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
+            if not all(job.done() for job in waiting):  # interrupted: the pool would wait for minutes of work
+                for process in multiprocessing.active_children():
+                    process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
