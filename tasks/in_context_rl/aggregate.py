@@ -1,10 +1,11 @@
-"""Aggregate scores of seeds and tasks: interquartile mean, performance profile, stratified bootstrap.
+"""Aggregate scores of seeds and tasks: interquartile mean, probability of improvement, performance profile, intervals.
 
 After R. Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021. A score is
 of one seed in one task; the bootstrap draws seeds again within each task, so that the tasks stay what they are.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap, trim_mean
@@ -23,6 +24,30 @@ def interquartile_interval(score_SK: np.ndarray) -> tuple[float, float] | None:
     return None if found is None else (float(found[0]), float(found[1]))
 
 
+def probability_of_improvement(score_SK: np.ndarray, other_SK: np.ndarray) -> float:
+    """Return the chance that a seed of one model scores above one of another, mean over tasks; a tie is a half."""
+    return float(_improvement(score_SK.T, other_SK.T).mean())
+
+
+def improvement_interval(score_SK: np.ndarray, other_SK: np.ndarray) -> tuple[float, float] | None:
+    """Return the 95 % interval of the probability of improvement; None unless both have several seeds."""
+    if min(len(score_SK), len(other_SK)) < 2:
+        return None
+    n_tasks = score_SK.shape[1]
+
+    def improvement(*samples: np.ndarray, axis: int) -> np.ndarray:
+        chances = [_improvement(*pair) for pair in zip(samples[:n_tasks], samples[n_tasks:], strict=True)]
+        return np.mean(np.broadcast_arrays(*chances), axis=0)
+
+    return _percentiles((*score_SK.T, *other_SK.T), improvement)
+
+
+def _improvement(score_BS: np.ndarray, other_BS: np.ndarray) -> np.ndarray:
+    """Return the share of all pairs of two groups in which the score of the first is higher, (B,)."""
+    difference_BSS = score_BS[..., :, None] - other_BS[..., None, :]
+    return ((difference_BSS > 0) + (difference_BSS == 0) / 2).mean(axis=(-2, -1))
+
+
 def performance_profile(score_SK: np.ndarray, threshold_T: np.ndarray) -> np.ndarray:
     """Return the share of scores above each threshold, (T,)."""
     return (score_SK.reshape(-1, 1) > threshold_T).mean(axis=0)
@@ -39,9 +64,15 @@ def _stratified(
     """Return percentiles of a statistic over resamples: SciPy draws every sample, here a task's seeds, by itself."""
     if len(score_SK) < 2:
         return None
+    return _percentiles(
+        tuple(score_SK.T), lambda *samples, axis: statistic(np.concatenate(np.broadcast_arrays(*samples), axis=-1))
+    )
+
+
+def _percentiles(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray]) -> tuple[Any, Any]:
     found = bootstrap(
-        tuple(score_SK.T),
-        lambda *samples, axis: statistic(np.concatenate(np.broadcast_arrays(*samples), axis=-1)),
+        samples,
+        statistic,
         n_resamples=RESAMPLES,
         batch=100,
         vectorized=True,

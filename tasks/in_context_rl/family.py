@@ -23,7 +23,10 @@ FAMILY = Task(
         limits=(0, 1.05),
         lines={1: "optimal"},
     ),
-    reports={"comparison": "tasks.in_context_rl.compare:Comparison"},
+    reports={
+        "comparison": "tasks.in_context_rl.compare:Comparison",
+        "goal_map": "tasks.in_context_rl.goal_map:GoalMap",
+    },
     small={
         "size": 3,
         "n_streams": 3,

@@ -12,7 +12,7 @@ from tasks.in_context_rl.bandit_rules import ArmRule
 from tasks.in_context_rl.bandits import Bandit, gaussian_bandit
 from tasks.in_context_rl.intents import Yardstick
 from tasks.in_context_rl.options import BanditOptions, HistoryOptions, WorldOptions
-from tasks.in_context_rl.rooms import LARGEST_SIDE, ROOMS, Room, shuffled_split
+from tasks.in_context_rl.rooms import LARGEST_SIDE, ROOMS, Room, fold_split
 from tasks.in_context_rl.sources import FadingOracle, Histories, QLearning, Source, record
 from tasks.in_context_rl.worlds import Family, World
 from tasks.in_context_rl.yardsticks import YARDSTICKS
@@ -86,7 +86,7 @@ def source_of(options: HistoryOptions | BanditOptions) -> Source:
 
 def _split(options: WorldOptions, n_tasks: int) -> tuple[dict[str, list[int]], list[str]]:
     """Return the numbers of the tasks of every split, and notes."""
-    train, test = shuffled_split(n_tasks, options.train_share, options.split_seed)
+    train, test = fold_split(n_tasks, options.train_share, options.split_seed, options.test_fold)
     if options.n_val_tasks >= len(train):
         raise UserError(
             f"--n_val_tasks {options.n_val_tasks} leaves none of the {len(train)} training tasks to train on (of"

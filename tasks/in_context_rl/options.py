@@ -15,6 +15,9 @@ class WorldOptions:
     keep_every: int = option(1, "keep every k-th episode: histories that improve faster", least=1)
     train_share: float = option(0.9, "share of tasks not held out for test", least=0, most=1)
     split_seed: int = option(0, "seed of the split into training and test tasks", least=0, most=MAX_SEED)
+    test_fold: int = option(
+        0, "which tasks are held out for test: the last of the shuffled ones (0), those before (1), and so on", least=0
+    )
     n_val_tasks: int = option(8, "training tasks held out to choose the checkpoint", least=0)
     max_train_tasks: int | None = option(None, "largest number of tasks to train on; default: all", least=1)
     eval_streams: int = option(4, "histories per held-out task, for loss and accuracy", least=1)

@@ -218,6 +218,26 @@ def shuffled_split(n_tasks: int, train_share: float, seed: int) -> tuple[list[in
     return order[:n_train], order[n_train:]
 
 
+def fold_split(n_tasks: int, train_share: float, seed: int, fold: int) -> tuple[list[int], list[int]]:
+    """Return numbers of the training and the held-out tasks of one fold; fold 0 is `shuffled_split`.
+
+    The next folds hold out what stands before it in the order; the last one that there is may reach over the beginning
+    to tasks that fold 0 holds out too.
+
+    Raises:
+        UserError: there is no such fold.
+    """
+    train, test = shuffled_split(n_tasks, train_share, seed)
+    n_folds = -(-n_tasks // len(test)) if test else 1
+    if fold >= n_folds:
+        raise UserError(
+            f"--test_fold {fold}: {n_tasks} tasks of which {len(test)} are held out have the folds 0 to {n_folds - 1}"
+        )
+    order = train + test
+    moved = order[n_tasks - fold * len(test) :] + order[: n_tasks - fold * len(test)]
+    return moved[: len(train)], moved[len(train) :]
+
+
 def _middle(size: int) -> int:
     return size // 2 * size + size // 2
 

@@ -1,6 +1,8 @@
 """Set up the process before anything heavy: project root, `.env`, and no network unless asked for."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -80,6 +82,12 @@ def share_of_cores() -> int:
     """Return this process's share of its cores; a launcher's OMP_NUM_THREADS=1 would leave the others idle."""
     n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * int(os.environ.get(RUNS_VARIABLE, "1"))
     return max(1, count_cores() // n_processes)
+
+
+def peak_memory_gb() -> float:
+    """Return the most memory that this process has had resident so far, in GB."""
+    unit_bytes = 1 if sys.platform == "darwin" else 1024  # `man getrusage`
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 1e9
 
 
 def asks_for_fsdp() -> bool:

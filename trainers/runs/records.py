@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 from trainers.base import WorldTrainer
-from trainers.common.environment import environment_text
+from trainers.common.environment import environment_text, peak_memory_gb
 from trainers.common.metric_names import SPEEDS
 from trainers.folders import cards
 from trainers.folders.run_folder import RunFolder
@@ -125,12 +126,17 @@ def write_results(
     """Write `results.json` and the model card, and track them with the saved model."""
     state = trainer.state
     results = {n: v for n, v in results.items() if not n.endswith(SPEEDS)}
+    peaks_gb = _peaks_gb(trainer)
+    tracker.metrics(
+        {f"timings/peak_{name.replace(' ', '_')}_gb": peak_gb for name, peak_gb in peaks_gb.items()}, state.global_step
+    )
     facts = {
         "command": f"`{folder.marker['command']}`",
         "MLflow run": tracker.run_id,
         "best checkpoint": Path(state.best_model_checkpoint or "last").name,
         "started from": settings.run.init_from,
         "growing world": settings.run.grow,
+        **{f"peak {name}": f"{peak_gb:.1f} GB" for name, peak_gb in peaks_gb.items()},
         "transformers": transformers.__version__,
         **folder.git,
     }
@@ -140,6 +146,14 @@ def write_results(
     best = Path(state.best_model_checkpoint).name if state.best_model_checkpoint else None
     steps = {"best_checkpoint": best, "kept_step": trainer.kept_step, "steps": state.global_step}
     tracker.file(folder.write_results({**results, **steps}))  # the last file: a run that has it is finished
+
+
+def _peaks_gb(trainer: WorldTrainer) -> dict[str, float]:
+    """Return the most memory that the first process had since its start, the imports among it, and its GPU's."""
+    peaks_gb, device = {"memory": peak_memory_gb()}, trainer.args.device
+    if device.type == "cuda":
+        peaks_gb["GPU memory"] = torch.cuda.max_memory_allocated(device) / 1e9
+    return peaks_gb
 
 
 def _log_model(tracker: Tracker, trainer: WorldTrainer, folder: Path) -> None:

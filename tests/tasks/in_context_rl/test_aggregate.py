@@ -7,11 +7,14 @@ from an environment with pandas 2. Its intervals are of 200,000 (profiles: 20,00
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy.stats import mannwhitneyu
 
 from tasks.in_context_rl.aggregate import (
+    improvement_interval,
     interquartile_interval,
     interquartile_mean,
     performance_profile,
+    probability_of_improvement,
     profile_band,
 )
 from tasks.in_context_rl.figures import draw_profile
@@ -57,6 +60,28 @@ def test_tasks_are_strata():
     low, high = interquartile_interval(alike)
     assert low == pytest.approx(high)
     assert np.array_equal(*profile_band(alike, THRESHOLDS))
+
+
+OTHER = np.array([[0.12, 0.9, 0.3, 0.6], [0.2, 0.7, 0.45, 0.5], [0.3, 0.95, 0.1, 0.52]])
+
+
+def test_the_probability_of_improvement_is_mann_whitneys_u_over_all_pairs():
+    """Agarwal et al. 2021, section 4.3: the mean over tasks of U / (n m), where a tie counts half."""
+    of_tasks = [mannwhitneyu(*pair).statistic / (5 * 3) for pair in zip(FIVE.T, OTHER.T, strict=True)]
+    assert probability_of_improvement(FIVE, OTHER) == pytest.approx(np.mean(of_tasks))
+    assert probability_of_improvement(OTHER, FIVE) == pytest.approx(1 - np.mean(of_tasks))
+    assert probability_of_improvement(FIVE, FIVE) == 0.5
+
+
+def test_its_interval_is_that_of_seeds_drawn_again_within_each_task():
+    rng, found = np.random.default_rng(1), []
+    for _ in range(4_000):
+        drawn = [np.stack([rng.choice(task, len(task)) for task in scores.T], axis=1) for scores in (FIVE, OTHER)]
+        found.append(probability_of_improvement(*drawn))
+    expected = np.percentile(found, [2.5, 97.5])
+    assert improvement_interval(FIVE, OTHER) == pytest.approx(expected, abs=0.03)
+    assert improvement_interval(FIVE + 2, OTHER) == (1, 1)
+    assert improvement_interval(FIVE, OTHER[:1]) is None and improvement_interval(FIVE[:1], OTHER) is None
 
 
 def test_one_seed_has_no_interval_and_no_band():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.in_context_rl import rooms
-from tasks.in_context_rl.rooms import shuffled_split
+from tasks.in_context_rl.rooms import fold_split, shuffled_split
+from tests.helpers import refusal
 from trainers import registry
 
 from .room_helpers import FAMILIES, families, rules, some_tasks, walked
@@ -129,6 +130,28 @@ def test_the_key_to_door_room_is_the_published_one():
     assert (options.size, options.horizon, len(train), len(test)) == (9, 50, 6233, 328)
     assert set(world.room.optimal_returns(world.tasks[test]).tolist()) == {2}
     assert world.room.random_returns(world.tasks).mean() == pytest.approx(0.269, abs=5e-4)
+
+
+@pytest.mark.parametrize(("share", "n_folds"), [(0.889, 9), (0.9, 11), (0.5, 2)])
+def test_folds_hold_out_every_task_and_share_none_with_training(share, n_folds):
+    assert fold_split(81, share, 3, 0) == shuffled_split(81, share, 3)
+    folds = [fold_split(81, share, 3, fold) for fold in range(n_folds)]
+    for train, test in folds:
+        assert sorted(train + test) == list(range(81)) and len(test) == len(folds[0][1])
+    held_out = [task for _, test in folds for task in test]
+    assert set(held_out) == set(range(81))
+    twice = {
+        task for task in held_out if held_out.count(task) > 1
+    }  # by the last fold, if it reaches over the beginning
+    assert twice <= set(folds[0][1]) and len(twice) == len(held_out) - 81
+    with refusal("--test_fold", str(n_folds), "81", f"0 to {n_folds - 1}"):
+        fold_split(81, share, 3, n_folds)
+
+
+def test_where_nothing_is_held_out_there_is_one_fold():
+    assert fold_split(10, 1.0, 0, 0)[1] == []
+    with refusal("--test_fold 1", "0 to 0"):
+        fold_split(10, 1.0, 0, 1)
 
 
 @families

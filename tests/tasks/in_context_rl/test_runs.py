@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 from transformers import AutoModel
 
 from tasks.in_context_rl import compare
-from tasks.in_context_rl.compare import Acted
+from tasks.in_context_rl.trained import Acted
 from tests.helpers import (
     ROOT,
     assert_one_line,
@@ -23,7 +24,7 @@ from tests.helpers import (
 )
 from trainers.commands import study
 from trainers.run import main
-from trainers.studies.study_file import read_seeded
+from trainers.studies.study_file import read_seeded, tokens_of
 
 from .model_helpers import Rows
 
@@ -61,6 +62,7 @@ def test_a_run_leaves_model_figures_and_what_it_is_to_be_compared_with(task, pre
     counts = [entry["targets_of_depth_0"] for entry in history if "loss" in entry]
     assert counts == [8 * 20, 16 * 20]
     assert AutoModel.from_pretrained(folder).config.architecture == "ad"
+    assert re.search(r"peak memory.* \d\.\d GB", (folder / "README.md").read_text())
 
 
 @pytest.mark.parametrize(
@@ -95,11 +97,11 @@ def test_what_cannot_be_run_is_said_in_one_sentence(flags, names, prefix, capsys
 def test_a_comparison_gives_means_with_intervals_paired_differences_and_ratios_to_the_first():
     returns, scores = torch.zeros(2, 1, 1, 3).numpy(), np.array([[0.2], [0.6]])
     measured = {"optimality": 0.8, "return_last": 1.0, "normalised_return": 0.5, "success_rate": 1.0, "regret": 7}
-    one = Acted(
-        returns, scores, {1: measured, 2: measured}, 100, 10, {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6]
-    )
+    flops, seconds = {"cached": 4.0, "recomputed": 10.0}, [1e-6, 2e-6, 9e-6]
+    one = Acted(returns, scores, 10 * scores, {1: measured, 2: measured}, 100, 10, flops, seconds)
     better = {seed: {**measured, "optimality": share} for seed, share in ((1, 0.9), (2, 0.7))}
-    two = Acted(returns, scores, better, 40, 20, {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6], 1.84)
+    flops, seconds = {"cached": 2.0, "recomputed": 1.0}, [1e-6, 1e-6, 1e-6]
+    two = Acted(returns, scores, np.array([[3.0], [1.0]]), better, 40, 20, flops, seconds, 1.84)
     first, second = compare.summary({"one": one, "two": two})
     assert first["context_ratio"] == first["flops_cached_ratio"] == first["time_ratio"] == 1
     half = stats.t.ppf(0.975, 1) * np.std([0.7, 0.9], ddof=1) / np.sqrt(2)
@@ -108,22 +110,31 @@ def test_a_comparison_gives_means_with_intervals_paired_differences_and_ratios_t
     assert first["interquartile_mean"] == pytest.approx(0.4) and first["interquartile_mean_from"] == pytest.approx(0.2)
     assert (second["context_ratio"], second["flops_cached_ratio"], second["flops_recomputed_ratio"]) == (0.4, 0.5, 0.1)
     assert second["time_ratio"] == pytest.approx(0.5) and second["us_per_action"] == pytest.approx(1.0)
+    assert (first["better_return"], first["better_regret"], second["better_return"]) == (0.5, 0.5, 0.5)
+    assert second["better_regret"] == 0.75  # of the pairs 3:2, 3:6, 1:2 and 1:6 all but the first are less
     shown = compare.table([first, second])
     assert "1.8 x" in shown and "source never there" in shown
     assert "80.0% [-47.1%, 207.1%]" in shown and "means over n seeds, 2 at most" in shown
     assert "normalised return: two minus one, same seeds (n = 2): +0.000 [+0.000, +0.000]" in shown
 
 
-STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("darkroom_small", "darkroom", "dark_key_to_door")]
+RL_STUDIES = (
+    "darkroom_small",
+    "darkroom",
+    "dark_key_to_door",
+    "darkroom_compression",
+    "darkroom_context",
+    "darkroom_map",
+)
+STUDIES = [ROOT / "configs" / "studies" / f"{name}.yaml" for name in RL_STUDIES]
 
 
 @pytest.mark.usefixtures("datasets_once")
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_run_of_a_study_dry_runs(path):
     for flags in read_seeded(path).runs.values():
-        argv = [token for name, value in flags.items() for token in (f"--{name}", str(value))]
-        few = ["--n_streams", "1", "--max_train_tasks", "2", "--n_val_tasks", "2"]
-        assert main([*argv, *few, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
+        argv = tokens_of({**flags, "n_streams": 1, "max_train_tasks": 2, "n_val_tasks": 2})
+        assert main([*argv, "--dry_run", "--use_cpu", "--threads", "1"]) == 0
 
 
 @pytest.mark.slow
@@ -158,7 +169,7 @@ def test_runs_on_different_datasets_are_not_compared(prefix, tmp_path, capsys):
 def test_the_figure_shows_a_curve_for_every_seed_mean_and_reference():
     returns = np.arange(24.0).reshape(2, 2, 2, 3)  # seeds, tasks, rollouts, episodes
     scores = np.array([[0.0, 1.0], [0.5, 1.0]])  # seeds, tasks
-    found = {name: Acted(returns, scores, {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
+    found = {name: Acted(returns, scores, scores, {}, context, 1, {}, []) for name, context in (("a", 100), ("b", 40))}
     axes, profiles = compare._figure(found, Rows(), "x").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert lines["a (sees 100; n = 2)"] == lines["b (sees 40; n = 2)"] == returns.mean(axis=(0, 1, 2)).tolist()
