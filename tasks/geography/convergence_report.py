@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.geography.convergence_states import Learner, read_learner
 from tasks.geography.convergence_table import convergence_figure, learners_text, likeness_text
-from tasks.geography.views.alignment import debiased_cka
+from tasks.geography.views.alignment import beyond_digits, debiased_cka
 from trainers.common import figures
 from trainers.common.files import write_csv
 from trainers.probes.probe import linear_cka
@@ -18,6 +18,7 @@ from trainers.studies.parent import Children, SeedRuns
 DISJOINT, SAME, UNTRAINED = "no task in common", "same tasks, another seed", "untrained, no task in common"
 ONE_SEED = "one seed, no task in common"
 """Models that began with the same weights, which makes them alike before anything is learnt."""
+_LEAST_LEFT = 20  # dimensions beyond digits, of which a likeness says something
 
 
 def report(folder: Path, runs: Mapping[str, SeedRuns], children: Children, all_cities: bool) -> None:
@@ -56,7 +57,7 @@ def kind_of(one: Learner, other: Learner) -> str | None:
 
 def _rows(kind: str, one: Learner, other: Learner) -> Iterator[dict[str, Any]]:
     shared, at, other_at = np.intersect1d(one.city_id, other.city_id, return_indices=True)
-    order = np.random.default_rng(0).permutation(len(shared))
+    order, basis_NR = np.random.default_rng(0).permutation(len(shared)), beyond_digits(shared)
     states = [of.untrained_LND if kind == UNTRAINED else of.states_LND for of in (one, other)]
     names: Mapping[str, Any] = {"kind": kind, "n_tasks": len(one.tasks), "one": one.name, "other": other.name}
     for block, (one_ND, other_ND) in enumerate(zip(states[0][:, at], states[1][:, other_at], strict=True), start=1):
@@ -69,5 +70,11 @@ def _rows(kind: str, one: Learner, other: Learner) -> Iterator[dict[str, Any]]:
             "n": len(shared),
             "cka": debiased_cka(one_ND, other_ND),
             "cka_biased": linear_cka(one_ND, other_ND),
+            "cka_beyond_digits": _cka_within(basis_NR, one_ND, other_ND),
             "permuted": debiased_cka(one_ND, other_ND[order]),
         }
+
+
+def _cka_within(basis_NR: np.ndarray, one_ND: np.ndarray, other_ND: np.ndarray) -> float:
+    """Return the likeness of what is left in the space of a basis; NaN where too little is."""
+    return debiased_cka(basis_NR.T @ one_ND, basis_NR.T @ other_ND) if basis_NR.shape[1] >= _LEAST_LEFT else np.nan

@@ -31,7 +31,10 @@ def likeness_text(rows: Sequence[Row]) -> str:
     for (kind, n_tasks), pairs in at_one_block(table).groupby(_BY, sort=False):
         cells = {}
         for name, of in {"all": pairs, "learnt": pairs[pairs["learnt"]]}.items():
-            by_seed = {measure: means_by_seed(of, measure) for measure in ("cka", "cka_biased", "permuted")}
+            by_seed = {
+                measure: means_by_seed(of, measure)
+                for measure in ("cka", "cka_biased", "cka_beyond_digits", "permuted")
+            }
             cells |= {f"{measure}, {name}": interval_cell(mean_interval(of), ".3f") for measure, of in by_seed.items()}
             counts.append(len(by_seed["cka"]))
         shown.append({"kind": kind, "tasks": n_tasks, "pairs": len(pairs), **cells})
@@ -41,8 +44,8 @@ def likeness_text(rows: Sequence[Row]) -> str:
 
 
 def means_by_seed(pairs: Any, measure: str) -> list[float]:
-    """Return the mean of the pairs of each seed: pairs of one seed share runs, and are no independent examples."""
-    return pairs.groupby("seed")[measure].mean().tolist()
+    """Return the mean of the pairs of each seed that has one: pairs of one seed share runs, and are not independent."""
+    return pairs.groupby("seed")[measure].mean().dropna().tolist()
 
 
 def at_one_block(table: Any) -> Any:

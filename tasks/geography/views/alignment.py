@@ -44,6 +44,23 @@ def debiased_cka(x_ND: np.ndarray, y_NE: np.ndarray) -> float:
     return float(_unbiased_hsic(x_ND, y_NE) / np.sqrt(own)) if own > 0 else 0.0
 
 
+def beyond_digits(city_id_N: np.ndarray) -> np.ndarray:
+    """Return a basis (n, r) of what is no sum of functions of at most two digits of a city's number and their places.
+
+    Numbers that share digits make states alike in any model, trained or not. `basis.T @ states` is what is left of
+    them; places of the world, which have nothing to do with digits, keep r / n of their variance.
+    """
+    digits = np.char.ljust(city_id_N.astype(str), np.char.str_len(city_id_N.astype(str)).max())
+    digit_NP = digits.view("U1").reshape(len(city_id_N), -1)
+    factors = [np.ones((len(city_id_N), 1))]
+    for one in range(digit_NP.shape[1]):
+        for other in range(one + 1):
+            pair_N = np.char.add(digit_NP[:, one], digit_NP[:, other])
+            factors.append((pair_N[:, None] == np.unique(pair_N)).astype(float))
+    left, values, _ = np.linalg.svd(np.hstack(factors), full_matrices=True)
+    return left[:, np.count_nonzero(values > 1e-9 * values[0]) :]
+
+
 def _unbiased_hsic(x_ND: np.ndarray, y_NE: np.ndarray) -> float:
     """Return n (n - 3) times the estimate for linear kernels, without the matrices of n by n."""
     n = len(x_ND)

@@ -8,6 +8,7 @@ from tasks.geography.convergence_report import DISJOINT, ONE_SEED, SAME, UNTRAIN
 from tasks.geography.convergence_states import Learner, read_learner
 from tasks.geography.convergence_table import convergence_figure, learners_text, likeness_text
 from tasks.geography.paper_measures import COLUMNS
+from tasks.geography.views.alignment import beyond_digits
 from trainers.folders.run_folder import RunFolder
 from trainers.run import main
 from trainers.studies.child_processes import ChildOptions
@@ -82,6 +83,37 @@ def test_seeds_are_the_unit_and_runs_that_did_not_learn_stay_in_and_are_counted(
     assert {*COLUMNS["likeness.csv"]} <= {*rows[0]} and {*COLUMNS["learners.csv"]} <= {*known[0]}
     states = {f"{of.name}-{of.seed}": "finished" for of in [*learnt, *failed]} | {"d-1": "failed (exit code 1)"}
     assert "6 of 7 runs finished, 4 of these learnt their tasks" in learners_text(known, states)
+
+
+def test_likeness_beyond_digits_is_that_of_the_map_however_alike_digits_make_states():
+    ids, rng = np.arange(100, 300), np.random.default_rng(2)
+    digit_N3 = np.array([list(str(city)) for city in ids]).astype(int)
+    basis = beyond_digits(ids)
+    assert basis.shape == (200, 81)  # (2 - 1) (10 - 1) (10 - 1): what all three digits decide together
+    assert np.allclose(basis.T @ basis, np.eye(81))
+
+    def of_digits(first, second):  # the same in all models: any function of two digits
+        return np.random.default_rng(5).normal(size=(10, 10, D))[digit_N3[:, first], digit_N3[:, second]]
+
+    digits = 3 * of_digits(0, 1) + 3 * of_digits(1, 2) + 3 * of_digits(0, 2)
+    world, other_world, noise = rng.normal(size=(3, 200, D))
+
+    def both(one, other):
+        found = compare([learner("a", 1, "x", one, ids=ids), learner("b", 2, "y", other, ids=ids)])
+        return next(row for row in found if row["kind"] == DISJOINT)
+
+    same_map, digits_alone = both(world + digits, turned(world, 1) + digits), both(world + digits, other_world + digits)
+    assert digits_alone["cka"] > 0.9 and abs(digits_alone["cka_beyond_digits"]) < 0.15
+    assert same_map["cka_beyond_digits"] == pytest.approx(1, abs=1e-6)
+    assert 0.5 < both(world + digits, world + noise + digits)["cka_beyond_digits"] < 0.9
+    assert "cka_beyond_digits, all" in likeness_text([same_map])
+
+
+def test_where_two_digits_are_the_number_nothing_is_beyond_them(places):
+    assert beyond_digits(np.arange(10, 100)).shape == (90, 0)
+    ids = np.arange(N) % 90 + 10
+    row = next(compare([learner("a", 1, "x", places, ids=ids), learner("b", 2, "y", places, ids=ids)]))
+    assert np.isnan(row["cka_beyond_digits"])
 
 
 def test_nothing_to_compare_is_said():
