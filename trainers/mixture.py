@@ -28,6 +28,7 @@ def mixture_of(members: Sequence[Task]) -> Task:
         summary=f"Learn {len(members)} tasks at once: {', '.join(names)}.",
         options=_options(members),
         build_dataset="trainers.mixtures.data:build",
+        rows="trainers.mixtures.data:rows_of",
         metric="trainers.mixtures.metric:Improvement",
         trainer="trainers.mixtures.trainer:MixtureTrainer",
         primary_metric=PRIMARY,

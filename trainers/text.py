@@ -23,8 +23,8 @@ from tokenization.characters import (
 )
 from trainers.base import WorldTrainer
 from trainers.contract import IGNORE, Evaluation, Pieces, Predictions, StoredDataset
-from trainers.folders.token_ids import TokenIds, encode_rows, longest_row, mapped_ids, text_columns
-from trainers.models.batch_plan import BatchPlan, plan_batch
+from trainers.folders.token_ids import TokenIds, encode_rows, longest_row, mapped_ids, shared_by_kind, text_columns
+from trainers.models.batch_plan import BatchPlan, plan_batch, width_of
 from trainers.models.causal_lm import CAUSAL_LMS
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.models.generation import generate_answers
@@ -46,6 +46,7 @@ class TextRows(Dataset):
         ids_NT: uint8, right-padded. prompt_len_N, length_N: int64 (mapped ones are shorter), tokens of the prompt and
             of the complete row.
         n_shared: Number of first tokens that are the same in every row, less than the shortest prompt's.
+        shared_K: The same for each kind of row. kind_N: The kind of every row; None: they are of one.
         most_generated: Tokens that an answer gets at most: as many as the longest true one has.
         loss_on: What has labels, `answer` or `all` (`--loss_on`).
         is_planned: Whether the model has a short training pass, which wants batches with a layout.
@@ -59,6 +60,7 @@ class TextRows(Dataset):
         vocabulary: Vocabulary = VOCABULARY,
         is_planned: bool = True,
         ids: TokenIds | None = None,
+        kind_N: np.ndarray | None = None,
     ) -> None:
         """Encode the split, or take its `ids`; with `fixed_width` all batches are as wide as its longest row."""
         self.loss_on, self.is_planned = "answer", is_planned
@@ -72,6 +74,8 @@ class TextRows(Dataset):
         self.fixed_width = fixed_width
         self.n_shared, self._longest_answer = ids.n_shared, ids.longest_answer
         self.most_generated = self._longest_answer
+        self.kind_N = None if kind_N is None else torch.from_numpy(kind_N)
+        self.shared_K = [ids.n_shared] if kind_N is None else shared_by_kind(ids, kind_N)
 
     def __len__(self) -> int:
         return len(self.ids_NT)
@@ -93,7 +97,7 @@ class TextRows(Dataset):
         """
         known = self._layout(index_B := torch.tensor(rows))
         ids_NT, prompt_len_N, length_N, position_T = self._held
-        index_B, width = index_B.to(ids_NT.device), known["groups"][-1][1]
+        index_B, width = index_B.to(ids_NT.device), width_of(known["beginnings"])
         prompt_len_B, length_B = prompt_len_N[index_B].long(), length_N[index_B].long()
         ids_BT, position_T = ids_NT[index_B, :width].long(), position_T[:width]
         first_B1 = prompt_len_B[:, None] if self.loss_on == "answer" else 1  # nothing predicts <bos>
@@ -104,16 +108,28 @@ class TextRows(Dataset):
 
     def _layout(self, index_B: torch.Tensor) -> BatchPlan:
         """Return the layout of a batch, from what the host knows: no device is waited for."""
-        fixed = (self.ids_NT.shape[1], self._longest_answer) if self.fixed_width else None
-        return plan_batch(self.prompt_len_N[index_B].long(), self.length_N[index_B].long(), self.n_shared, fixed)
+        lengths = self.prompt_len_N[index_B].long(), self.length_N[index_B].long()
+        if self.fixed_width:
+            return plan_batch(*lengths, [self.n_shared], None, (self.ids_NT.shape[1], self._longest_answer))
+        return plan_batch(*lengths, self.shared_K, None if self.kind_N is None else self.kind_N[index_B], None)
 
 
-def rows_of(data: StoredDataset, split: str, config: "PreTrainedConfig", fixed_width: bool) -> TextRows:
-    """Return a split of prompts and answers as token ids (`Task.rows` of every text task)."""
+def rows_of(
+    data: StoredDataset,
+    split: str,
+    config: "PreTrainedConfig",
+    fixed_width: bool,
+    kind_N: np.ndarray | None = None,
+) -> TextRows:
+    """Return a split of prompts and answers as token ids (`Task.rows` of every text task).
+
+    Args:
+        kind_N: Kind of every row, from 0 on; rows of one kind begin alike.
+    """
     vocabulary = read_vocabulary(data.path / "tokenizer")
     is_planned = config.model_type in CAUSAL_LMS
     ids = _mapped(data, split, vocabulary)
-    return TextRows(split, data.splits[split], fixed_width, vocabulary, is_planned, ids)
+    return TextRows(split, data.splits[split], fixed_width, vocabulary, is_planned, ids, kind_N)
 
 
 def _mapped(data: StoredDataset, split: str, vocabulary: Vocabulary) -> TokenIds | None:

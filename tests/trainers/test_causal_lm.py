@@ -1,5 +1,6 @@
 """The short training pass: loss and gradients are those of transformers' own classes on the same batch."""
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -80,9 +81,10 @@ def test_rows_of_unlike_lengths_are_computed_in_groups(groups, monkeypatch):
     known = batch["known"]
     widths = split.length_N[known["order_B"]].tolist()
     assert widths == sorted(widths)
+    ((_, found),) = known["beginnings"]
     if groups is None:
-        assert len(known["groups"]) > 1
-        assert sum(n * width for n, width in known["groups"]) < 0.7 * batch["input_ids"].numel()
+        assert len(found) > 1
+        assert sum(n * width for n, width in found) < 0.7 * batch["input_ids"].numel()
     loss, gradient = loss_and_gradients(own, batch)
     expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
     assert torch.allclose(loss, expected_loss, atol=1e-5)
@@ -94,7 +96,7 @@ def test_what_the_short_pass_leaves_out_was_left_out():
     read = []
     own.model.embed_tokens.register_forward_hook(lambda module, inputs, output: read.append(inputs[0].numel()))
     batch = rows().__getitems__([1, 2, 3])
-    assert batch["known"]["n_shared"] == 7 and batch["input_ids"].shape == (3, 21)
+    assert batch["known"]["beginnings"] == [(7, [(3, 21)])] and batch["input_ids"].shape == (3, 21)
     assert own(**batch).logits is None
     assert read == [7 + 3 * (21 - 7 - 1)]  # the shared tokens once, the last of each row never
 
@@ -126,6 +128,51 @@ def terms(model, batch):
     return torch.stack(losses)
 
 
+MIXED = [  # as in a mixture: each question begins in its own way
+    *((f"dist(c_{row},c_{row * 7})=", str(row * 31)) for row in range(9)),
+    *((f"perimeter({','.join(f'c_{row + at}' for at in range(2 + row % 4))})=", "12") for row in range(11)),
+    ("cross((c_1,c_2),(c_3,c_4))=", "true"),
+]
+KINDS = np.array([0] * 9 + [1] * 11 + [2])
+
+
+def tokens_read(beginnings):
+    return sum(n + sum(rows * (width - 1 - n) for rows, width in groups) for n, groups in beginnings)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_rows_of_several_kinds_share_the_beginning_of_their_own(kind):
+    own, stock = (model.double() for model in models(kind))
+    split, plain = rows(MIXED, kind_N=KINDS), rows(MIXED)
+    assert plain.shared_K == [1] and split.shared_K == [8, 13, 27]  # the last token of a prompt is every row's own
+    for chosen in ([*range(21)], [20, 3, 12], [12, 13], [20], [5, 20, 0, 19, 7, 9]):
+        batch = split.__getitems__(chosen)
+        alone = plain.__getitems__(chosen)
+        read, read_alone = (tokens_read(of["known"]["beginnings"]) for of in (batch, alone))
+        assert read <= read_alone and (len(chosen) < 21 or read < 0.7 * read_alone)
+        assert len(batch["known"]["beginnings"]) == len(set(KINDS[chosen].tolist()))
+        assert torch.equal(batch["input_ids"], alone["input_ids"]) and torch.equal(batch["labels"], alone["labels"])
+        goes_on = batch["labels"].flatten()[batch["known"]["label_A"]]
+        labels = batch["labels"][batch["known"]["order_B"]]
+        assert torch.equal(goes_on, labels[labels != IGNORE])
+        loss, gradient = loss_and_gradients(own, batch)
+        expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
+        assert torch.allclose(loss, expected_loss, atol=1e-6)
+        assert (gradient - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_no_row_sees_a_beginning_of_another_kind():
+    own, _ = models("qwen2")
+    batch = rows(MIXED, kind_N=KINDS).__getitems__([*range(21)])
+    changed = {**batch, "input_ids": batch["input_ids"].clone()}
+    changed["input_ids"][KINDS == 1, 3] += 1  # a token that all rows of one kind share
+    before, after = (terms(own, one) for one in (batch, changed))
+    kind_B = torch.from_numpy(KINDS)[batch["known"]["order_B"]]
+    of_kind = kind_B[torch.nonzero(batch["labels"][batch["known"]["order_B"]] != IGNORE, as_tuple=True)[0]]
+    assert torch.equal(before[of_kind != 1], after[of_kind != 1])
+    assert not torch.isclose(before[of_kind == 1], after[of_kind == 1]).any()
+
+
 def test_padding_changes_nothing():
     """A batch whose rows are all padded to the longest, as for a compiler, has the same loss and gradients."""
     own, _ = models("qwen2")
@@ -141,7 +188,9 @@ def test_padding_changes_nothing():
 def test_rows_that_share_everything_or_nothing(texts):
     own, stock = models("qwen2")
     batch = rows(texts).__getitems__(list(range(len(texts))))
-    assert batch["known"]["n_shared"] < len(texts[0][0]) + 1  # the token that predicts the answer is every row's own
+    assert (
+        batch["known"]["beginnings"][0][0] < len(texts[0][0]) + 1
+    )  # the token that predicts the answer is every row's own
     loss, gradient = loss_and_gradients(own, batch)
     expected_loss, expected = loss_and_gradients(stock, {name: batch[name] for name in ("input_ids", "labels")})
     assert torch.allclose(loss, expected_loss, atol=1e-5) and torch.allclose(gradient, expected, atol=1e-4)

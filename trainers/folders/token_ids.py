@@ -172,6 +172,16 @@ def _n_shared(ids_NT: np.ndarray, like: list[int], most: int) -> int:
     return next((place for place in range(most) if (ids_NT[:, place] != like[place]).any()), most)
 
 
+def shared_by_kind(ids: TokenIds, kind_N: np.ndarray) -> list[int]:
+    """Return for every kind of rows, numbered from 0 on, how many first tokens they share; of none 0."""
+    shared = []
+    for kind in range(int(kind_N.max()) + 1):
+        rows = np.flatnonzero(kind_N == kind)
+        most = int(ids.prompt_len_N[rows].min()) - 1 if rows.size else 0
+        shared.append(_n_shared(ids.ids_NT[rows, :most], ids.ids_NT[rows[0]].tolist(), most) if rows.size else 0)
+    return shared
+
+
 def text_columns(split: str, table: "datasets.Dataset") -> "tuple[pa.ChunkedArray, pa.ChunkedArray]":
     """Return the columns `prompt` and `answer`; raise a `UserError` unless every value is a text."""
     from pyarrow import types

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from trainers.contract import BuiltDataset, Pieces, Task
+from trainers import text
+from trainers.contract import BuiltDataset, Pieces, StoredDataset, Task
 from trainers.errors import UserError
 from trainers.mixture import PRIMARY
+from trainers.text import TextRows
 
 MEMBER = "member"
 
@@ -41,6 +43,12 @@ def build(options: Any) -> BuiltDataset:
         },
         files=_files(built),
     )
+
+
+def rows_of(data: StoredDataset, split: str, config: Any, fixed_width: bool) -> TextRows:
+    """Return a split as token ids; the rows of a member are of one kind, which begin alike."""
+    names, kind_N = np.unique(data.splits[split][MEMBER], return_inverse=True)
+    return text.rows_of(data, split, config, fixed_width, kind_N if len(names) > 1 else None)
 
 
 def shares_of(mix: str | None, n: int) -> list[float]:

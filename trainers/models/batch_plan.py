@@ -7,39 +7,63 @@ import torch.nn.functional as F
 
 _GROUP_COST = 32  # tokens that take about as long as the overhead of one more group
 
+Beginning = tuple[int, list[tuple[int, int]]]
+"""Number of first tokens that rows share, none of which predicts a token of an answer, and the groups of these rows.
+
+A group has a number of rows and a width; it is as wide as its longest row."""
+
 
 class BatchPlan(TypedDict):
     """Which tokens of a batch are read, in which order, and where answers are predicted."""
 
-    n_shared: int
-    """Number of first tokens that are the same in every row; none of them predicts a token of an answer."""
+    beginnings: list[Beginning]
+    """One for all rows or, in a mixture, one for each task that is in the batch."""
     order_B: torch.Tensor
-    """Rows by length, (B,) int64."""
-    groups: list[tuple[int, int]]
-    """Number of rows and width of each group in this order: a group is as wide as its longest row."""
+    """Rows by beginning and length, (B,) int64: group by group."""
     place_A: torch.Tensor
-    """Where tokens of answers are predicted among those that are read, (A,) int64: the shared ones, then each row's."""
+    """Where tokens of answers are predicted among those that are read, (A,) int64: of every beginning the shared ones,
+    then those of its rows."""
     label_A: torch.Tensor
     """Where their labels lie among all of the batch, row by row, (A,) int64; 0, where none is, fills up."""
 
 
+def width_of(beginnings: list[Beginning]) -> int:
+    """Return the tokens of the longest row."""
+    return max(width for _, groups in beginnings for _, width in groups)
+
+
+def rows_of(beginnings: list[Beginning]) -> int:
+    """Return the number of rows."""
+    return sum(rows for _, groups in beginnings for rows, _ in groups)
+
+
 def plan_batch(
-    prompt_len_B: torch.Tensor, length_B: torch.Tensor, n_shared: int, fixed: tuple[int, int] | None
+    prompt_len_B: torch.Tensor,
+    length_B: torch.Tensor,
+    shared_K: list[int],
+    kind_B: torch.Tensor | None,
+    fixed: tuple[int, int] | None,
 ) -> BatchPlan:
     """Return the layout of rows with these numbers of tokens, of the prompt and of all.
 
     Args:
-        fixed: Width of every batch and most tokens of an answer, where all batches must have one shape.
+        shared_K: First tokens that the rows of each kind share. kind_B: Kind of every row; None: they are of one.
+        fixed: Width of every batch and most tokens of an answer, where all batches must have one shape: of one kind.
     """
-    order_B, groups = torch.arange(len(length_B)), [(len(length_B), fixed[0])] if fixed else []
-    if not fixed:
-        order_B = length_B.argsort()
-        groups = _groups(length_B[order_B].tolist())
-    places = _places(prompt_len_B[order_B], length_B[order_B], order_B, groups, n_shared)
+    if fixed:
+        order_B, beginnings = torch.arange(len(length_B)), [(shared_K[0], [(len(length_B), fixed[0])])]
+    else:
+        by_B = length_B if kind_B is None else kind_B * (int(length_B.max()) + 1) + length_B
+        order_B = by_B.argsort()
+        counts_K = [len(length_B)] if kind_B is None else kind_B.bincount(minlength=len(shared_K)).tolist()
+        lengths = length_B[order_B].split(counts_K)
+        parts = zip(shared_K, lengths, strict=True)
+        beginnings = [(n_shared, _groups(of.tolist())) for n_shared, of in parts if len(of)]
+    places = _places(prompt_len_B[order_B], length_B[order_B], order_B, beginnings)
     if fixed:  # by different places: the gradients of equal ones would be summed
         missing = len(length_B) * fixed[1] - len(places[0])
         places = (torch.cat([places[0], torch.arange(missing)]), F.pad(places[1], (0, missing)))
-    return {"n_shared": n_shared, "order_B": order_B, "groups": groups, "place_A": places[0], "label_A": places[1]}
+    return {"beginnings": beginnings, "order_B": order_B, "place_A": places[0], "label_A": places[1]}
 
 
 def _groups(lengths: list[int]) -> list[tuple[int, int]]:
@@ -54,16 +78,23 @@ def _groups(lengths: list[int]) -> list[tuple[int, int]]:
 
 
 def _places(
-    prompt_len_B: torch.Tensor,
-    length_B: torch.Tensor,
-    order_B: torch.Tensor,
-    groups: list[tuple[int, int]],
-    n_shared: int,
+    prompt_len_B: torch.Tensor, length_B: torch.Tensor, order_B: torch.Tensor, beginnings: list[Beginning]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return `place_A` and `label_A` of rows in their order."""
     answer_B = length_B - prompt_len_B
     row_A = torch.arange(len(answer_B)).repeat_interleave(answer_B)
     position_A = torch.arange(len(row_A)) - (answer_B.cumsum(0) - length_B)[row_A]  # of the answer's tokens in the row
-    own_B = torch.tensor([width - 1 - n_shared for rows, width in groups for _ in range(rows)])
-    before_B = own_B.cumsum(0) - own_B  # own tokens of the rows before it; positions count the shared ones
-    return before_B[row_A] + position_A - 1, order_B[row_A] * groups[-1][1] + position_A
+    first_B = torch.tensor(_firsts(beginnings))
+    return first_B[row_A] + position_A - 1, order_B[row_A] * width_of(beginnings) + position_A
+
+
+def _firsts(beginnings: list[Beginning]) -> list[int]:
+    """Return for every row where its first token would lie among those that are read, if it were not shared."""
+    firsts, read = [], 0
+    for n_shared, groups in beginnings:
+        read += n_shared
+        for rows, width in groups:
+            own = width - 1 - n_shared  # nothing follows from a last token
+            firsts += range(read - n_shared, read - n_shared + rows * own, own)
+            read += rows * own
+    return firsts

@@ -1,9 +1,9 @@
 """Qwen2 and Llama with a training pass that computes nothing twice and nothing that the loss does not need.
 
-Rows of a text task begin alike (`<bos>loc(c_`), and only the answer has a loss. Tokens that all rows share are read
-once a batch, `<eos>` is never read, rows of like length are computed together with little padding, and behind the last
-attention only the answers' positions go on. Loss and gradients are those of transformers' own pass, which is used for
-everything else: a test compares both.
+Rows of a text task begin alike (`<bos>loc(c_`), and only the answer has a loss. Tokens that all rows share, or in a
+mixture those of one task, are read once a batch, `<eos>` is never read, rows of like length are computed together with
+little padding, and behind the last attention only the answers' positions go on. Loss and gradients are those of
+transformers' own pass, which is used for everything else: a test compares both.
 """
 
 import functools
@@ -17,7 +17,7 @@ import transformers
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from trainers.contract import IGNORE
-from trainers.models.batch_plan import BatchPlan
+from trainers.models.batch_plan import BatchPlan, Beginning, rows_of
 from trainers.models.cuda_graph import GraphedLoss, LossOf
 from trainers.models.fused_blocks import (
     FusedBlock,
@@ -30,8 +30,8 @@ from trainers.models.fused_blocks import (
     rotary_table,
 )
 
-Shapes = list[tuple[int, int]]
-"""Rows of a group, and the number of tokens that each does not share."""
+Shapes = list[Beginning]
+"""Of every beginning the shared tokens, and of its groups the rows and the tokens that each row does not share."""
 
 Halves = tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]
 """What a block does up to its attention, and what it does behind."""
@@ -58,9 +58,10 @@ class _AnswerLoss:
 
         The sum of losses is divided by `num_items_in_batch`, the labelled tokens of all batches of a step, if given.
         """
-        is_short = known is not None and known["n_shared"] > 0 and labels is not None and input_ids is not None
+        is_short = known is not None and labels is not None and input_ids is not None
+        is_short = is_short and all(n_shared > 0 for n_shared, _ in known["beginnings"])  # pyright: ignore
         # Where PyTorch cuts a batch up for several GPUs of one process, the plan is not one of the pieces.
-        is_short = is_short and sum(rows for rows, _ in known["groups"]) == len(input_ids)  # pyright: ignore
+        is_short = is_short and rows_of(known["beginnings"]) == len(input_ids)  # pyright: ignore
         if is_short and is_supported(self) and not self.is_activation_checkpointing:
             loss_of = self._loss_of(len(input_ids))  # pyright: ignore[reportArgumentType]
             loss = loss_of(self, input_ids, labels, known, kwargs.get("num_items_in_batch"))
@@ -116,15 +117,13 @@ def _answer_loss(
         halves: `_mix` and `_finish` compiled.
     """
     mix, finish = halves or (_mix, _finish)
-    inner, eps, n_shared = model.model, model.config.rms_norm_eps, known["n_shared"]
-    shapes = [(rows, width - 1 - n_shared) for rows, width in known["groups"]]  # nothing follows from a last token
-    groups = ids_BT[known["order_B"]].split([rows for rows, _ in shapes])
-    own = [ids[:, n_shared : n_shared + length] for ids, (_, length) in zip(groups, shapes, strict=True)]
-    hidden = inner.embed_tokens(torch.cat([ids_BT[0, :n_shared], *(ids.flatten() for ids in own)]))
-    turn = _turns(rotary_table(inner.rotary_emb.inv_freq, ids_BT.shape[1]), n_shared, shapes)
+    inner, eps = model.model, model.config.rms_norm_eps
+    shapes = [(n, [(rows, width - 1 - n) for rows, width in groups]) for n, groups in known["beginnings"]]
+    hidden = inner.embed_tokens(_read(ids_BT[known["order_B"]], shapes))
+    turn = _turns(rotary_table(inner.rotary_emb.inv_freq, ids_BT.shape[1]), shapes)
     for layer in inner.layers:
         block = fuse_block(layer)
-        mixed = mix(hidden, block, turn, n_shared, shapes, layer.self_attn.head_dim, eps)
+        mixed = mix(hidden, block, turn, shapes, layer.self_attn.head_dim, eps)
         if layer is inner.layers[-1]:
             # The gradient of `index_select` is 15 times cheaper than that of indexing.
             mixed, hidden = (x.index_select(0, known["place_A"]) for x in (mixed, hidden))
@@ -137,18 +136,23 @@ def _answer_loss(
     return loss if num_items is None else loss / num_items
 
 
+def _read(ids_BT: torch.Tensor, shapes: Shapes) -> torch.Tensor:
+    """Return the ids that are read, (N,): of every beginning the shared ones, then group by group each row's own."""
+    parts, first = [], 0
+    for n_shared, groups in shapes:
+        parts.append(ids_BT[first, :n_shared])
+        for rows, length in groups:
+            parts.append(ids_BT[first : first + rows, n_shared : n_shared + length].flatten())
+            first += rows
+    return torch.cat(parts)
+
+
 def _mix(
-    hidden: torch.Tensor,
-    block: FusedBlock,
-    turn: torch.Tensor,
-    n_shared: int,
-    shapes: Shapes,
-    head_size: int,
-    eps: float,
+    hidden: torch.Tensor, block: FusedBlock, turn: torch.Tensor, shapes: Shapes, head_size: int, eps: float
 ) -> torch.Tensor:
     """Apply the first half of a block, up to the output matrix of its attention, (N, E)."""
     projected = F.linear(rms_norm(hidden, eps), block.query_key_value, block.query_key_value_bias)
-    return _attend(projected, turn, n_shared, shapes, head_size)
+    return _attend(projected, turn, shapes, head_size)
 
 
 def _finish(hidden: torch.Tensor, mixed: torch.Tensor, block: FusedBlock, eps: float) -> torch.Tensor:
@@ -163,25 +167,31 @@ def _compiled_halves() -> Halves:
     return torch.compile(_mix, dynamic=False), torch.compile(_finish, dynamic=False)
 
 
-def _turns(turn: torch.Tensor, n_shared: int, shapes: Shapes) -> torch.Tensor:
+def _turns(turn: torch.Tensor, shapes: Shapes) -> torch.Tensor:
     """Return rotary positions of all tokens in the flat matrix, (2, N, 1, D)."""
-    own = [turn[:, n_shared : n_shared + length].repeat(1, rows, 1) for rows, length in shapes]
-    return torch.cat([turn[:, :n_shared], *own], dim=1)[:, :, None]
+    parts = []
+    for n_shared, groups in shapes:
+        parts += [turn[:, :n_shared]]
+        parts += [turn[:, n_shared : n_shared + length].repeat(1, rows, 1) for rows, length in groups]
+    return torch.cat(parts, dim=1)[:, :, None]
 
 
-def _attend(projected: torch.Tensor, turn: torch.Tensor, n_shared: int, shapes: Shapes, head_size: int) -> torch.Tensor:
-    """Apply causal attention, (N, E): shared tokens see each other, others the shared ones and those of their row."""
+def _attend(projected: torch.Tensor, turn: torch.Tensor, shapes: Shapes, head_size: int) -> torch.Tensor:
+    """Apply causal attention, (N, E): shared tokens see each other, others those of their beginning and their row."""
     query_key, value = projected.unflatten(-1, (3, -1, head_size)).split([2, 1], dim=1)
     query, key = apply_rotary(query_key, turn[:, :, :, None]).unbind(dim=1)
-    sizes = [n_shared, *(rows * length for rows, length in shapes)]
+    sizes = [size for n, groups in shapes for size in (n, *(rows * length for rows, length in groups))]
     # Split, not sliced: the gradient is then one `cat` instead of a matrix of zeros for every piece.
-    shared, *groups = zip(*(x.split(sizes) for x in (query, key, value.squeeze(1))), strict=True)
-    query_S, key_S, value_S = (x.transpose(0, 1)[None] for x in shared)
-    mixed = [attend(query_S, key_S, value_S)]
-    for own, (rows, _) in zip(groups, shapes, strict=True):
-        query_G, key_G, value_G = (x.unflatten(0, (rows, -1)).transpose(1, 2) for x in own)
-        key_G, value_G = (
-            torch.cat([before.expand(rows, -1, -1, -1), x], dim=2) for before, x in ((key_S, key_G), (value_S, value_G))
-        )
-        mixed.append(attend(query_G, key_G, value_G))
+    pieces = zip(*(x.split(sizes) for x in (query, key, value.squeeze(1))), strict=True)
+    mixed = []
+    for _, groups in shapes:
+        query_S, key_S, value_S = (x.transpose(0, 1)[None] for x in next(pieces))
+        mixed.append(attend(query_S, key_S, value_S))
+        for rows, _ in groups:
+            query_G, key_G, value_G = (x.unflatten(0, (rows, -1)).transpose(1, 2) for x in next(pieces))
+            key_G, value_G = (
+                torch.cat([before.expand(rows, -1, -1, -1), x], dim=2)
+                for before, x in ((key_S, key_G), (value_S, value_G))
+            )
+            mixed.append(attend(query_G, key_G, value_G))
     return torch.cat([x.transpose(1, 2).flatten(0, 1).flatten(1) for x in mixed])
