@@ -91,12 +91,13 @@ def _aggregates(acted: "Acted", first: "Acted") -> dict[str, Any]:
         probability_of_improvement,
     )
 
-    returns, regrets = (acted.score_SK, first.score_SK), (-acted.regret_SK, -first.regret_SK)
-    found = {
-        "interquartile_mean": (interquartile_mean(returns[0]), interquartile_interval(returns[0])),
-        "better_return": (probability_of_improvement(*returns), improvement_interval(*returns)),
-        "better_regret": (probability_of_improvement(*regrets), improvement_interval(*regrets)),
+    found: dict[str, Any] = {
+        "interquartile_mean": (interquartile_mean(acted.score_SK), interquartile_interval(acted.score_SK))
     }
+    pairs = {"return": (acted.score_SK, first.score_SK), "regret": (-acted.regret_SK, -first.regret_SK)}
+    for name, pair in pairs.items():
+        chance = (probability_of_improvement(*pair), improvement_interval(*pair))
+        found[f"better_{name}"] = (None, None) if acted is first else chance
     row: dict[str, Any] = {}
     for name, (value, ends) in found.items():
         stated = (len(acted.metrics), value, *(ends or (None, None)))
