@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from tasks.in_context_rl.cost import flops_per_action, seconds_per_action
 from tasks.in_context_rl.metric import ReturnInContext, example_scores
@@ -63,7 +64,7 @@ def shared_test_rows(runs: Iterable[RunFolder]) -> HistoryRows:
 
 def act(run: RunFolder, rows: HistoryRows, rollouts: int) -> np.ndarray:
     """Return returns of the run's model in the tasks of the rows, (K, rollouts, E); every run has the same draws."""
-    model: Any = HistoryModel.from_pretrained(run.path).eval()
+    model = _load(run)
     tasks, episodes = rows.tasks()[0], int(rows.options["eval_episodes"])
     with torch.autocast(model.device.type, torch.bfloat16, enabled=run.settings["training"]["bf16"]):
         draws = torch.Generator().manual_seed(ROLLOUT_SEED)
@@ -73,7 +74,7 @@ def act(run: RunFolder, rows: HistoryRows, rollouts: int) -> np.ndarray:
 
 def act_all(runs: Mapping[str, SeedRuns], rows: HistoryRows, rollouts: int) -> dict[str, Acted]:
     """Let every model act in the test tasks, with the same seed of the draws; take the time of an action in turns."""
-    models: Any = {name: HistoryModel.from_pretrained(_first(seeds).path).eval() for name, seeds in runs.items()}
+    models = {name: _load(next(iter(seeds.values()))) for name, seeds in runs.items()}
     seconds = seconds_per_action(models, rollouts * len(rows.tasks()[0]), _ROUNDS)
     by_model = {}
     for name, model in models.items():
@@ -90,8 +91,10 @@ def act_all(runs: Mapping[str, SeedRuns], rows: HistoryRows, rollouts: int) -> d
     return by_model
 
 
-def _first(seeds: SeedRuns) -> RunFolder:
-    return next(iter(seeds.values()))
+def _load(run: RunFolder) -> Any:
+    disable_progress_bar()  # else every model shows a bar for its one file
+    model: Any = HistoryModel.from_pretrained(run.path)
+    return model.eval()
 
 
 def _scored(return_SKRE: np.ndarray, seeds: Sequence[int], rows: HistoryRows) -> dict[str, Any]:
