@@ -32,7 +32,7 @@ FAMILIES = {
     "darkroom": "--task darkroom --n_streams 1 --history_steps 400 --num_hidden_layers 1 --intermediate_size 16"
     " --per_device_train_batch_size 8 --max_steps 20",
 }
-TIMED = ("_s", "runtime", "_per_second", "_time", "flos")  # what depends on the clock
+TIMED = ("_s", "runtime", "_per_second", "_time", "flos", "_memory_gb")  # what depends on the clock and the process
 COUNTED = "of_depth"  # since the process started
 FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json"]
 

@@ -111,7 +111,9 @@ def test_every_shipped_study_names_a_report_of_its_task():
     from trainers.studies.study_file import read_mapping, study_names, study_path
 
     reports = {name: read_mapping(study_path(name), "").get("report") for name in study_names()}
-    assert set(reports.values()) == {"forgetting", "map", "ladder", "comparison", "convergence", "divergence", "paper"}
+    assert set(reports.values()) == {
+        *("forgetting", "map", "ladder", "comparison", "goal_map", "convergence", "divergence", "paper")
+    }
     for name in reports:
         assert callable(report_options(name)().run)
 
