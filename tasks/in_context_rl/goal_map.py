@@ -101,15 +101,15 @@ def map_figure(measured: Sequence[Mapping[str, Any]], title: str) -> "Figure":
     counts = np.bincount(places, minlength=size**2)
     figure = Figure(figsize=(11, 5), dpi=110, layout="constrained")
     shown = (
-        ("share of the optimum, last episodes", columns["return_last"] / columns["optimum"], ".2f", "viridis"),
-        ("regret", columns["regret"], ".0f", "viridis_r"),
+        ("share of the optimum, last episodes", columns["return_last"] / columns["optimum"], ".2f", "summer_r"),
+        ("regret", columns["regret"], ".0f", "YlOrRd"),
     )
     for axes, (label, values, form, colours) in zip(figure.subplots(1, 2), shown, strict=True):
         with np.errstate(invalid="ignore"):  # a goal that no run holds out has no value
             mean = (np.bincount(places, values, minlength=size**2) / counts).reshape(size, size)
         image = axes.imshow(mean, cmap=colours)
         for row, column in np.argwhere(np.isfinite(mean)):
-            axes.text(column, row, format(mean[row, column], form), ha="center", va="center", color="white", fontsize=7)
+            axes.text(column, row, format(mean[row, column], form), ha="center", va="center", color="black", fontsize=7)
         axes.set(title=f"{title}: {label}", xlabel="column of the goal", ylabel="row of the goal")
         figure.colorbar(image, ax=axes, shrink=0.8)
     return figure
