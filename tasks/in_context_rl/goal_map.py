@@ -16,7 +16,7 @@ from trainers.studies.study_file import read_seeded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = ("optimum", "return_first", "return_last", "regret")
+MEASURES = ("return_first", "return_last", "regret")
 
 
 @dataclass
@@ -42,38 +42,30 @@ class GoalMap:
 
 
 def goals_of(run: RunFolder, rollouts: int) -> list[dict[str, float]]:
-    """Return row, column and `MEASURES` of every test goal of a run, means over rollouts; `psrl_…` of the yardstick.
+    """Return place, optimum and `MEASURES` of every test goal of a run, means over rollouts; `psrl_…` of the yardstick.
 
     Raises:
         UserError: a task of the run is not one goal.
     """
     import numpy as np
 
-    from tasks.in_context_rl.trained import act, shared_test_rows
+    from tasks.in_context_rl.trained import act, shared_test_rows, task_scores
 
     rows = shared_test_rows([run])
     tasks, facts = rows.tasks()
     if getattr(rows.room, "n_goals", 0) != 1 or len(np.unique(tasks.moves_NA, axis=0)) > 1:
         raise UserError(f"{run.path}: a map of goals needs tasks of one goal each, and {run.marker['task']} has others")
-    optimum_K = facts["optimal_return"]
-    own, psrl = (_measures(of, optimum_K) for of in (act(run, rows, rollouts), rows.yardsticks["psrl"]))
+    returns = {"": act(run, rows, rollouts), "psrl_": rows.yardsticks["psrl"]}
+    scores = {of: task_scores(return_KRE, rows, *MEASURES) for of, return_KRE in returns.items()}
     return [
         {
             "row": int(goal) // rows.room.size,
             "column": int(goal) % rows.room.size,
-            **{name: float(of_K[place]) for name, of_K in own.items()},
-            **{f"psrl_{name}": float(psrl[name][place]) for name in MEASURES[1:]},
+            "optimum": float(facts["optimal_return"][place]),
+            **{f"{of}{name}": float(of_K[place]) for of, named in scores.items() for name, of_K in named.items()},
         }
         for place, goal in enumerate(tasks.goals_NG[:, 0])
     ]
-
-
-def _measures(return_KRE: Any, optimum_K: Any) -> Mapping[str, Any]:
-    from tasks.in_context_rl.metric import LAST
-
-    by_task_KE = return_KRE.mean(axis=1)
-    last_K, regret_K = by_task_KE[:, -LAST:].mean(axis=1), (optimum_K[:, None] - by_task_KE).sum(axis=1)
-    return dict(zip(MEASURES, (optimum_K, by_task_KE[:, 0], last_K, regret_K), strict=True))
 
 
 def say_map(measured: Sequence[Mapping[str, Any]]) -> str:

@@ -97,18 +97,28 @@ def _load(run: RunFolder) -> Any:
     return model.eval()
 
 
+def task_scores(return_KRE: np.ndarray, rows: HistoryRows, *names: str) -> dict[str, np.ndarray]:
+    """Return metrics of every task, (K,) each: means over the rollouts."""
+    n_tasks, rollouts, episodes = return_KRE.shape
+    scores, _ = example_scores(return_KRE.reshape(-1, episodes), *_bounds(rows, rollouts))
+    return {name: scores[name].reshape(n_tasks, rollouts).mean(axis=1) for name in names}
+
+
+def _bounds(rows: HistoryRows, rollouts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the returns of random and of optimal actions for every rollout."""
+    facts = rows.tasks()[1]
+    return facts["random_return"].repeat(rollouts), facts["optimal_return"].repeat(rollouts)
+
+
 def _scored(return_SKRE: np.ndarray, seeds: Sequence[int], rows: HistoryRows) -> dict[str, Any]:
     """Return the metrics of every seed, and the scores of every seed in every task."""
     metric: Any = ReturnInContext()
-    n_seeds, n_tasks, rollouts, episodes = return_SKRE.shape
-    random_N, optimal_N = (rows.tasks()[1][f"{name}_return"].repeat(rollouts) for name in ("random", "optimal"))
-    bounds, metrics, of_seeds = {"random": random_N.tolist(), "optimal": optimal_N.tolist()}, {}, []
-    for seed, return_NE in zip(seeds, return_SKRE.reshape(n_seeds, -1, episodes), strict=True):
-        metrics[seed] = metric.compute(predictions=return_NE.tolist(), **bounds)
-        of_seeds.append(example_scores(return_NE, random_N, optimal_N)[0])
-    parts = {"score_SK": "normalised_return", "regret_SK": "regret"}
-    of_tasks = {
-        part: np.stack([scores[name].reshape(n_tasks, rollouts).mean(axis=1) for scores in of_seeds])
-        for part, name in parts.items()
+    *_, rollouts, episodes = return_SKRE.shape
+    random_N, optimal_N = (bound_N.tolist() for bound_N in _bounds(rows, rollouts))
+    returns = {seed: of.reshape(-1, episodes).tolist() for seed, of in zip(seeds, return_SKRE, strict=True)}
+    of_tasks = [task_scores(return_KRE, rows, "normalised_return", "regret") for return_KRE in return_SKRE]
+    return {
+        "metrics": {s: metric.compute(predictions=of, random=random_N, optimal=optimal_N) for s, of in returns.items()},
+        "score_SK": np.stack([scores["normalised_return"] for scores in of_tasks]),
+        "regret_SK": np.stack([scores["regret"] for scores in of_tasks]),
     }
-    return {"metrics": metrics, **of_tasks}

@@ -50,6 +50,8 @@ def beyond_digits(city_id_N: np.ndarray) -> np.ndarray:
     Numbers that share digits make states alike in any model, trained or not. `basis.T @ states` is what is left of
     them; places of the world, which have nothing to do with digits, keep r / n of their variance.
     """
+    from scipy.linalg import null_space
+
     digits = np.char.ljust(city_id_N.astype(str), np.char.str_len(city_id_N.astype(str)).max())
     digit_NP = digits.view("U1").reshape(len(city_id_N), -1)
     factors = [np.ones((len(city_id_N), 1))]
@@ -57,8 +59,7 @@ def beyond_digits(city_id_N: np.ndarray) -> np.ndarray:
         for other in range(one + 1):
             pair_N = np.char.add(digit_NP[:, one], digit_NP[:, other])
             factors.append((pair_N[:, None] == np.unique(pair_N)).astype(float))
-    left, values, _ = np.linalg.svd(np.hstack(factors), full_matrices=True)
-    return left[:, np.count_nonzero(values > 1e-9 * values[0]) :]
+    return null_space(np.hstack(factors).T, rcond=1e-9)
 
 
 def _unbiased_hsic(x_ND: np.ndarray, y_NE: np.ndarray) -> float:
