@@ -37,10 +37,10 @@ train: $(READY) ## build what is missing, then train: make train TASK=location
 	$(BIN)/python -m accelerate.commands.launch --quiet $(LAUNCH) trainers/run.py --task $(TASK) $(ARGS)
 
 test: $(READY) ## the fast tests
-	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
 
 test-slow: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -n 2 -m '' -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m '' -q $(ARGS)
 
 lint: $(READY) ## style and types
 	$(BIN)/python -m ruff check .

@@ -1,5 +1,6 @@
 """Every test writes below its own temporary folder and tracks into a store of the test session."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ TINY = [
 """A run of seconds."""
 
 
+def pytest_collection_finish() -> None:
+    """Leave what has been imported out of garbage collections: every run asks for one."""
+    gc.freeze()
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Leave figures out: they take most of a tiny run's time."""
+    patch.setattr("trainers.common.figures.save_figure", lambda figure, path: path.write_bytes(b""))
+    patch.setattr("trainers.callbacks.figures.summary_figure", lambda *args: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def without_bfloat16_units() -> Iterator[None]:
     """What tests compare to the last digit is computed alike on every machine; a test of bfloat16 asks for it."""
@@ -78,9 +90,7 @@ def prefix(tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> P
     folder.mkdir()
     monkeypatch.setenv("EXP_DIR_PREFIX", str(folder))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
-    # Drawing takes most of a tiny run's time; `finished_run` and the contract test look at real pictures.
-    monkeypatch.setattr("trainers.common.figures.save_figure", lambda figure, path: path.write_bytes(b""))
-    monkeypatch.setattr("trainers.callbacks.figures.summary_figure", lambda *args: None)
+    draw_nothing(monkeypatch)  # `finished_run` and the contract test look at real pictures
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -33,8 +34,14 @@ def contents(folder):
         elif path.is_dir():
             found[path.relative_to(folder)] = "folder"
         elif not (path.name.startswith(".") and path.suffix == ".lock"):
-            found[path.relative_to(folder)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[path.relative_to(folder)] = _digest(path, path.stat().st_mtime_ns, path.stat().st_ino)
     return found
+
+
+@functools.cache
+def _digest(path, changed_ns, inode):
+    """Of a file, which is read again only if it has changed: hundreds are looked at again and again."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def weights(folder):

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from tests.conftest import draw_nothing
 from trainers.callbacks.control import SaveOnTermination
 from trainers.folders.checkpoints import damage_of
 from trainers.folders.run_folder import RunFolder
@@ -45,6 +46,7 @@ def run(argv: list[str], environment: dict[str, str], log: str) -> None:
         os.dup2(output.fileno(), 2)
     from trainers.run import main
 
+    draw_nothing(pytest.MonkeyPatch())
     sys.argv = ["trainers/run.py", *argv]
     os._exit(main(argv))
 

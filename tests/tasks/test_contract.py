@@ -33,8 +33,15 @@ def task(request) -> Task:
 
 
 @pytest.fixture(scope="module")
-def data(task, tmp_path_factory):
-    return dataset_folder.build_or_load(task, task.options(**task.small), tmp_path_factory.mktemp("contract"))
+def stored(tmp_path_factory):
+    """Task -> its small dataset, built once."""
+    folder = tmp_path_factory.mktemp("contract")
+    return lambda task: dataset_folder.build_or_load(task, task.options(**task.small), folder)
+
+
+@pytest.fixture(scope="module")
+def data(task, stored):
+    return stored(task)
 
 
 @pytest.fixture
@@ -145,10 +152,9 @@ def test_saved_and_loaded_by_transformers_the_logits_are_the_same(trainer, tmp_p
 @pytest.fixture(
     params=[name for name in registry.names() if issubclass(registry.load(name).load("trainer"), TextTrainer)]
 )
-def text_trainer(request, tmp_path_factory, tmp_path):
+def text_trainer(request, stored, tmp_path):
     task = registry.load(request.param)
-    data = dataset_folder.build_or_load(task, task.options(**task.small), tmp_path_factory.mktemp("text"))
-    return make_trainer(task, data, tmp_path)
+    return make_trainer(task, stored(task), tmp_path)
 
 
 def test_the_loss_sees_the_answer_and_only_the_answer(text_trainer):

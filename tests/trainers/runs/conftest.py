@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, draw_nothing
 from tests.helpers import flags
 from trainers import registry
 from trainers.run import main as train
@@ -18,6 +18,7 @@ def trained(shared_prefix, store_uri, finished_run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
+        draw_nothing(patch)
         made = {"location": shutil.copytree(finished_run, shared_prefix / "runs" / "evaluated-location")}
         for name in ("random_walk", "arc", "darkroom"):
             folder = shared_prefix / "runs" / f"evaluated-{name}"
