@@ -1,7 +1,6 @@
 """The distance task: which pairs, in which order, with which answers, and its metric, against independent sources."""
 
 import itertools
-import json
 import re
 import tracemalloc
 
@@ -18,7 +17,7 @@ from tasks.geography.pair_answers import parse_km
 from tasks.geography.pair_metric import AbsoluteError
 from tasks.geography.pairs import draw_distinct, in_random_order, n_pairs, pair_of
 from tasks.geography.world import PairOptions
-from tests.helpers import digests, printed_elsewhere, refusal
+from tests.helpers import digests, refusal
 from trainers.errors import UserError
 
 SMALL = {"n_cities": 60, "n_train": 1000, "n_val": 50, "n_test": 200}  # of 1,770 pairs
@@ -197,16 +196,6 @@ def test_the_seed_decides(built, quick):
     others = [digests(quick(dataset_seed=seed).splits) for seed in (0, 1, 2)] + [digests(built.splits)]
     for name in ("train", "validation", "test"):
         assert len({found[name] for found in others}) == 4
-
-
-def test_the_rows_are_the_same_in_another_process(built):
-    code = (
-        "import json; from tasks.geography.distance.data import build;"
-        "from tasks.geography.world import PairOptions as O;"
-        f"from trainers.folders.splits import digest; splits = build(O(**{SMALL!r})).splits;"
-        "print(json.dumps({name: digest(rows) for name, rows in splits.items()}))"
-    )
-    assert json.loads(printed_elsewhere(code)) == digests(built.splits)
 
 
 def test_more_pairs_than_there_are_are_refused(quick):

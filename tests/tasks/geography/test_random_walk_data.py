@@ -1,6 +1,5 @@
 """The dataset of random_walk against scikit-learn's ball tree."""
 
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,7 @@ from tasks.geography.random_walk import RandomWalkOptions, data
 from tasks.geography.random_walk.answers import parse_walk
 from tasks.geography.random_walk.data import build
 from tasks.geography.random_walk.metric import WalkLegality, step_legality
-from tests.helpers import digests, printed_elsewhere, refusal
+from tests.helpers import digests, refusal
 from trainers import registry
 from trainers.contract import Pieces
 from trainers.errors import UserError
@@ -196,17 +195,6 @@ def test_the_seed_decides(dense):
     assert digests(dense().splits) == usual
     others = [digests(dense(dataset_seed=seed).splits) for seed in (0, 1)] + [usual]
     assert all(len({found[name] for found in others}) == 3 for name in usual)
-
-
-def test_the_rows_are_the_same_in_another_process(real):
-    code = (
-        "import json; from tasks.geography.random_walk.data import build;"
-        "from tasks.geography.random_walk import RandomWalkOptions as O;"
-        "from trainers.folders.splits import digest;"
-        f"splits = build(O(**{REAL!r})).splits;"
-        "print(json.dumps({name: digest(rows) for name, rows in splits.items()}))"
-    )
-    assert json.loads(printed_elsewhere(code)) == digests(real.splits)
 
 
 def test_the_facts_are_what_can_be_counted(real, world, tree_neighbours):

@@ -2,12 +2,13 @@
 
 import dataclasses
 import importlib
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import assert_one_line
+from tests.helpers import assert_one_line, printed_elsewhere
 from trainers import registry
 from trainers.commands import dataset
 from trainers.folders import dataset_folder, sources
@@ -198,3 +199,16 @@ def test_a_complete_dataset_is_read_without_its_lock(lab, prefix, capsys, monkey
     build(capsys)
     monkeypatch.setattr("trainers.folders.dataset_folder.lock_of", lambda folder: pytest.fail("it was locked"))
     assert "dataset built" not in build(capsys)
+
+
+def test_rows_of_every_task_are_the_same_under_another_hash_seed(tmp_path):
+    code = (
+        "import json, pathlib; from trainers import registry; from trainers.folders import dataset_folder as f;"
+        f"prefix, tasks = pathlib.Path({str(tmp_path / 'there')!r}), map(registry.load, registry.names());"
+        "built = {t.name: f.build_or_load(t, t.options(**t.small), prefix).metadata['splits'] for t in tasks};"
+        "print(json.dumps(built))"
+    )
+    there = json.loads(printed_elsewhere(code).splitlines()[-1])
+    tasks = map(registry.load, registry.names())
+    here = {task.name: dataset_folder.build_or_load(task, task.options(**task.small), tmp_path) for task in tasks}
+    assert {name: data.metadata["splits"] for name, data in here.items()} == there and len(there) > 15

@@ -34,4 +34,5 @@ def runs(trained, shared_prefix, store_uri):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXP_DIR_PREFIX", str(shared_prefix))
         patch.setenv("MLFLOW_TRACKING_URI", store_uri)
+        draw_nothing(patch)
         yield trained

@@ -18,7 +18,7 @@ from trainers import registry
 from trainers.models.decoder import DecoderOptions, build_decoder
 from trainers.probes.views import Inspected
 
-FEW = edit.EditOptions(n_moved=12, n_partners=12)
+FEW = edit.EditOptions(n_moved=6, n_partners=12)
 
 
 def look(folder, chosen=FEW, **how):
@@ -45,10 +45,10 @@ def test_a_planted_map_follows_every_edit_of_the_place_and_nothing_else(found):
         assert found.metrics[f"{city}_none_followed"] == found.metrics[f"{city}_none_unreadable"] == 0
         assert abs(found.metrics[f"{city}_random_arrived"]) < 0.3
         assert found.metrics[f"{city}_encoder_off_km"] < 20
-    assert found.metrics["n_moved"] == 12 and found.metrics["n_partners"] == 12
+    assert found.metrics["n_moved"] == 6 and found.metrics["n_partners"] == 12
     assert all(np.isfinite(value) for value in found.metrics.values())
     for row in found.tables["moved"]:
-        assert row["n"] == 12 and row["followed_from"] <= row["followed"] <= row["followed_to"]
+        assert row["n"] == 6 and row["followed_from"] <= row["followed"] <= row["followed_to"]
 
 
 def test_a_model_that_does_not_use_its_map_follows_nothing(tmp_path):
@@ -84,11 +84,11 @@ def test_a_linear_map_is_left_by_neither_way_and_equal_seeds_give_equal_tables(f
     again = look(tmp_path)
     assert found.metrics == again.metrics and found.tables == again.tables
     assert found.figures["blocks.png"]().axes[0].get_lines()
-    assert found.lines[0].startswith("12 cities moved;")
+    assert found.lines[0].startswith("6 cities moved;")
 
 
 def test_fewer_cities_than_asked_for_is_said(tmp_path):
-    found = look(tmp_path, edit.EditOptions(n_moved=500, n_partners=5))
+    found = look(tmp_path, edit.EditOptions(n_moved=500, n_partners=3))
     assert f"{found.metrics['n_moved']:.0f} cities moved (500 were asked for" in found.lines[0]
 
 
@@ -96,7 +96,7 @@ def test_what_is_fitted_has_never_seen_a_city_that_is_moved_and_targets_are_as_f
     place = vectors_of(places_deg(real_cities(120)))
     drawn = edit.draw(place, FEW)
     parts = [set(drawn.fit.tolist()), set(drawn.choice[0].tolist()), set(drawn.moved[0].tolist())]
-    assert len(set.union(*parts)) == sum(map(len, parts)) and len(parts[2]) == 12
+    assert len(set.union(*parts)) == sum(map(len, parts)) and len(parts[2]) == 6
     for own, target, partners in (drawn.choice, drawn.moved):
         km = haversine_to(place, own, target)
         assert (km >= 999).all() and (km <= 5001).all()
