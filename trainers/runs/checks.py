@@ -1,5 +1,6 @@
 """Refuse before it starts what cannot work in a run."""
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -109,16 +110,18 @@ def _check_optimizer(trainer: WorldTrainer) -> None:
 
 
 def _check_best_metric(settings: Settings, trainer: WorldTrainer) -> None:
-    """Evaluate one example: the chosen metric must be reported, and its direction known."""
+    """Refuse a metric that is not reported, or whose direction is not known; which are reported one example tells."""
     task, data = settings.task, trainer.data
+    chosen = str(settings.training.metric_for_best_model)
+    always = itertools.product(data.evaluated, ("loss", task.primary_metric))
+    if best_model_key(chosen) in {MetricName(EVAL, name, metric).logged for name, metric in always}:
+        return
     split, model = data.evaluated[0], trainer.unwrapped_model.eval()
     one = build_rows(task, replace(data, splits={split: data.splits[split].select([0])}), model)
     metrics = trainer.evaluate_split(one[split]).metrics
-    chosen = str(settings.training.metric_for_best_model)
     known = {MetricName(EVAL, name, metric).logged: metric for name in data.evaluated for metric in ("loss", *metrics)}
     metric = known.get(best_model_key(chosen))
     if metric is None:
         raise UserError(f"--metric_for_best_model {chosen} is not among what is evaluated: {', '.join(known)}")
-    has_direction = metric == task.primary_metric or metric.endswith("loss")
-    if not has_direction and settings.given("greater_is_better") is None:
+    if not metric.endswith("loss") and settings.given("greater_is_better") is None:
         raise UserError(f"--metric_for_best_model {chosen} needs --greater_is_better true (or false)")
