@@ -1,4 +1,4 @@
-"""Train the runs of a study and report them, as its file asks for: forgetting, ladder, comparison.
+"""Train the runs of a study and report them, as its file asks for.
 
     world-models study arc_small
     world-models study forgetting --base outputs/runs/distance-001
