@@ -33,9 +33,8 @@ def code_digest(task: Task) -> str:
         if root not in own:
             parts.add(_version(root))
         elif path := _source_of(name):
-            code, imported = _read_code(
-                path.read_bytes(), name if path.name == "__init__.py" else name.rpartition(".")[0]
-            )
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            code, imported = _read_code(path.read_bytes(), package)
             parts.add(f"{name} {code}")
             waiting += imported
     return hashlib.sha256("\n".join(sorted(filter(None, parts))).encode("utf-8", "backslashreplace")).hexdigest()

@@ -38,5 +38,5 @@ def differing_settings(request: Request, settings: Mapping[str, Any]) -> list[st
     asked = request.sources.get("precision", ("auto",))[0]
     if asked == "auto" and "bf16" not in request.sources:  # the machine chooses, and the run may be another's
         names -= {"precision", "bf16", *({"use_cpu"} - request.sources.keys())}
-    names -= {"threads"} - request.sources.keys()  # as well as its share of the cores
+    names -= {"threads"} - request.sources.keys()  # the machine chooses these, too
     return sorted(name for name in names if mine.get(name) != theirs.get(name))
