@@ -179,7 +179,6 @@ def test_a_kill_in_training_is_survived_and_recorded(starter, prefix, store_uri)
     assert_same_run(prefix / "whole", folder, store_uri)
 
 
-@pytest.mark.slow
 def test_sigterm_saves_a_checkpoint_first(starter, prefix, store_uri):
     argv = f"{FAMILIES['location']} {SMALL} --logging_steps 1 --eval_steps 250 --save_steps 250".split()
     argv[argv.index("--max_steps") + 1] = "260"

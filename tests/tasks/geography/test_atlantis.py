@@ -355,7 +355,6 @@ def test_the_seeds_decide(task, build):
     assert moved.splits["train"]["prompt"] == build(task).splits["train"]["prompt"]  # other places, same pairs
 
 
-@pytest.mark.slow
 def test_the_rows_are_the_same_in_another_process(build, world_csv, distance_data):
     options = {"cities_csv": world_csv, **SMALL, "replay_ratio": 0.5, "replay_dataset": str(distance_data.path)}
     code = (

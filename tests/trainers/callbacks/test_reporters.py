@@ -23,7 +23,6 @@ def reported(tmp_path, store_uri, tiny, monkeypatch):
     return train
 
 
-@pytest.mark.slow
 def test_tensorboard_has_numbers_and_tables_of_every_step_and_pictures_of_those_drawn(reported):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

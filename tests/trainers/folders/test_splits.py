@@ -119,7 +119,6 @@ def death_signal(_):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
-@pytest.mark.slow
 def test_processes_that_build_end_with_their_parent():
     with splits.processes(2) as run:
         assert list(run(death_signal, [0, 1])) == [signal.SIGTERM] * 2

@@ -3,8 +3,6 @@
 import multiprocessing
 import time
 
-import pytest
-
 from tasks.arc.adapt.arms import run_all
 
 
@@ -21,7 +19,6 @@ def test_all_jobs_are_done_and_told_apart():
     assert dict(run_all(Bench(), jobs, 2)) == {0: {"task": "a"}, 1: {"task": "b"}, 2: {"task": "c"}}
 
 
-@pytest.mark.slow
 def test_an_interruption_does_not_wait_for_work_that_is_begun():
     parts = run_all(Bench(), [("quick", "0"), ("slow", "300"), ("slower", "300")], 2)
     assert next(parts) == (0, {"task": "quick"})
